@@ -1,0 +1,73 @@
+//! The stream of chunks, which takes the server at its word: a gap or a missing `finish` is an error here.
+//!
+//! Comes after [`crate::Client::generate`].
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio_stream::{Stream, StreamExt};
+use tonic::Streaming;
+
+use crate::{
+    error::{CallError, ClientError},
+    proto::{Chunk, chunk::Event},
+};
+
+/// The chunks of one answer. Dropping them cancels the call.
+#[derive(Debug)]
+pub struct Chunks {
+    inner: Streaming<Chunk>,
+    next_sequence: u32,
+    finished: bool,
+    ended: bool,
+}
+
+impl Chunks {
+    pub(crate) fn new(inner: Streaming<Chunk>) -> Self {
+        Self { inner, next_sequence: 0, finished: false, ended: false }
+    }
+
+    /// The next chunk; `None` once the answer is whole.
+    ///
+    /// # Errors
+    /// If the call failed, or the server broke the contract.
+    pub async fn next(&mut self) -> Result<Option<Chunk>, ClientError> {
+        StreamExt::next(self).await.transpose()
+    }
+
+    fn check(&mut self, chunk: &Chunk) -> Result<(), ClientError> {
+        if chunk.sequence() != self.next_sequence {
+            let message = format!("chunk {} came where {} was due", chunk.sequence(), self.next_sequence);
+            return Err(ClientError::BrokenContract(message));
+        }
+        if self.finished {
+            return Err(ClientError::BrokenContract("a chunk came after the finish".to_owned()));
+        }
+        self.next_sequence += 1;
+        self.finished = matches!(chunk.event, Some(Event::Finish(_)));
+        Ok(())
+    }
+}
+
+impl Stream for Chunks {
+    type Item = Result<Chunk, ClientError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let result = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+            Some(Ok(chunk)) => self.check(&chunk).map(|()| chunk),
+            Some(Err(status)) => Err(CallError::from(&status).into()),
+            None if self.finished => {
+                self.ended = true;
+                return Poll::Ready(None);
+            }
+            None => Err(ClientError::BrokenContract("the stream ended well without a finish".to_owned())),
+        };
+        self.ended = result.is_err();
+        Poll::Ready(Some(result))
+    }
+}

@@ -1,0 +1,189 @@
+//! The program: arguments -> request -> answer printed as it arrives -> exit code.
+//!
+//! The answer goes to standard output and nothing else does; notes and usage go to standard error. Used by the binary
+//! and by `outcrop demo`; [`crate::printer`] writes the chunks.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::{
+    Client, ClientError,
+    printer::{JsonPrinter, Printer, TextPrinter},
+    proto::{GenerateRequest, InferenceConfiguration, SystemContentBlock, system_content_block::Block},
+};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The answer is whole, or the reader of our output has gone.
+    Complete = 0,
+    /// The call ended with a status other than OK: what was printed is not the whole answer.
+    Failed = 1,
+    /// The arguments cannot be used.
+    Usage = 2,
+    /// There is no server at the endpoint.
+    Unreachable = 3,
+    /// Ctrl-C: the call was cancelled.
+    Cancelled = 130,
+}
+
+/// What is asked, and how the answer is printed.
+#[derive(Clone, Debug, Args)]
+pub struct AskArgs {
+    /// The prompt; `-` reads it from standard input
+    pub prompt: String,
+    /// The model [default: the server's]
+    #[arg(long, env = "OUTCROP_MODEL", default_value = "", hide_default_value = true)]
+    pub model: String,
+    /// Instructions that stand before the prompt
+    #[arg(long)]
+    pub system: Option<String>,
+    /// The most tokens to generate
+    #[arg(long, value_name = "NUMBER")]
+    pub max_tokens: Option<i32>,
+    /// 0 to 1; lower is more predictable
+    #[arg(long, value_name = "NUMBER")]
+    pub temperature: Option<f32>,
+    /// 0 to 1; the share of likely candidates considered
+    #[arg(long, value_name = "NUMBER")]
+    pub top_p: Option<f32>,
+    /// Stop when this appears; may be repeated
+    #[arg(long = "stop", value_name = "TEXT")]
+    pub stop_sequences: Vec<String>,
+    /// Give up after this long
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Print one chunk a line, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// No notes on standard error, except errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+impl AskArgs {
+    /// A plain question.
+    pub fn new(prompt: String) -> Self {
+        Self {
+            prompt,
+            model: String::new(),
+            system: None,
+            max_tokens: None,
+            temperature: None,
+            top_p: None,
+            stop_sequences: Vec::new(),
+            timeout: None,
+            json: false,
+            quiet: false,
+        }
+    }
+
+    fn request(&self) -> io::Result<GenerateRequest> {
+        let mut prompt = self.prompt.clone();
+        if prompt == "-" {
+            prompt.clear();
+            io::stdin().read_to_string(&mut prompt)?;
+        }
+        let config = InferenceConfiguration {
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            stop_sequences: self.stop_sequences.clone(),
+        };
+        Ok(GenerateRequest {
+            model: self.model.clone(),
+            prompt,
+            system: self
+                .system
+                .iter()
+                .map(|text| SystemContentBlock { block: Some(Block::Text(text.clone())) })
+                .collect(),
+            inference_config: (config != InferenceConfiguration::default()).then_some(config),
+            ..GenerateRequest::default()
+        })
+    }
+}
+
+/// Asks the server at the endpoint and prints the answer. Says on standard error what went wrong.
+pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
+    let asked = async {
+        tokio::select! {
+            result = ask(endpoint, args) => result,
+            // Dropping the other branch cancels the call.
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        }
+    };
+    let failure = match asked.await {
+        Ok(()) => return Exit::Complete,
+        Err(failure) => failure,
+    };
+    let (exit, message) = match failure {
+        Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return Exit::Complete,
+        Failure::Output(error) => (Exit::Failed, format!("cannot write the answer: {error}")),
+        Failure::Input(error) => (Exit::Usage, format!("cannot read the prompt from standard input: {error}")),
+        Failure::Interrupted => (Exit::Cancelled, "cancelled".to_owned()),
+        Failure::Client(error @ ClientError::Connect { .. }) => (Exit::Unreachable, error.to_string()),
+        Failure::Client(error) => (Exit::Failed, explain(&error)),
+    };
+    // If standard error is gone there is nobody to tell; the exit code still says it.
+    let _ = writeln!(io::stderr(), "outcrop-client: {message}");
+    exit
+}
+
+enum Failure {
+    Client(ClientError),
+    Input(io::Error),
+    Output(io::Error),
+    Interrupted,
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+async fn ask(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
+    let mut request = tonic::Request::new(args.request().map_err(Failure::Input)?);
+    if let Some(timeout) = args.timeout {
+        request.set_timeout(timeout);
+    }
+    let client = Client::connect(endpoint).await?;
+    let mut printer: Box<dyn Printer> = if args.json {
+        Box::new(JsonPrinter::new(io::stdout()).map_err(Failure::Output)?)
+    } else {
+        Box::new(TextPrinter::new(io::stdout(), (!args.quiet).then(io::stderr)))
+    };
+    let mut chunks = client.generate(request).await?;
+    loop {
+        match chunks.next().await {
+            Ok(Some(chunk)) => printer.chunk(chunk).map_err(Failure::Output)?,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                printer.cut_off().map_err(Failure::Output)?;
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// The error with what helps: each violation on a line, whether to try again, the id to quote.
+fn explain(error: &ClientError) -> String {
+    let ClientError::Call(call) = error else { return error.to_string() };
+    let mut lines = vec![call.to_string()];
+    if call.is_after_content() {
+        lines.push("what was printed is not the whole answer".to_owned());
+    }
+    if let Some(delay) = call.retry_delay {
+        lines.push(format!("trying again after {} may help", humantime::format_duration(delay)));
+    }
+    if let Some(id) = &call.request_id {
+        lines.push(format!("AWS request id: {id}"));
+    }
+    lines.join("\n  ")
+}

@@ -1,0 +1,163 @@
+//! The program against a real server: what it prints where, and how it ends.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{future::pending, process::Stdio, time::Duration};
+
+use bedrock_emulator::{Config, Emulator};
+use outcrop::{app::App, bedrock::Bedrock, config::Settings};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Server {
+    emulator: Emulator,
+    endpoint: String,
+    _serving: JoinSet<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let mut settings = Settings::local();
+        settings.calls.attempts = 1;
+        let emulator = Emulator::start(Config::default()).await.unwrap();
+        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), &settings.calls)).await.unwrap();
+        let endpoint = format!("http://{}", app.address());
+        let mut serving = JoinSet::new();
+        serving.spawn(async { app.run(pending(), pending()).await.map(drop).unwrap() });
+        Self { emulator, endpoint, _serving: serving }
+    }
+
+    fn client(&self, arguments: &[&str]) -> Command {
+        client(&self.endpoint, arguments)
+    }
+}
+
+fn client(endpoint: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
+    command.env_clear().args(["--endpoint", endpoint]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Standard output, standard error, exit code.
+async fn run(mut command: Command, input: &str) -> (String, String, Option<i32>) {
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+#[tokio::test]
+async fn the_answer_is_on_standard_output_and_the_notes_are_not() {
+    let server = Server::start().await;
+    let (out, err, code) = run(server.client(&["hi"]), "").await;
+    assert!(out.starts_with("This is the Bedrock emulator") && out.ends_with("makes of that.\n"), "{out}");
+    assert!(err.contains("[end_turn · emulator.default · 1 tokens in, "), "{err}");
+    assert_eq!(code, Some(0));
+    let (_, err, _) = run(server.client(&["--quiet", "hi"]), "").await;
+    assert_eq!(err, "");
+}
+
+#[tokio::test]
+async fn the_prompt_can_come_from_standard_input() {
+    let server = Server::start().await;
+    let (out, _, code) = run(server.client(&["-"]), "from a pipe").await;
+    assert!(out.contains("“from a pipe”"), "{out}");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn flags_reach_bedrock() {
+    let server = Server::start().await;
+    let flags =
+        ["--model", "a.model", "--system", "be brief", "--max-tokens", "7", "--temperature", "0", "--stop", "END"];
+    run(server.client(&[&flags[..], &["hi"]].concat()), "").await;
+    let request = server.emulator.last_request().unwrap();
+    assert_eq!(request.model_id, "a.model");
+    assert_eq!(request.body["system"][0]["text"], "be brief");
+    assert_eq!(request.body["inferenceConfig"]["maxTokens"], 7);
+    assert_eq!(request.body["inferenceConfig"]["temperature"], 0.0);
+    assert_eq!(request.body["inferenceConfig"]["stopSequences"][0], "END");
+}
+
+#[tokio::test]
+async fn json_is_one_chunk_a_line() {
+    let server = Server::start().await;
+    let (out, _, code) = run(server.client(&["--json", "hi"]), "").await;
+    let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (at, line) in lines.iter().enumerate() {
+        assert_eq!(line["sequence"], at);
+    }
+    assert_eq!(lines[0]["start"]["modelId"], "emulator.default");
+    assert_eq!(lines.last().unwrap()["finish"]["stopReason"], "STOP_REASON_END_TURN");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn text_is_flushed_chunk_by_chunk() {
+    let server = Server::start().await;
+    let mut child = server.client(&["--model", "emulator.endless", "hi"]).spawn().unwrap();
+    let mut first = [0; 5];
+    timeout(PATIENCE, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
+    assert_eq!(&first, b"tick ");
+}
+
+#[tokio::test]
+async fn a_failed_call_keeps_the_text_and_ends_with_1() {
+    let server = Server::start().await;
+    let (out, err, code) = run(server.client(&["--model", "emulator.exception", "hi"]), "").await;
+    assert_eq!(out, "One two three\n");
+    assert!(
+        err.contains("MODEL_ERROR") && err.contains("not the whole answer") && err.contains("AWS request id"),
+        "{err}"
+    );
+    assert_eq!(code, Some(1));
+}
+
+#[tokio::test]
+async fn nobody_at_the_endpoint_ends_with_3() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (out, err, code) = run(client(&format!("http://{free}"), &["hi"]), "").await;
+    assert_eq!((out.as_str(), code), ("", Some(3)));
+    assert!(err.contains(&free.to_string()) && err.contains("Is the server running"), "{err}");
+}
+
+#[tokio::test]
+async fn wrong_arguments_end_with_2() {
+    let (_, err, code) = run(client("http://127.0.0.1:1", &["--max-tokens", "many", "hi"]), "").await;
+    assert!(err.contains("--max-tokens"), "{err}");
+    assert_eq!(code, Some(2));
+}
+
+#[tokio::test]
+async fn ctrl_c_cancels_the_call_and_ends_with_130() {
+    let server = Server::start().await;
+    let mut child = server.client(&["--model", "emulator.endless", "hi"]).spawn().unwrap();
+    let mut first = [0; 5];
+    timeout(PATIENCE, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(130));
+    timeout(PATIENCE, server.emulator.wait_until(|stats| stats.abandoned == 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_who_has_enough_is_no_error() {
+    let server = Server::start().await;
+    let mut child = server.client(&["--json", "--model", "emulator.endless", "hi"]).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    timeout(PATIENCE, out.read_line(&mut line)).await.unwrap().unwrap();
+    drop(out);
+    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}

@@ -1,0 +1,111 @@
+//! The HTTP body that plays a script and keeps the books.
+//!
+//! HTTP pulls it: a reader that stops reading stops the script, and a reader that leaves drops it, which is how the
+//! emulator knows. Comes after [`crate::playback`]; [`crate::connection`] carries out a reset.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    connection::ResetSwitch,
+    ledger::Ledger,
+    playback::{Action, Actions},
+};
+
+/// How long HTTP gets to flush what was sent before a fault closes the connection under it.
+const FLUSH: Duration = Duration::from_millis(20);
+
+/// A scripted fault, as an error of the body: HTTP then ends the connection or the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the script ends the connection here")]
+pub(crate) struct ScriptedCut;
+
+/// How the stream ended, as far as the script goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Running,
+    Completed,
+    Faulted,
+}
+
+/// The body of one streaming answer.
+pub(crate) struct ScriptBody {
+    actions: Actions,
+    sleep: Option<Pin<Box<Sleep>>>,
+    ending: Option<Action>,
+    outcome: Outcome,
+    has_fault: bool,
+    ledger: Arc<Ledger>,
+    reset: ResetSwitch,
+}
+
+impl ScriptBody {
+    /// `has_fault`: whether a clean end of these actions is a fault of the script too.
+    pub(crate) fn new(actions: Actions, has_fault: bool, ledger: Arc<Ledger>, reset: ResetSwitch) -> Self {
+        ledger.count(|stats| stats.opened += 1);
+        Self { actions, sleep: None, ending: None, outcome: Outcome::Running, has_fault, ledger, reset }
+    }
+
+    fn pause(&mut self, how_long: Duration) {
+        self.sleep = Some(Box::pin(sleep(how_long)));
+    }
+
+    fn end(&mut self, ending: &Action) -> Poll<Option<Result<Frame<Bytes>, ScriptedCut>>> {
+        self.outcome = Outcome::Faulted;
+        if *ending == Action::Reset {
+            self.reset.arm();
+        }
+        Poll::Ready(Some(Err(ScriptedCut)))
+    }
+}
+
+impl Body for ScriptBody {
+    type Data = Bytes;
+    type Error = ScriptedCut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        loop {
+            if let Some(sleep) = &mut self.sleep {
+                std::task::ready!(sleep.as_mut().poll(cx));
+                self.sleep = None;
+            }
+            if let Some(ending) = self.ending.take() {
+                return self.end(&ending);
+            }
+            match self.actions.next() {
+                Some(Action::Send(bytes)) => {
+                    self.ledger.count(|stats| stats.bytes_sent += bytes.len() as u64);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Action::Wait(how_long)) => self.pause(how_long),
+                Some(Action::Stall) => return Poll::Pending,
+                Some(ending @ (Action::Cut | Action::Reset)) => {
+                    self.pause(FLUSH);
+                    self.ending = Some(ending);
+                }
+                None => {
+                    self.outcome = if self.has_fault { Outcome::Faulted } else { Outcome::Completed };
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ScriptBody {
+    fn drop(&mut self) {
+        self.ledger.count(|stats| match self.outcome {
+            Outcome::Running => stats.abandoned += 1,
+            Outcome::Completed => stats.completed += 1,
+            Outcome::Faulted => stats.faulted += 1,
+        });
+    }
+}

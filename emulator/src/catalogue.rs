@@ -1,0 +1,210 @@
+//! The scripts that can be asked for by name: `emulator.<name>` as the model id.
+//!
+//! Comes after [`crate::routes`], which looks a model id up here, and before [`crate::playback`].
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{PoisonError, RwLock},
+};
+
+use serde_json::json;
+
+use crate::{
+    LoadError, recording,
+    script::{At, FaultKind, Script, Step},
+};
+
+/// The prefix of model ids that name a script.
+pub const SCRIPT_PREFIX: &str = "emulator.";
+
+/// The prefix of model ids that name a recording: `recording.<folder>/<file without .json>`.
+pub const RECORDING_PREFIX: &str = "recording.";
+
+/// The name that asks for the answer of an ordinary model.
+const DEFAULT: &str = "default";
+
+/// What a model id stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Entry {
+    /// The answer of an ordinary model.
+    Model,
+    /// A script.
+    Script(Box<Script>),
+    /// A name that nothing goes by.
+    Unknown,
+    /// No model id at all.
+    Malformed,
+}
+
+/// Scripts by model id.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    scripts: RwLock<BTreeMap<String, Script>>,
+}
+
+impl Catalogue {
+    pub(crate) fn new() -> Self {
+        let scripts = built_in().into_iter().map(|(name, script)| (format!("{SCRIPT_PREFIX}{name}"), script));
+        Self { scripts: RwLock::new(scripts.collect()) }
+    }
+
+    pub(crate) fn register(&self, model_id: String, script: Script) {
+        self.scripts.write().unwrap_or_else(PoisonError::into_inner).insert(model_id, script);
+    }
+
+    /// Takes every `*.json` of a folder as a script, under the name of the file.
+    pub(crate) fn load_scripts(&self, folder: &Path) -> Result<(), LoadError> {
+        for (name, path) in recording::files(folder)? {
+            let text =
+                std::fs::read_to_string(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
+            let script = Script::from_json(&text).map_err(|source| LoadError::Parse { path, source })?;
+            self.register(format!("{SCRIPT_PREFIX}{name}"), script);
+        }
+        Ok(())
+    }
+
+    /// Takes every recording below a folder.
+    pub(crate) fn load_recordings(&self, folder: &Path) -> Result<(), LoadError> {
+        for recording in recording::load(folder)? {
+            self.register(format!("{RECORDING_PREFIX}{}", recording.name), recording.script());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let scripts = self.scripts.read().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(scripts.keys().cloned()).collect()
+    }
+
+    pub(crate) fn find(&self, model_id: &str) -> Entry {
+        if let Some(script) = self.scripts.read().unwrap_or_else(PoisonError::into_inner).get(model_id) {
+            return Entry::Script(Box::new(script.clone()));
+        }
+        if model_id.strip_prefix(SCRIPT_PREFIX) == Some(DEFAULT) {
+            Entry::Model
+        } else if model_id.starts_with(SCRIPT_PREFIX) || model_id.starts_with(RECORDING_PREFIX) {
+            Entry::Unknown
+        } else if model_id.starts_with("arn:") || model_id.split_once('.').is_some_and(is_provider_and_model) {
+            Entry::Model
+        } else {
+            Entry::Malformed
+        }
+    }
+}
+
+/// Bedrock's model ids are `provider.model`, in lower case.
+fn is_provider_and_model((provider, model): (&str, &str)) -> bool {
+    let allowed = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:_".contains(c))
+    };
+    allowed(provider) && allowed(model)
+}
+
+/// One script for everything that a person wants to see at least once.
+fn built_in() -> Vec<(&'static str, Script)> {
+    let three = || vec![Step::message_start(), Step::text("One"), Step::text(" two"), Step::text(" three")];
+    let then = |step: Step| Script { steps: [three(), vec![step]].concat(), ..Script::default() };
+    let whole = || Script::reply("One two three four five");
+    vec![
+        (
+            "refuse-throttle",
+            Script::refuse(429, "ThrottlingException", "Too many requests, please wait before trying again."),
+        ),
+        (
+            "refuse-access",
+            Script::refuse(
+                403,
+                "AccessDeniedException",
+                "You don't have access to the model with the specified model ID.",
+            ),
+        ),
+        (
+            "throttle-first",
+            Script::of([Step::exception("throttlingException", "Too many tokens, please wait before trying again.")]),
+        ),
+        ("exception", then(Step::exception("modelStreamErrorException", "The model stopped unexpectedly."))),
+        ("end", whole().fault(FaultKind::End, At::Event(4))),
+        ("cut", whole().fault(FaultKind::Cut, At::Byte(400))),
+        ("reset", whole().fault(FaultKind::Reset, At::Event(4))),
+        ("stall", whole().fault(FaultKind::Stall, At::Event(4))),
+        ("corrupt", whole().fault(FaultKind::Corrupt, At::Event(3))),
+        ("oversized", whole().fault(FaultKind::Oversized, At::Event(3))),
+        ("undersized", whole().fault(FaultKind::Undersized, At::Event(3))),
+        ("slow", whole().pace(1_000, 1_000)),
+        (
+            "endless",
+            Script::of([Step::message_start(), Step::Repeat { times: usize::MAX, steps: vec![Step::text("tick ")] }])
+                .pace(0, 100),
+        ),
+        ("tools", tools()),
+        ("reasoning", reasoning()),
+        ("newer", newer()),
+    ]
+}
+
+fn tools() -> Script {
+    let start = json!({"toolUse": {"toolUseId": "tooluse_emulated1", "name": "get_weather"}});
+    Script::of([
+        Step::message_start(),
+        Step::text("Let me look."),
+        Step::block_stop(0),
+        Step::event("contentBlockStart", json!({"contentBlockIndex": 1, "start": start})),
+        Step::delta(1, json!({"toolUse": {"input": ""}})),
+        Step::delta(1, json!({"toolUse": {"input": "{\"city\": \"Pa"}})),
+        Step::delta(1, json!({"toolUse": {"input": "ris\"}"}})),
+        Step::block_stop(1),
+        Step::message_stop("tool_use"),
+        Step::metadata(60, 20),
+    ])
+}
+
+fn reasoning() -> Script {
+    Script::of([
+        Step::message_start(),
+        Step::delta(0, json!({"reasoningContent": {"text": "Two and two"}})),
+        Step::delta(0, json!({"reasoningContent": {"text": " make four."}})),
+        Step::delta(0, json!({"reasoningContent": {"signature": "ZW11bGF0ZWQ="}})),
+        Step::block_stop(0),
+        Step::delta(1, json!({"reasoningContent": {"redactedContent": "c2VjcmV0"}})),
+        Step::block_stop(1),
+        Step::delta(2, json!({"text": "Four."})),
+        Step::block_stop(2),
+        Step::message_stop("end_turn"),
+        Step::metadata(10, 12),
+    ])
+}
+
+/// An answer from a Bedrock newer than anything that reads it.
+fn newer() -> Script {
+    Script::of([
+        Step::event("messageStart", json!({"role": "narrator", "mood": "calm"})),
+        Step::delta(0, json!({"hologram": {"depth": 3}})),
+        Step::event(
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 1, "delta": {"text": "Hello"}, "confidence": 0.5}),
+        ),
+        Step::event("weather", json!({"sky": "blue"})),
+        Step::event("messageStop", json!({"stopReason": "sleepy", "dream": true})),
+        Step::event(
+            "metadata",
+            json!({"usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3, "serverToolUsage": {}}, "metrics": {"latencyMs": 5}}),
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_ids_are_told_apart() {
+        let catalogue = Catalogue::new();
+        assert_eq!(catalogue.find("emulator.default"), Entry::Model);
+        assert_eq!(catalogue.find("us.anthropic.claude-haiku-4-5-20251001-v1:0"), Entry::Model);
+        assert_eq!(catalogue.find("arn:aws:bedrock:us-east-1:1:inference-profile/x"), Entry::Model);
+        assert!(matches!(catalogue.find("emulator.cut"), Entry::Script(_)));
+        assert_eq!(catalogue.find("emulator.nonsense"), Entry::Unknown);
+        assert_eq!(catalogue.find("gpt-4"), Entry::Malformed);
+    }
+}

@@ -1,0 +1,123 @@
+//! Connections: accepted, with TLS if wanted, spoken HTTP/1.1 or HTTP/2 on, and reset where a script says so.
+//!
+//! Comes before [`crate::routes`], which sees each request.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Extension, Router};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+
+/// Whether the connection shall end with a TCP reset instead of an orderly close.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResetSwitch(Arc<AtomicBool>);
+
+impl ResetSwitch {
+    pub(crate) fn arm(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Accepts connections until told to stop, then closes them all.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    max_streams: Option<u32>,
+    router: Router,
+    ledger: Arc<Ledger>,
+    stop: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, or the peer has gone already: neither gets better at once.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        ledger.count(|stats| stats.connections += 1);
+        connections.spawn(connection(stream, tls.clone(), max_streams, router.clone()));
+    }
+    connections.shutdown().await;
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, max_streams: Option<u32>, router: Router) {
+    let reset = ResetSwitch::default();
+    let _ = stream.set_nodelay(true);
+    let stream = Resettable { stream, reset: reset.clone() };
+    let service = TowerToHyperService::new(router.layer(Extension(reset)));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(max_streams);
+    // An error here is the peer leaving or a scripted fault; the ledger has both.
+    let _ = match tls {
+        Some(acceptor) => match acceptor.accept(stream).await {
+            Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
+            Err(_) => return,
+        },
+        None => builder.serve_connection(TokioIo::new(stream), service).await,
+    };
+}
+
+/// A TCP stream that can end with a reset.
+struct Resettable {
+    stream: TcpStream,
+    reset: ResetSwitch,
+}
+
+impl Drop for Resettable {
+    fn drop(&mut self) {
+        if self.reset.0.load(Ordering::SeqCst) {
+            // A linger of zero makes the close that follows a reset.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsyncRead for Resettable {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Resettable {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reset.0.load(Ordering::SeqCst) {
+            // An orderly shutdown first would turn the reset into a clean end.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,225 @@
+//! A scriptable Amazon Bedrock Runtime that runs on a laptop or in CI.
+//!
+//! It speaks HTTP/1.1 and HTTP/2 (also over TLS) and real `application/vnd.amazon.eventstream` frames, so every AWS SDK can
+//! be pointed at it with `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`. What it answers is a value, the [`Script`].
+//!
+//! # Layout, in the order in which a request meets it
+//!
+//! - `connection` accepts, speaks TLS and HTTP, and can reset
+//! - `routes` tells the operations apart and looks the model up
+//! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
+//! - `reply`, `native` make the answer of an ordinary model
+//! - [`script`] is what an answer is made of; [`recording`] reads one from a recorded exchange
+//! - `playback` turns it into bytes, pauses and faults; `frame` encodes
+//! - `body` gives them to HTTP, and `ledger` keeps the counts
+
+mod body;
+mod catalogue;
+mod connection;
+mod frame;
+mod ledger;
+mod native;
+mod playback;
+pub mod recording;
+mod reply;
+mod routes;
+pub mod script;
+mod tls;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{catalogue::Catalogue, ledger::Ledger};
+pub use crate::{
+    catalogue::{RECORDING_PREFIX, SCRIPT_PREFIX},
+    ledger::{CapturedRequest, Stats},
+    reply::STORY_PROMPT,
+    script::{At, Delivery, Fault, FaultKind, Script, Step},
+};
+
+/// How an emulator is started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Speak TLS with a certificate made for this run.
+    pub tls: bool,
+    /// The most concurrent streams of one HTTP/2 connection. Default: no limit. Bedrock's own is about 100.
+    pub max_concurrent_streams: Option<u32>,
+    /// A folder of script files; `name.json` becomes the model `emulator.name`.
+    pub scripts: Option<PathBuf>,
+    /// A folder of recordings; `folder/name.json` becomes the model `recording.folder/name`.
+    pub recordings: Option<PathBuf>,
+}
+
+impl Default for Config {
+    /// A free loopback port, no TLS, nothing but the built-in scripts.
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { listen, tls: false, max_concurrent_streams: None, scripts: None, recordings: None }
+    }
+}
+
+/// Why an emulator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is not to be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A folder of scripts or recordings cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// No certificate could be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+}
+
+/// Why a script or a recording cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{} is not what it should be: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+}
+
+/// A running emulator. Dropping it stops it; [`Emulator::stop`] also waits.
+#[derive(Debug)]
+pub struct Emulator {
+    address: SocketAddr,
+    certificate: Option<String>,
+    catalogue: Arc<Catalogue>,
+    ledger: Arc<Ledger>,
+    stop: CancellationToken,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Emulator {
+    /// Starts one. It listens when this returns.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let Config { listen, tls, max_concurrent_streams, scripts, recordings } = config;
+        let catalogue = Arc::new(Catalogue::new());
+        if let Some(folder) = scripts {
+            catalogue.load_scripts(&folder)?;
+        }
+        if let Some(folder) = recordings {
+            catalogue.load_recordings(&folder)?;
+        }
+        let (acceptor, certificate) =
+            if tls { tls::acceptor().map(|(a, pem)| (Some(a), Some(pem)))? } else { (None, None) };
+        let unusable = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let ledger = Arc::new(Ledger::default());
+        let stop = CancellationToken::new();
+        let shared = routes::Shared { catalogue: Arc::clone(&catalogue), ledger: Arc::clone(&ledger) };
+        let serving = connection::serve(
+            listener,
+            acceptor,
+            max_concurrent_streams,
+            routes::router(shared),
+            Arc::clone(&ledger),
+            stop.clone(),
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "`Emulator::stop` waits for it, and dropping the emulator ends it"
+        )]
+        let serving = Some(tokio::spawn(serving));
+        Ok(Self { address, certificate, catalogue, ledger, stop, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` has to be.
+    pub fn endpoint(&self) -> String {
+        match self.certificate {
+            Some(_) => format!("https://localhost:{}", self.address.port()),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// The certificate to trust, as PEM, if it speaks TLS.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
+    /// Makes a script the answer to the model `emulator.<name>`, whose id it returns.
+    pub fn register(&self, name: &str, script: Script) -> String {
+        let model_id = format!("{SCRIPT_PREFIX}{name}");
+        self.catalogue.register(model_id.clone(), script);
+        model_id
+    }
+
+    /// Makes every script file of a folder an answer.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is no script.
+    pub fn load_scripts(&self, folder: &Path) -> Result<(), LoadError> {
+        self.catalogue.load_scripts(folder)
+    }
+
+    /// The counts of now.
+    pub fn stats(&self) -> Stats {
+        self.ledger.stats()
+    }
+
+    /// Waits until the counts are as wanted, and returns them.
+    pub async fn wait_until(&self, wanted: impl FnMut(&Stats) -> bool) -> Stats {
+        let mut watch = self.ledger.watch();
+        // The sender lives in `self`, so the wait ends only when the counts are right.
+        watch.wait_for(wanted).await.map(|stats| *stats).unwrap_or_default()
+    }
+
+    /// The last request to an operation.
+    pub fn last_request(&self) -> Option<CapturedRequest> {
+        self.ledger.last_request()
+    }
+
+    /// Closes every connection and waits until all is gone.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(serving) = self.serving.take() {
+            let _ = serving.await;
+        }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,190 @@
+//! A script in motion: bytes, pauses and, where the script wants one, a fault.
+//!
+//! Comes after [`crate::script`] and before [`crate::body`], which gives the actions to HTTP one at a time, so a script of
+//! a million frames costs no more memory than one of three.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    frame, reply,
+    script::{At, Delivery, Fault, FaultKind, Script, Step},
+};
+
+/// What happens next on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// These bytes are sent, in one transport chunk.
+    Send(Bytes),
+    /// Nothing happens for this long.
+    Wait(Duration),
+    /// The connection closes in the middle of the body.
+    Cut,
+    /// The connection is reset.
+    Reset,
+    /// Nothing happens any more.
+    Stall,
+}
+
+/// What remains to be done.
+pub(crate) type Actions = Box<dyn Iterator<Item = Action> + Send>;
+
+/// The actions of a script. Without one of the last three kinds at its end, the body ends cleanly.
+pub(crate) fn actions(script: &Script) -> Actions {
+    let padding = !script.no_padding;
+    let pace = script.pace;
+    let frames = expand(script.steps.clone()).enumerate().flat_map(move |(at, step)| match step {
+        Step::WaitMs(wait) => [Some(Action::Wait(Duration::from_millis(wait))), None],
+        step => {
+            let wait = pace.before(at);
+            [(!wait.is_zero()).then_some(Action::Wait(wait)), Some(Action::Send(encode(&step, padding.then_some(at))))]
+        }
+    });
+    let faulty = match script.fault {
+        Some(fault) => with_fault(Box::new(frames.flatten()), fault),
+        None => Box::new(frames.flatten()),
+    };
+    delivered(faulty, script.delivery.clone())
+}
+
+/// The steps with every reply and repetition written out, lazily.
+fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
+    Box::new(steps.into_iter().flat_map(|step| -> Box<dyn Iterator<Item = Step> + Send> {
+        match step {
+            Step::Reply(text) => Box::new(reply::steps(&text, 0).into_iter()),
+            Step::Repeat { times, steps } => Box::new((0..times).flat_map(move |_| expand(steps.clone()))),
+            Step::Bytes(bytes) => Box::new(frame::split(bytes.into()).into_iter().map(|one| Step::Bytes(one.into()))),
+            single => Box::new(std::iter::once(single)),
+        }
+    }))
+}
+
+fn encode(step: &Step, pad: Option<usize>) -> Bytes {
+    match step {
+        Step::Event { event_type, payload } => frame::event(event_type, payload, pad),
+        Step::Chunk(inner) => frame::chunk(inner, pad),
+        Step::Exception { exception_type, message } => frame::exception(exception_type, message),
+        Step::Error { code, message } => frame::error(code, message),
+        Step::Bytes(bytes) => bytes.clone().into(),
+        // Written out by `expand`, or no bytes at all.
+        Step::Reply(_) | Step::Repeat { .. } | Step::WaitMs(_) => Bytes::new(),
+    }
+}
+
+/// Puts the fault in its place. What comes after an ending fault is never reached.
+fn with_fault(actions: Actions, fault: Fault) -> Actions {
+    let (mut frame, mut byte, mut over) = (0, 0, false);
+    Box::new(actions.flat_map(move |action| {
+        let Action::Send(bytes) = action else { return if over { vec![] } else { vec![action] } };
+        let (first_byte, this_frame) = (byte, frame);
+        byte += bytes.len();
+        frame += 1;
+        let cut = match fault.at {
+            _ if over => return vec![],
+            At::Event(event) if event == this_frame => 0,
+            At::Byte(at) if (first_byte..byte).contains(&at) => at - first_byte,
+            _ => return vec![Action::Send(bytes)],
+        };
+        let mut out = Vec::new();
+        if cut > 0 && fault.kind != FaultKind::Corrupt {
+            out.push(Action::Send(bytes.slice(..cut)));
+        }
+        over = !matches!(fault.kind, FaultKind::Corrupt);
+        match fault.kind {
+            FaultKind::End => {}
+            FaultKind::Cut => out.push(Action::Cut),
+            FaultKind::Reset => out.push(Action::Reset),
+            FaultKind::Stall => out.push(Action::Stall),
+            FaultKind::Oversized => out.extend([Action::Send(frame::declaring(64 << 20)), Action::Stall]),
+            FaultKind::Undersized => out.extend([Action::Send(frame::declaring(8)), Action::Stall]),
+            FaultKind::Corrupt => {
+                let mut damaged = BytesMut::from(&bytes[..]);
+                let at = if matches!(fault.at, At::Event(_)) { damaged.len() - 1 } else { cut };
+                damaged[at] ^= 0xFF;
+                out.push(Action::Send(damaged.freeze()));
+            }
+        }
+        out
+    }))
+}
+
+/// Cuts the bytes into transport chunks.
+fn delivered(actions: Actions, delivery: Delivery) -> Actions {
+    match delivery {
+        Delivery::Frames => actions,
+        Delivery::EveryByte => Box::new(actions.flat_map(|action| match action {
+            Action::Send(bytes) => (0..bytes.len()).map(|at| Action::Send(bytes.slice(at..=at))).collect(),
+            other => vec![other],
+        })),
+        Delivery::Joined => Box::new(joined(actions).into_iter()),
+        Delivery::Lengths(lengths) => Box::new(joined(actions).into_iter().flat_map(move |action| match action {
+            Action::Send(mut bytes) => {
+                let mut pieces: Vec<_> =
+                    lengths.iter().map(|length| bytes.split_to(bytes.len().min(*length))).collect();
+                pieces.push(bytes);
+                pieces.into_iter().filter(|piece| !piece.is_empty()).map(Action::Send).collect()
+            }
+            other => vec![other],
+        })),
+    }
+}
+
+/// All bytes in one; the pauses between them go, an ending fault stays at the end.
+fn joined(actions: Actions) -> Vec<Action> {
+    let (mut all, mut ending) = (BytesMut::new(), None);
+    for action in actions {
+        match action {
+            Action::Send(bytes) => all.extend_from_slice(&bytes),
+            Action::Wait(_) => {}
+            end => ending = Some(end),
+        }
+    }
+    [Action::Send(all.freeze())].into_iter().chain(ending).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(script: &Script) -> Vec<u8> {
+        actions(script)
+            .filter_map(|action| if let Action::Send(bytes) = action { Some(bytes) } else { None })
+            .flatten()
+            .collect()
+    }
+
+    #[test]
+    fn delivery_changes_the_chunks_and_not_the_bytes() {
+        let script = Script::reply("one two three");
+        let whole = bytes(&script);
+        for delivery in [Delivery::EveryByte, Delivery::Joined, Delivery::Lengths(vec![3, 500, 0, 9])] {
+            assert_eq!(bytes(&script.clone().delivery(delivery)), whole);
+        }
+        let every_byte = actions(&script.delivery(Delivery::EveryByte));
+        assert_eq!(every_byte.count(), whole.len());
+    }
+
+    #[test]
+    fn an_ending_fault_is_the_last_action() {
+        let script = Script::reply("one two three").fault(FaultKind::Reset, At::Event(2));
+        let all: Vec<_> = actions(&script).collect();
+        assert_eq!(all.len(), 3);
+        assert_eq!(all[2], Action::Reset);
+        let script = Script::reply("one two three").fault(FaultKind::End, At::Byte(10));
+        assert_eq!(bytes(&script).len(), 10);
+    }
+
+    #[test]
+    fn a_corrupt_frame_differs_in_one_byte() {
+        let script = Script::reply("one two three");
+        let (right, wrong) = (bytes(&script), bytes(&script.fault(FaultKind::Corrupt, At::Event(1))));
+        assert_eq!(right.iter().zip(&wrong).filter(|(a, b)| a != b).count(), 1);
+    }
+
+    #[test]
+    fn a_repetition_is_not_written_out_in_advance() {
+        let script = Script::of([Step::Repeat { times: usize::MAX, steps: vec![Step::text("x")] }]);
+        assert_eq!(actions(&script).take(3).count(), 3);
+    }
+}

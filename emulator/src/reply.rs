@@ -1,0 +1,142 @@
+//! What the emulator says when no script is asked for: a story for the prompt of the demo, a plain echo for any other.
+//!
+//! Comes after the request was read ([`crate::routes`]) and before [`crate::playback`].
+
+use serde_json::{Value, json};
+
+use crate::script::{Pace, Script, Step};
+
+/// The prompt that the demo and the README use.
+pub const STORY_PROMPT: &str = "Write a story about two cats that go on an adventure:";
+
+const STORY: &str = include_str!("story.txt");
+
+/// How much of a prompt the echo quotes, in characters.
+const QUOTED: usize = 240;
+
+/// A first word after 350 ms and forty words a second: what a small model does on a good day.
+const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25 };
+
+/// The answer to a request that asks for no script of its own.
+pub(crate) fn script(prompt: &str, input_tokens: u32) -> Script {
+    let text = if prompt.trim() == STORY_PROMPT { STORY.trim_end().to_owned() } else { echo(prompt) };
+    Script { steps: steps(&text, input_tokens), pace: MODEL_PACE, ..Script::default() }
+}
+
+fn echo(prompt: &str) -> String {
+    let quoted: String = prompt.chars().take(QUOTED).collect();
+    let dots = if quoted.len() < prompt.len() { "…" } else { "" };
+    format!(
+        "This is the Bedrock emulator answering, not a model. You wrote: “{quoted}{dots}” Point the server at AWS to \
+         hear what a model makes of that."
+    )
+}
+
+/// The events of a whole answer with this text: one delta a word, as models stream.
+pub(crate) fn steps(text: &str, input_tokens: u32) -> Vec<Step> {
+    let words = words(text);
+    let output = u32::try_from(words.len()).unwrap_or(u32::MAX);
+    let mut steps = vec![Step::message_start()];
+    steps.extend(words.into_iter().map(Step::text));
+    steps.extend([Step::block_stop(0), Step::message_stop("end_turn"), Step::metadata(input_tokens, output)]);
+    steps
+}
+
+/// Splits text so that the pieces, joined, are the text again: every word takes the white space before it.
+pub(crate) fn words(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let (mut start, mut in_word) = (0, false);
+    for (at, character) in text.char_indices() {
+        if character.is_whitespace() && in_word {
+            pieces.push(&text[start..at]);
+            start = at;
+        }
+        in_word = !character.is_whitespace();
+    }
+    if start < text.len() {
+        pieces.push(&text[start..]);
+    }
+    pieces
+}
+
+/// The text of the last user message of a Converse body, or the prompt of a native one.
+pub(crate) fn prompt_of(body: &Value) -> String {
+    let blocks = |message: &Value| -> String {
+        match &message["content"] {
+            Value::String(text) => text.clone(),
+            content => content.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
+        }
+    };
+    if let Some(message) =
+        body["messages"].as_array().and_then(|all| all.iter().rfind(|message| message["role"] == "user"))
+    {
+        return blocks(message);
+    }
+    ["prompt", "inputText", "message"].iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned()
+}
+
+/// A count of input tokens: one a word, over every text of the body. A stand-in, and honest about being one.
+pub(crate) fn input_tokens(body: &Value) -> u32 {
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, member)| match member {
+                    Value::String(text) if matches!(name.as_str(), "text" | "prompt" | "inputText" | "message") => {
+                        text.split_whitespace().count()
+                    }
+                    other => count(other),
+                })
+                .sum(),
+            Value::Array(items) => items.iter().map(count).sum(),
+            _ => 0,
+        }
+    }
+    u32::try_from(count(body)).unwrap_or(u32::MAX)
+}
+
+/// The answer of the non-streaming Converse to the same script.
+pub(crate) fn converse(script: &Script) -> Value {
+    let mut answer = json!({"output": {"message": {"role": "assistant", "content": []}}});
+    let mut texts: Vec<(i64, String)> = Vec::new();
+    for (event_type, payload) in script.events() {
+        match event_type.as_str() {
+            "contentBlockDelta" => {
+                let index = payload["contentBlockIndex"].as_i64().unwrap_or_default();
+                let Some(text) = payload["delta"]["text"].as_str() else { continue };
+                match texts.iter_mut().find(|(of, _)| *of == index) {
+                    Some((_, whole)) => whole.push_str(text),
+                    None => texts.push((index, text.to_owned())),
+                }
+            }
+            "messageStop" => answer["stopReason"] = payload["stopReason"].clone(),
+            "metadata" => {
+                answer["usage"] = payload["usage"].clone();
+                answer["metrics"] = payload["metrics"].clone();
+            }
+            _ => {}
+        }
+    }
+    answer["output"]["message"]["content"] = texts.into_iter().map(|(_, text)| json!({"text": text})).collect();
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_joined_are_the_text_again() {
+        for text in [STORY, "", " ", "a", "a  b\n\nc ", "  lead", "ünï cödé"] {
+            assert_eq!(words(text).concat(), text);
+        }
+        assert_eq!(words("one two\nthree"), ["one", " two", "\nthree"]);
+    }
+
+    #[test]
+    fn the_echo_quotes_and_says_who_answers() {
+        let text = echo("hi");
+        assert!(text.contains("“hi”") && text.contains("emulator"));
+        assert!(echo(&"x".repeat(1_000)).len() < 600);
+    }
+}

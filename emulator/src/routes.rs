@@ -1,0 +1,259 @@
+//! The HTTP surface of Bedrock Runtime, the listings of its control plane, and `/_emulator/…`.
+//!
+//! Comes after [`crate::connection`]. A request is captured, its model id looked up in the [`crate::catalogue`], and
+//! the script answered as a stream ([`crate::body`]) or whole.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    body::ScriptBody,
+    catalogue::{Catalogue, Entry, SCRIPT_PREFIX},
+    connection::ResetSwitch,
+    ledger::{CapturedRequest, Ledger},
+    native, playback, reply,
+    script::{Refusal, Script},
+};
+
+/// The largest body, in bytes: what Bedrock accepts, with room for base64.
+const MAX_BODY: usize = 64 << 20;
+
+/// The most text that any model takes, in bytes. Real models stop at 200,000 to 1,000,000 tokens.
+const MAX_TEXT: usize = 4_000_000;
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// The operations of Bedrock Runtime that the emulator has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    ConverseStream,
+    Converse,
+    InvokeModelWithResponseStream,
+    InvokeModel,
+    CountTokens,
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ConverseStream => "ConverseStream",
+            Self::Converse => "Converse",
+            Self::InvokeModelWithResponseStream => "InvokeModelWithResponseStream",
+            Self::InvokeModel => "InvokeModel",
+            Self::CountTokens => "CountTokens",
+        }
+    }
+
+    fn speaks_converse(self) -> bool {
+        matches!(self, Self::ConverseStream | Self::Converse)
+    }
+}
+
+pub(crate) fn router(shared: Shared) -> Router {
+    let operation = |operation: Operation| {
+        post(
+            move |State(shared): State<Shared>,
+                  Path(model_id): Path<String>,
+                  Extension(reset),
+                  headers: HeaderMap,
+                  body: Bytes| async move {
+                let authorization =
+                    headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+                let scheme = authorization.split(' ').next().unwrap_or_default();
+                answer(&shared, Asked { operation, model_id: &model_id, scheme, body: &body }, reset)
+            },
+        )
+    };
+    Router::new()
+        .route("/model/{model}/converse-stream", operation(Operation::ConverseStream))
+        .route("/model/{model}/converse", operation(Operation::Converse))
+        .route("/model/{model}/invoke-with-response-stream", operation(Operation::InvokeModelWithResponseStream))
+        .route("/model/{model}/invoke", operation(Operation::InvokeModel))
+        .route("/model/{model}/count-tokens", operation(Operation::CountTokens))
+        .route("/foundation-models", get(foundation_models))
+        .route("/inference-profiles", get(inference_profiles))
+        .route("/_emulator/stats", get(async |State(shared): State<Shared>| json_body(&shared.ledger.stats_json())))
+        .route(
+            "/_emulator/last-request",
+            get(async |State(shared): State<Shared>| json_body(&shared.ledger.last_request_json())),
+        )
+        .fallback(async || refuse(404, "UnknownOperationException", "The emulator has no such operation."))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(shared)
+}
+
+/// A request to an operation.
+struct Asked<'a> {
+    operation: Operation,
+    model_id: &'a str,
+    /// Of its authorization.
+    scheme: &'a str,
+    body: &'a [u8],
+}
+
+fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
+    let Asked { operation, model_id, scheme, body } = asked;
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    shared.ledger.count(|stats| stats.requests += 1);
+    shared.ledger.capture(CapturedRequest {
+        operation: operation.name(),
+        model_id: model_id.to_owned(),
+        authorization: scheme.to_owned(),
+        body: parsed.clone().unwrap_or_default(),
+    });
+    let result = match parsed {
+        Some(body) => script_for(shared, operation, model_id, &body).map(|script| (script, body)),
+        None => Err(invalid("The request body is no JSON.")),
+    };
+    match result {
+        Ok((script, body)) => match &script.refuse {
+            Some(refusal) => refused(shared, refusal, &script),
+            None => respond(shared, operation, &script, &body, reset),
+        },
+        Err(refusal) => refused(shared, &refusal, &Script::default()),
+    }
+}
+
+fn script_for(shared: &Shared, operation: Operation, model_id: &str, body: &Value) -> Result<Script, Refusal> {
+    match shared.catalogue.find(model_id) {
+        Entry::Script(script) => Ok(*script),
+        Entry::Model => {
+            if operation.speaks_converse() {
+                check_conversation(body)?;
+            }
+            let script = reply::script(&reply::prompt_of(body), reply::input_tokens(body));
+            match operation {
+                Operation::InvokeModelWithResponseStream | Operation::InvokeModel => {
+                    native::script(model_id, script).map_err(|message| invalid(&message))
+                }
+                _ => Ok(script),
+            }
+        }
+        Entry::Unknown => {
+            let names = shared.catalogue.names();
+            let known: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(SCRIPT_PREFIX)).collect();
+            let message =
+                format!("No script is called {model_id}. After `{SCRIPT_PREFIX}` may stand: {}", known.join(", "));
+            Err(Refusal { status: 404, exception: Some("ResourceNotFoundException".into()), body: None, message })
+        }
+        Entry::Malformed => Err(invalid("The provided model identifier is invalid.")),
+    }
+}
+
+/// What Bedrock refuses in every conversation, in its words.
+fn check_conversation(body: &Value) -> Result<(), Refusal> {
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match messages.first() {
+        Some(first) if first["role"] == "user" => {}
+        Some(_) => {
+            return Err(invalid(
+                "A conversation must start with a user message. Try again with a conversation that starts with a user \
+                 message.",
+            ));
+        }
+        None => return Err(invalid("The messages are missing.")),
+    }
+    if reply::prompt_of(body).len() > MAX_TEXT {
+        return Err(invalid("Input is too long for requested model."));
+    }
+    Ok(())
+}
+
+fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value, reset: ResetSwitch) -> Response {
+    let mut response = match operation {
+        Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
+            let stream =
+                ScriptBody::new(playback::actions(script), script.fault.is_some(), Arc::clone(&shared.ledger), reset);
+            let mut response = Response::new(Body::new(stream));
+            let content_type = HeaderValue::from_static("application/vnd.amazon.eventstream");
+            response.headers_mut().insert("content-type", content_type);
+            response.headers_mut().insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
+            response
+        }
+        Operation::Converse => json_body(&reply::converse(script)),
+        Operation::InvokeModel => json_body(&native::whole(script)),
+        Operation::CountTokens => json_body(&json!({"inputTokens": reply::input_tokens(body)})),
+    };
+    finish_headers(&mut response, shared, script);
+    response
+}
+
+fn refused(shared: &Shared, refusal: &Refusal, script: &Script) -> Response {
+    shared.ledger.count(|stats| stats.refused += 1);
+    let mut response = match &refusal.body {
+        Some(body) => Response::new(Body::from(body.clone())),
+        None => json_body(&json!({"message": refusal.message})),
+    };
+    *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(exception) = &refusal.exception {
+        let value = format!("{exception}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert("x-amzn-errortype", value);
+        }
+    }
+    finish_headers(&mut response, shared, script);
+    response
+}
+
+/// The request id that every AWS answer has, and the headers that the script wants.
+fn finish_headers(response: &mut Response, shared: &Shared, script: &Script) {
+    let number = shared.ledger.stats().requests;
+    let id = format!("00000000-0000-4000-8000-{number:012}");
+    let headers = response.headers_mut();
+    headers.extend(HeaderValue::from_str(&id).ok().map(|id| (http::HeaderName::from_static("x-amzn-requestid"), id)));
+    for (name, value) in &script.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+async fn foundation_models(State(shared): State<Shared>) -> Response {
+    let models: Vec<_> = shared
+        .catalogue
+        .names()
+        .into_iter()
+        .map(|id| {
+            json!({
+                "modelArn": format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"), "modelName": id,
+                "modelId": id, "providerName": "Emulator", "inputModalities": ["TEXT"],
+                "outputModalities": ["TEXT"], "responseStreamingSupported": true, "customizationsSupported": [],
+                "inferenceTypesSupported": ["ON_DEMAND"], "modelLifecycle": {"status": "ACTIVE"},
+            })
+        })
+        .collect();
+    json_body(&json!({"modelSummaries": models}))
+}
+
+async fn inference_profiles() -> Response {
+    json_body(&json!({"inferenceProfileSummaries": []}))
+}
+
+fn invalid(message: &str) -> Refusal {
+    Refusal { status: 400, exception: Some("ValidationException".into()), body: None, message: message.to_owned() }
+}
+
+fn refuse(status: u16, exception: &str, message: &str) -> Response {
+    let body = json!({"message": message}).to_string();
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+    (status, [("content-type", "application/json"), ("x-amzn-errortype", exception)], body).into_response()
+}
+
+fn json_body(value: &Value) -> Response {
+    ([("content-type", "application/json")], value.to_string()).into_response()
+}

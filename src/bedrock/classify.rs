@@ -1,0 +1,200 @@
+//! Every failure of the call to Bedrock -> [`Error`]: one table of exceptions, for HTTP errors and for frames alike.
+//!
+//! Used by [`crate::bedrock`] when a stream does not open, and by [`crate::stream`] for exceptions in the middle of one.
+
+use std::{error::Error as StdError, time::Duration};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_bedrockruntime::error::SdkError;
+use aws_smithy_runtime_api::{client::orchestrator::HttpResponse, http::Headers};
+use serde_json::Value;
+
+use super::frames::corrupt;
+use crate::error::{Error, Reason};
+
+/// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here.
+const EXCEPTIONS: [(&str, Reason); 21] = [
+    ("ValidationException", Reason::BedrockValidation),
+    ("AccessDeniedException", Reason::BedrockAccessDenied),
+    ("UnrecognizedClientException", Reason::UpstreamCredentials),
+    ("InvalidSignatureException", Reason::UpstreamCredentials),
+    ("ExpiredTokenException", Reason::UpstreamCredentials),
+    ("ExpiredToken", Reason::UpstreamCredentials),
+    ("IncompleteSignatureException", Reason::UpstreamCredentials),
+    ("MissingAuthenticationTokenException", Reason::UpstreamCredentials),
+    ("MissingAuthenticationToken", Reason::UpstreamCredentials),
+    ("InvalidClientTokenId", Reason::UpstreamCredentials),
+    ("OptInRequired", Reason::UpstreamCredentials),
+    ("ResourceNotFoundException", Reason::BedrockModelNotFound),
+    ("ThrottlingException", Reason::BedrockThrottled),
+    ("TooManyRequestsException", Reason::BedrockThrottled),
+    ("ServiceQuotaExceededException", Reason::BedrockThrottled),
+    ("ServiceUnavailableException", Reason::BedrockUnavailable),
+    ("ModelNotReadyException", Reason::BedrockModelNotReady),
+    ("InternalServerException", Reason::BedrockInternal),
+    ("ModelErrorException", Reason::ModelError),
+    ("ModelStreamErrorException", Reason::ModelError),
+    ("ModelTimeoutException", Reason::ModelTimeout),
+];
+
+/// How much of a body that is no JSON goes into the message, in characters.
+const QUOTED: usize = 200;
+
+/// What an exception means, or, if it has no name, its HTTP status.
+fn reason(exception: &str, status: Option<u16>) -> Reason {
+    if let Some((_, reason)) = EXCEPTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(exception)) {
+        return *reason;
+    }
+    match status {
+        Some(400) => Reason::BedrockValidation,
+        Some(401) => Reason::UpstreamCredentials,
+        Some(403) => Reason::BedrockAccessDenied,
+        Some(404) => Reason::BedrockModelNotFound,
+        Some(408) => Reason::ModelTimeout,
+        Some(424) => Reason::ModelError,
+        Some(429) => Reason::BedrockThrottled,
+        Some(500) => Reason::BedrockInternal,
+        Some(502..=504) => Reason::BedrockUnavailable,
+        _ => Reason::BedrockUnknown,
+    }
+}
+
+/// An exception frame.
+pub(crate) fn exception_frame(exception_type: &str, payload: &[u8]) -> Error {
+    failure(exception_type, None, payload)
+}
+
+/// A frame with `:message-type: error`.
+pub(crate) fn error_frame(code: &str, message: &str) -> Error {
+    failure(code, None, serde_json::json!({"message": message}).to_string().as_bytes())
+}
+
+/// A call that brought no stream.
+pub(crate) fn sdk_error<E: StdError + Send + Sync + 'static>(error: SdkError<E, HttpResponse>) -> Error {
+    if let Some(response) = error.raw_response() {
+        if response.status().is_success() {
+            return corrupt("the answer could not be read").because(error);
+        }
+        let classified = response_error(response);
+        return classified.because(error);
+    }
+    if caused_by::<CredentialsError>(&error) {
+        let message = "the server has no valid AWS credentials. Its operator has to set AWS_PROFILE, AWS_ACCESS_KEY_ID \
+                       and AWS_SECRET_ACCESS_KEY, or AWS_BEARER_TOKEN_BEDROCK";
+        return Error::new(Reason::UpstreamCredentials, message).because(error);
+    }
+    match &error {
+        SdkError::ConstructionFailure(_) => {
+            Error::new(Reason::Internal, "the request to Bedrock could not be made").because(error)
+        }
+        _ => {
+            let message = format!("Bedrock could not be reached: {}. Try again", root_cause(&error));
+            Error::new(Reason::UpstreamUnreachable, message).because(error)
+        }
+    }
+}
+
+/// What an HTTP error means.
+pub(super) fn response_reason(response: &HttpResponse) -> Reason {
+    reason(&exception_of(response), Some(response.status().as_u16()))
+}
+
+/// The AWS request id of an answer.
+pub(super) fn request_id(headers: &Headers) -> String {
+    headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).unwrap_or_default().to_owned()
+}
+
+fn response_error(response: &HttpResponse) -> Error {
+    let body = response.body().bytes().unwrap_or_default();
+    let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+    failure(&exception_of(response), Some(response.status().as_u16()), body)
+        .with_retry_after(retry_after.map(Duration::from_secs))
+}
+
+/// `x-amzn-errortype: Name:http://…`, or the member `__type` of the body.
+fn exception_of(response: &HttpResponse) -> String {
+    let header = response.headers().get("x-amzn-errortype").map(str::to_owned);
+    let named = header.or_else(|| {
+        let body: Value = serde_json::from_slice(response.body().bytes()?).ok()?;
+        Some(body.get("__type").or_else(|| body.get("code"))?.as_str()?.to_owned())
+    });
+    let name = named.unwrap_or_default();
+    let name = name.split(':').next().unwrap_or_default();
+    name.rsplit('#').next().unwrap_or_default().to_owned()
+}
+
+fn failure(exception: &str, status: Option<u16>, body: &[u8]) -> Error {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let member = |name: &str| json.get(name).and_then(|value| value.as_str().map(str::to_owned));
+    let said = member("message")
+        .or_else(|| member("Message"))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).chars().take(QUOTED).collect::<String>().trim().to_owned());
+    let reason = reason(exception, status);
+    let who = match (exception, status) {
+        ("", Some(status)) => format!("HTTP {status}"),
+        ("", None) => "an unnamed failure".to_owned(),
+        (name, _) => name.to_owned(),
+    };
+    let said = if said.is_empty() { "no message".to_owned() } else { said };
+    let mut error = Error::new(reason, format!("Bedrock: {who}: {said}{}", advice(reason)));
+    if !exception.is_empty() {
+        error = error.with_exception(exception);
+    }
+    if let Some(original) = json.get("originalStatusCode").filter(|original| original.is_number()) {
+        error = error.with_fact("original_status_code", original.to_string());
+    }
+    if let Some(original) = member("originalMessage") {
+        error = error.with_fact("original_message", original);
+    }
+    error
+}
+
+fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BedrockAccessDenied => {
+            " (enable the model for the account, or allow bedrock:InvokeModelWithResponseStream)"
+        }
+        Reason::UpstreamCredentials => " (the server's own AWS credentials: its operator has to renew them)",
+        Reason::BedrockModelNotFound => " (check the model id and the region)",
+        _ => "",
+    }
+}
+
+fn caused_by<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<T>() || error.source().is_some_and(caused_by::<T>)
+}
+
+fn root_cause(error: &dyn StdError) -> String {
+    error.source().map_or_else(|| error.to_string(), root_cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exception_means_the_same_as_header_and_as_frame() {
+        for (name, expected) in EXCEPTIONS {
+            assert_eq!(reason(name, Some(400)), expected, "{name}");
+            let lower_camel = name[..1].to_lowercase() + &name[1..];
+            let error = exception_frame(&lower_camel, br#"{"message":"why"}"#);
+            assert_eq!(error.reason(), expected, "{lower_camel}");
+            assert!(error.to_string().contains("why"), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_name_the_status_decides() {
+        assert_eq!(reason("", Some(429)), Reason::BedrockThrottled);
+        assert_eq!(reason("", Some(503)), Reason::BedrockUnavailable);
+        assert_eq!(reason("", Some(418)), Reason::BedrockUnknown);
+        assert_eq!(reason("somethingNewException", None), Reason::BedrockUnknown);
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_is_quoted() {
+        let error = failure("", Some(502), b"<html>Bad gateway</html>");
+        assert!(error.to_string().contains("HTTP 502: <html>Bad gateway"), "{error}");
+        assert!(failure("", Some(500), b"").to_string().contains("no message"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The settings -> AWS, or an emulator in this process. Never the one in place of the other.
+//!
+//! Comes after [`crate::config`] and before [`crate::app`].
+
+use bedrock_emulator::{Config, Emulator, StartError};
+use tracing::info;
+
+use super::{Bedrock, CallSettings, client::Environment};
+use crate::config::{ConfigError, UpstreamSettings};
+
+/// Where answers come from, ready for calls.
+#[derive(Debug)]
+pub struct Connected {
+    /// What calls are made to.
+    pub bedrock: Bedrock,
+    /// The emulator behind it, if that is what was asked for; it stops when this is dropped.
+    pub emulator: Option<Emulator>,
+}
+
+/// Why there is nothing to make calls to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Region or credentials are missing.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The emulator does not start.
+    #[error("the emulator does not start: {0}")]
+    Emulator(#[from] StartError),
+}
+
+impl Connected {
+    /// What the AWS environment lacks, for a configuration that cannot be used for other reasons already.
+    pub async fn problems(region: Option<String>) -> Vec<String> {
+        Environment::load(region).await.problems
+    }
+
+    /// Reads the AWS environment, or starts the emulator.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(upstream: &UpstreamSettings, calls: &CallSettings) -> Result<Self, ConnectError> {
+        match upstream {
+            UpstreamSettings::Aws { region } => {
+                let environment = Environment::load(region.clone()).await;
+                let bedrock = environment.bedrock(calls).map_err(ConfigError)?;
+                info!(region = %bedrock.region, "answers come from AWS");
+                Ok(Self { bedrock, emulator: None })
+            }
+            UpstreamSettings::Local { scripts, recordings } => {
+                let config = Config { scripts: scripts.clone(), recordings: recordings.clone(), ..Config::default() };
+                let emulator = Emulator::start(config).await?;
+                info!(endpoint = %emulator.endpoint(), "answers come from the emulator in this process");
+                Ok(Self { bedrock: Bedrock::emulated(&emulator.endpoint(), calls), emulator: Some(emulator) })
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The response body as event-stream frames: pulled, checked, and never larger than AWS allows.
+//!
+//! Comes after [`super::tap`] and before [`crate::stream`], which polls it. The decoder is the SDK's own; the prelude is
+//! checked here as soon as it has arrived, because a damaged length would otherwise be waited for.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use aws_smithy_eventstream::frame::read_message_from;
+use aws_smithy_types::{body::SdkBody, event_stream::Message};
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use tokio_stream::Stream;
+
+use crate::error::{Error, Reason};
+
+/// Total length, header length, and the checksum of both.
+const PRELUDE: usize = 12;
+
+/// The shortest frame: a prelude and the checksum of the message.
+const SHORTEST: usize = 16;
+
+/// The longest frame that AWS sends.
+const LONGEST: usize = 16 << 20;
+
+/// What a frame says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// An event.
+    Event {
+        /// `:event-type`.
+        event_type: String,
+        /// The payload: JSON.
+        payload: Bytes,
+    },
+    /// An exception that the service model knows.
+    Exception {
+        /// `:exception-type`.
+        exception_type: String,
+        /// The payload: JSON.
+        payload: Bytes,
+    },
+    /// A failure outside the service model.
+    Error {
+        /// `:error-code`.
+        code: String,
+        /// `:error-message`.
+        message: String,
+    },
+}
+
+/// The frames of one response body.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    /// `None` once it has ended or failed: a connection is not held longer than it is of use.
+    body: Option<SdkBody>,
+    buffer: BytesMut,
+}
+
+impl Frames {
+    pub(crate) fn new(body: SdkBody) -> Self {
+        Self { body: Some(body), buffer: BytesMut::new() }
+    }
+
+    /// Takes the next whole frame out of the buffer.
+    fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, Error> {
+        let Some(prelude) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
+        let (lengths, checksum) = prelude.split_at(8);
+        if crc32fast::hash(lengths).to_be_bytes() != checksum {
+            return Err(corrupt("the checksum of a frame's prelude does not match"));
+        }
+        let [a, b, c, d, ..] = *prelude;
+        let total = u32::from_be_bytes([a, b, c, d]) as usize;
+        if !(SHORTEST..=LONGEST).contains(&total) {
+            return Err(corrupt(format!("a frame declares {total} bytes; AWS sends {SHORTEST} to {LONGEST}")));
+        }
+        if buffer.len() < total {
+            buffer.reserve(total - buffer.len());
+            return Ok(None);
+        }
+        let mut frame = buffer.split_to(total).freeze();
+        let message = read_message_from(&mut frame).map_err(|error| corrupt(error.to_string()).because(error))?;
+        read(&message).map(Some)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        while let Some(body) = &mut self.body {
+            if let Some(frame) = Self::decode(&mut self.buffer).transpose() {
+                return Poll::Ready(Some(frame));
+            }
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(part)) => {
+                    if let Ok(data) = part.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => {
+                    return Poll::Ready(Some(Err(truncated("the connection was cut").because(error))));
+                }
+                None => self.body = None,
+            }
+        }
+        Poll::Ready(match self.buffer.len() {
+            0 => None,
+            rest => Some(Err(truncated(format!("{rest} bytes of an unfinished frame were left")))),
+        })
+    }
+}
+
+impl Stream for Frames {
+    type Item = Result<Frame, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let frame = ready!(self.poll_frame(cx));
+        if let Some(Err(_)) = &frame {
+            self.body = None;
+            self.buffer.clear();
+        }
+        Poll::Ready(frame)
+    }
+}
+
+fn read(message: &Message) -> Result<Frame, Error> {
+    let header = |name: &str| {
+        let found = message.headers().iter().find(|header| header.name().as_str() == name)?;
+        found.value().as_string().ok().map(|value| value.as_str().to_owned())
+    };
+    let required = |name: &str| header(name).ok_or_else(|| corrupt(format!("a frame lacks the header {name}")));
+    // A frame that leaves out its :message-type is still told by the header that goes with it.
+    let implied = || {
+        let types = [(":event-type", "event"), (":exception-type", "exception")];
+        types.into_iter().find(|(name, _)| header(name).is_some()).map(|(_, implied)| implied.to_owned())
+    };
+    let message_type = header(":message-type").or_else(implied);
+    let payload = message.payload().clone();
+    match message_type.ok_or_else(|| corrupt("a frame lacks the header :message-type"))?.as_str() {
+        "event" => Ok(Frame::Event { event_type: required(":event-type")?, payload }),
+        "exception" => Ok(Frame::Exception { exception_type: required(":exception-type")?, payload }),
+        "error" => Ok(Frame::Error {
+            code: header(":error-code").unwrap_or_default(),
+            message: header(":error-message").unwrap_or_default(),
+        }),
+        other => Err(corrupt(format!("a frame has the unknown :message-type {other:?}"))),
+    }
+}
+
+/// Bytes that do not mean anything.
+pub(crate) fn corrupt(what: impl std::fmt::Display) -> Error {
+    Error::new(
+        Reason::UpstreamCorrupt,
+        format!(
+            "the stream from Bedrock is damaged: {what}. Try again; if it persists, something between Bedrock and the server alters it"
+        ),
+    )
+}
+
+/// An end that Bedrock did not announce.
+pub(crate) fn truncated(what: impl std::fmt::Display) -> Error {
+    Error::new(
+        Reason::UpstreamTruncated,
+        format!("the stream from Bedrock ended before the message did: {what}. What was sent is not the whole answer"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_eventstream::frame::write_message_to;
+    use aws_smithy_types::event_stream::{Header, HeaderValue};
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    fn frame(headers: &[(&'static str, &'static str)], payload: &'static str) -> Vec<u8> {
+        let headers = headers.iter().map(|(name, value)| Header::new(*name, HeaderValue::String((*value).into())));
+        let mut bytes = Vec::new();
+        write_message_to(&Message::new_from_parts(headers.collect(), payload), &mut bytes).unwrap();
+        bytes
+    }
+
+    async fn decode(bytes: Vec<u8>) -> Vec<Result<Frame, Reason>> {
+        Frames::new(SdkBody::from(bytes)).map(|frame| frame.map_err(|error| error.reason())).collect().await
+    }
+
+    #[tokio::test]
+    async fn the_three_kinds_of_message_are_told_apart() {
+        let bytes = [
+            frame(&[(":message-type", "event"), (":event-type", "messageStart")], "{}"),
+            frame(&[(":message-type", "exception"), (":exception-type", "throttlingException")], "{}"),
+            frame(&[(":message-type", "error"), (":error-code", "c"), (":error-message", "m")], ""),
+        ];
+        let frames = decode(bytes.concat()).await;
+        assert!(matches!(&frames[0], Ok(Frame::Event { event_type, .. }) if event_type == "messageStart"));
+        assert!(matches!(&frames[1], Ok(Frame::Exception { .. })));
+        assert_eq!(frames[2], Ok(Frame::Error { code: "c".into(), message: "m".into() }));
+        assert_eq!(frames.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_frame_without_message_type_is_told_by_its_other_header() {
+        let bytes = [frame(&[(":event-type", "a")], "{}"), frame(&[(":exception-type", "b")], "{}")];
+        let frames = decode(bytes.concat()).await;
+        assert!(matches!(frames[..], [Ok(Frame::Event { .. }), Ok(Frame::Exception { .. })]), "{frames:?}");
+    }
+
+    #[tokio::test]
+    async fn damage_anywhere_in_a_frame_is_noticed() {
+        let whole = frame(&[(":message-type", "event"), (":event-type", "messageStart")], r#"{"role":"assistant"}"#);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(decode(damaged).await[0], Err(Reason::UpstreamCorrupt), "byte {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_inside_a_frame_is_a_truncation() {
+        let whole = frame(&[(":message-type", "event"), (":event-type", "messageStart")], "{}");
+        for length in 1..whole.len() {
+            assert_eq!(decode(whole[..length].to_vec()).await, [Err(Reason::UpstreamTruncated)], "{length} bytes");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_without_its_headers_is_corrupt() {
+        for headers in [&[][..], &[(":message-type", "event")], &[(":message-type", "surprise")]] {
+            assert_eq!(decode(frame(headers, "{}")).await[0], Err(Reason::UpstreamCorrupt));
+        }
+    }
+}

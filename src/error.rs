@@ -1,0 +1,153 @@
+//! What can go wrong, as data: whose fault, may it be retried, what was known. [`status`] makes the wire form of it.
+//!
+//! Every module makes its errors with [`Error::new`]; only `error/status.rs` makes a [`tonic::Status`].
+
+mod reason;
+mod status;
+
+use std::time::Duration;
+
+pub use self::reason::{Reason, Row, TABLE};
+pub(crate) use self::status::from_bare;
+
+/// Whether content had reached the caller when it went wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No chunk was sent: the call may be made again unseen.
+    #[default]
+    BeforeContent,
+    /// Chunks were sent.
+    AfterContent,
+}
+
+/// One thing wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field, such as `messages[2].content[0].text`.
+    pub field: String,
+    /// What is wrong, with the value, and what would be right.
+    pub description: String,
+}
+
+/// What was known about the call to Bedrock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallContext {
+    /// The model asked.
+    pub model_id: String,
+    /// The AWS region asked.
+    pub region: String,
+    /// The AWS request id, once there was an answer.
+    pub request_id: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// A failure, on its way to the caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {}", .0.reason.name(), .0.message)]
+pub struct Error(Box<Inner>);
+
+/// Boxed, so that a `Result` with an error in it stays small on the hot path.
+#[derive(Debug)]
+struct Inner {
+    reason: Reason,
+    message: String,
+    phase: Phase,
+    /// Bedrock's exception, in its own word.
+    exception: String,
+    /// Further facts from Bedrock, such as `original_status_code`.
+    facts: Vec<(&'static str, String)>,
+    call: Option<CallContext>,
+    /// What Bedrock asked for, in place of the delay of the reason.
+    retry_after: Option<Duration>,
+    violations: Vec<Violation>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure with a message for people: what was wrong, with which value, and what to do.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            reason,
+            message: message.into(),
+            phase: Phase::default(),
+            exception: String::new(),
+            facts: Vec::new(),
+            call: None,
+            retry_after: None,
+            violations: Vec::new(),
+            cause: None,
+        }))
+    }
+
+    /// The same with the error that caused it. It is logged, and not sent.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// The same with the phase in which it happened.
+    #[must_use]
+    pub fn in_phase(mut self, phase: Phase) -> Self {
+        self.0.phase = phase;
+        self
+    }
+
+    /// The same with what was known about the call.
+    #[must_use]
+    pub fn in_call(mut self, call: CallContext) -> Self {
+        self.0.call = Some(call);
+        self
+    }
+
+    /// The same with Bedrock's exception.
+    #[must_use]
+    pub fn with_exception(mut self, exception: impl Into<String>) -> Self {
+        self.0.exception = exception.into();
+        self
+    }
+
+    /// The same with a further fact from Bedrock.
+    #[must_use]
+    pub fn with_fact(mut self, name: &'static str, value: String) -> Self {
+        self.0.facts.push((name, value));
+        self
+    }
+
+    /// The same with the delay that Bedrock asked for.
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
+        self.0.retry_after = delay;
+        self
+    }
+
+    /// The same with what is wrong with the request.
+    #[must_use]
+    pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
+        self.0.violations = violations;
+        self
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// Everything wrong with the request, if that is what it is about.
+    pub fn violations(&self) -> &[Violation] {
+        &self.0.violations
+    }
+}
+
+impl Error {
+    /// The error for a log line. Bedrock's own words stay out of it, because they may quote a prompt.
+    pub(crate) fn for_log(&self) -> String {
+        let Inner { reason, message, exception, cause, .. } = &*self.0;
+        match (exception.as_str(), cause) {
+            ("", Some(cause)) => format!("{}: {message} ({cause})", reason.name()),
+            ("", None) => self.to_string(),
+            (exception, _) => format!("{}: {exception}", reason.name()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The table of the error contract: each reason with its gRPC code, its retry delay, and what it means.
+//!
+//! The same table stands in `docs/errors.md`; a test holds the two together.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+/// Why a call failed: the `reason` of the google.rpc.ErrorInfo in every status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table below says what each means")]
+pub enum Reason {
+    InvalidRequest,
+    MalformedRequest,
+    MessageTooLarge,
+    FieldNotSupported,
+    UnknownMethod,
+    BedrockValidation,
+    BedrockAccessDenied,
+    UpstreamCredentials,
+    BedrockModelNotFound,
+    BedrockThrottled,
+    BedrockUnavailable,
+    BedrockModelNotReady,
+    BedrockInternal,
+    BedrockUnknown,
+    UpstreamUnreachable,
+    ModelError,
+    ModelTimeout,
+    CallerDeadline,
+    CallerCancelled,
+    UpstreamTruncated,
+    UpstreamCorrupt,
+    Draining,
+    Internal,
+    Transport,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The reason.
+    pub reason: Reason,
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// The gRPC code.
+    pub code: Code,
+    /// When to try again, in milliseconds, if the same call may succeed later.
+    pub retry_ms: Option<u64>,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u64>, meaning: &'static str) -> Row {
+    Row { reason, name, code, retry_ms, meaning }
+}
+
+/// The error contract, in the order of [`Reason`].
+#[rustfmt::skip]
+pub const TABLE: [Row; 24] = [
+    row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request breaks a rule; BadRequest lists every violation"),
+    row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request are no GenerateRequest"),
+    row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than the server accepts"),
+    row(Reason::FieldNotSupported, "FIELD_NOT_SUPPORTED", Code::Unimplemented, None, "A field is part of the contract and not built yet; BadRequest names it"),
+    row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),
+    row(Reason::BedrockValidation, "BEDROCK_VALIDATION", Code::InvalidArgument, None, "Bedrock refused the request: ValidationException"),
+    row(Reason::BedrockAccessDenied, "BEDROCK_ACCESS_DENIED", Code::PermissionDenied, None, "The account may not use the model: AccessDeniedException"),
+    row(Reason::UpstreamCredentials, "UPSTREAM_CREDENTIALS", Code::FailedPrecondition, None, "The server's AWS credentials are missing, wrong or expired; its operator must act"),
+    row(Reason::BedrockModelNotFound, "BEDROCK_MODEL_NOT_FOUND", Code::NotFound, None, "Bedrock has no such model in the region: ResourceNotFoundException"),
+    row(Reason::BedrockThrottled, "BEDROCK_THROTTLED", Code::ResourceExhausted, Some(1_000), "Bedrock's quota is used up: ThrottlingException, ServiceQuotaExceededException"),
+    row(Reason::BedrockUnavailable, "BEDROCK_UNAVAILABLE", Code::Unavailable, Some(1_000), "Bedrock cannot serve for now: ServiceUnavailableException"),
+    row(Reason::BedrockModelNotReady, "BEDROCK_MODEL_NOT_READY", Code::Unavailable, Some(5_000), "The model is being loaded: ModelNotReadyException"),
+    row(Reason::BedrockInternal, "BEDROCK_INTERNAL", Code::Unavailable, Some(1_000), "Bedrock failed: InternalServerException"),
+    row(Reason::BedrockUnknown, "BEDROCK_UNKNOWN", Code::Unknown, None, "An answer of Bedrock that this server does not know"),
+    row(Reason::UpstreamUnreachable, "UPSTREAM_UNREACHABLE", Code::Unavailable, Some(500), "Bedrock could not be reached"),
+    row(Reason::ModelError, "MODEL_ERROR", Code::Unavailable, Some(500), "The model failed: ModelErrorException, modelStreamErrorException"),
+    row(Reason::ModelTimeout, "MODEL_TIMEOUT", Code::DeadlineExceeded, Some(1_000), "The model took too long: ModelTimeoutException"),
+    row(Reason::CallerDeadline, "CALLER_DEADLINE", Code::DeadlineExceeded, None, "The caller's own deadline passed"),
+    row(Reason::CallerCancelled, "CALLER_CANCELLED", Code::Cancelled, None, "The caller cancelled"),
+    row(Reason::UpstreamTruncated, "UPSTREAM_TRUNCATED", Code::Unavailable, Some(500), "The stream from Bedrock ended before the message did"),
+    row(Reason::UpstreamCorrupt, "UPSTREAM_CORRUPT", Code::DataLoss, Some(500), "The bytes from Bedrock are damaged"),
+    row(Reason::Draining, "DRAINING", Code::Unavailable, Some(1_000), "The server is shutting down; another one, or this one later, will answer"),
+    row(Reason::Internal, "INTERNAL", Code::Internal, None, "A defect of this server"),
+    row(Reason::Transport, "TRANSPORT", Code::Unknown, None, "The gRPC layer refused the call; the message says why"),
+];
+
+impl Reason {
+    fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The gRPC code.
+    pub fn code(self) -> Code {
+        self.row().code
+    }
+
+    /// When to try again, if the same call may succeed later.
+    pub fn retry_delay(self) -> Option<Duration> {
+        self.row().retry_ms.map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_reasons() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.reason as usize, index, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_table() {
+        let document = include_str!("../../docs/errors.md");
+        for row in TABLE {
+            let retry = row.retry_ms.map_or("no".to_owned(), |delay| format!("{delay} ms"));
+            let code = code_name(row.code);
+            let line = format!("| `{}` | `{code}` | {retry} | {} |", row.name, row.meaning);
+            assert!(document.contains(&line), "docs/errors.md lacks this line:\n{line}");
+        }
+        let rows = document.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, TABLE.len(), "docs/errors.md has rows that the code has not");
+    }
+
+    /// `InvalidArgument` as gRPC writes it: `INVALID_ARGUMENT`.
+    fn code_name(code: Code) -> String {
+        let mut name = String::new();
+        for letter in format!("{code:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.extend(letter.to_uppercase());
+        }
+        name
+    }
+}

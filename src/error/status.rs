@@ -1,0 +1,137 @@
+//! The only place where a [`tonic::Status`] is made: an [`Error`] in the form of the error contract.
+//!
+//! Comes last: [`crate::service`] and [`crate::stream`] hand their errors over here, [`crate::front`] those of gRPC itself.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::{Error, Phase, Reason};
+
+/// The `domain` of every ErrorInfo.
+const DOMAIN: &str = "outcrop";
+
+/// The longest message, in bytes. Trailers are small: many clients refuse more than 8 KiB of them, and a message is sent
+/// twice, once as base64.
+const MAX_MESSAGE: usize = 1_024;
+
+/// The most bytes of violations, for the same reason.
+const MAX_VIOLATIONS: usize = 2_048;
+
+impl Error {
+    /// The wire form.
+    pub fn into_status(self) -> Status {
+        let inner = *self.0;
+        let reason = inner.reason;
+        let mut metadata = HashMap::from([("phase".to_owned(), phase_name(inner.phase).to_owned())]);
+        let mut details = ErrorDetails::new();
+        if !inner.exception.is_empty() {
+            metadata.insert("exception".to_owned(), inner.exception);
+        }
+        metadata.extend(inner.facts.into_iter().map(|(name, value)| (name.to_owned(), shortened(value))));
+        if let Some(call) = inner.call {
+            metadata.insert("model_id".to_owned(), shortened(call.model_id));
+            metadata.insert("region".to_owned(), call.region);
+            metadata.insert("attempts".to_owned(), call.attempts.to_string());
+            if !call.request_id.is_empty() {
+                details.set_request_info(call.request_id, "");
+            }
+        }
+        details.set_error_info(reason.name(), DOMAIN, metadata);
+        if let Some(delay) = reason.retry_delay() {
+            details.set_retry_info(Some(inner.retry_after.unwrap_or(delay)));
+        }
+        if !inner.violations.is_empty() {
+            details.set_bad_request(bounded(inner.violations));
+        }
+        Status::with_error_details(reason.code(), shortened(inner.message), details)
+    }
+}
+
+/// The wire form of a status that gRPC itself made: the same code and message where the contract has no row for it, and
+/// always a reason.
+pub(crate) fn from_bare(code: Code, message: &str) -> Status {
+    let reason = match code {
+        Code::OutOfRange if message.contains("message length too large") => Reason::MessageTooLarge,
+        Code::Internal if message.contains("decode Protobuf") => Reason::MalformedRequest,
+        Code::Cancelled | Code::DeadlineExceeded if message.contains("imeout") => Reason::CallerDeadline,
+        Code::Cancelled => Reason::CallerCancelled,
+        _ => {
+            let metadata = HashMap::from([("phase".to_owned(), phase_name(Phase::BeforeContent).to_owned())]);
+            let details = ErrorDetails::with_error_info(Reason::Transport.name(), DOMAIN, metadata);
+            return Status::with_error_details(code, shortened(message.to_owned()), details);
+        }
+    };
+    let advice = match reason {
+        Reason::MessageTooLarge => ". Send less, or raise --max-request-bytes on the server",
+        Reason::MalformedRequest => ". Was the request made from another proto? This server has reflection",
+        Reason::CallerDeadline => ". Nothing had come from Bedrock by then: allow more time",
+        _ => "",
+    };
+    Error::new(reason, format!("{message}{advice}")).into_status()
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::BeforeContent => "before_content",
+        Phase::AfterContent => "after_content",
+    }
+}
+
+/// As many violations as trailers hold, and how many more there are.
+fn bounded(violations: Vec<super::Violation>) -> Vec<FieldViolation> {
+    let total = violations.len();
+    let mut bytes = 0;
+    let mut fitting: Vec<_> = violations
+        .into_iter()
+        .take_while(|violation| {
+            bytes += violation.field.len() + violation.description.len();
+            bytes <= MAX_VIOLATIONS
+        })
+        .map(|violation| FieldViolation::new(violation.field, violation.description))
+        .collect();
+    if fitting.len() < total {
+        fitting.push(FieldViolation::new("", format!("and {} more", total - fitting.len())));
+    }
+    fitting
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Violation;
+
+    #[test]
+    fn trailers_stay_small_however_much_is_wrong() {
+        let violation = |at| Violation {
+            field: format!("messages[{at}].content"),
+            description: "is empty; give it a block".into(),
+        };
+        let error =
+            Error::new(Reason::InvalidRequest, "ä".repeat(5_000)).with_violations((0..5_000).map(violation).collect());
+        let status = error.into_status();
+        assert!(status.message().len() <= MAX_MESSAGE + '…'.len_utf8());
+        assert!(status.details().len() < 6_000, "{}", status.details().len());
+        let details = status.get_error_details();
+        let last = details.bad_request().unwrap().field_violations.last().unwrap();
+        assert!(last.description.starts_with("and 49"), "{}", last.description);
+    }
+
+    #[test]
+    fn a_status_of_grpc_itself_gets_a_reason() {
+        let reason = |code, message| from_bare(code, message).get_error_details().error_info().unwrap().reason.clone();
+        let too_large = "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes";
+        assert_eq!(reason(Code::OutOfRange, too_large), "MESSAGE_TOO_LARGE");
+        assert_eq!(reason(Code::NotFound, "service not registered"), "TRANSPORT");
+        assert_eq!(from_bare(Code::NotFound, "x").code(), Code::NotFound);
+    }
+}

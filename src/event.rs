@@ -1,0 +1,186 @@
+//! Upstream events -> chunks: pure, without I/O. [`Answer`] is the state machine that makes a stream's end provable.
+//!
+//! Comes after [`crate::bedrock::frames`], whose event frames it takes, and before [`crate::stream`], which sends the
+//! chunks. Members of an event are *taken out* of its JSON one by one ([`members`]); what remains at the end was not
+//! understood and goes to the caller as `unrecognized`, so that nothing can be dropped by forgetting it.
+
+mod content;
+mod finish;
+mod members;
+
+use std::collections::VecDeque;
+
+use prost_types::Struct;
+use serde_json::{Map, Value};
+
+use self::{
+    finish::{Metadata, Stop},
+    members::Members,
+};
+use crate::{
+    bedrock::frames::{corrupt, truncated},
+    error::{Error, Phase},
+    json,
+    proto::{Chunk, OtherEvent, Role, Start, chunk::Event},
+};
+
+/// One answer as it comes in: one `start`, a `sequence` without a gap, one `finish`, and only after `messageStop`.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// What is known before Bedrock says anything; goes out with the first content.
+    start: Option<Chunk>,
+    message_started: bool,
+    next_sequence: u32,
+    stop: Option<Stop>,
+    metadata: Option<Metadata>,
+    finished: bool,
+}
+
+/// An event, read.
+enum Read {
+    MessageStart { role: Role, role_name: String },
+    Content(Option<i32>, Event),
+    Stop(Stop),
+    Metadata(Metadata),
+    Newer,
+}
+
+impl Answer {
+    /// An answer of which only the call is known.
+    pub(crate) fn new(start: Start) -> Self {
+        let start = Some(Chunk { event: Some(Event::Start(start)), ..Chunk::default() });
+        Self { start, message_started: false, next_sequence: 0, stop: None, metadata: None, finished: false }
+    }
+
+    /// Whether chunks have gone out.
+    pub(crate) fn phase(&self) -> Phase {
+        if self.next_sequence == 0 { Phase::BeforeContent } else { Phase::AfterContent }
+    }
+
+    /// Whether both terminal events were seen, so that only the end of the bytes is missing.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.stop.is_some() && self.metadata.is_some()
+    }
+
+    /// Whether Bedrock said that the message had ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Takes an event; the chunks that may go out now are put at the end of `ready`.
+    pub(crate) fn accept(
+        &mut self,
+        event_type: &str,
+        payload: &[u8],
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
+        let mut members = parse(event_type, payload)?;
+        match self.read(event_type, &mut members) {
+            Read::MessageStart { role, role_name } => self.message_start(role, role_name, members.rest(event_type)),
+            Read::Stop(mut stop) => {
+                stop.unrecognized = members.into_rest();
+                self.stop = Some(stop);
+            }
+            Read::Metadata(mut metadata) => {
+                metadata.unrecognized = members.into_rest();
+                self.metadata = Some(metadata);
+            }
+            Read::Content(index, event) => self.release(index, event, members.rest(event_type), ready),
+            Read::Newer => {
+                // What was taken out is put together again by reading once more.
+                let mut members = parse(event_type, payload)?;
+                let index = members.int32("contentBlockIndex");
+                let json = Value::Object(parse(event_type, payload)?.into_rest()).to_string();
+                let other = Event::Other(OtherEvent { event_type: event_type.to_owned(), json });
+                self.release(index, other, None, ready);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes have ended: the `finish`, or the proof that there is none.
+    pub(crate) fn end(&mut self, ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        if self.finished {
+            return Ok(());
+        }
+        let Some(stop) = self.stop.take() else {
+            return Err(truncated("it closed without messageStop"));
+        };
+        self.finished = true;
+        let (finish, unrecognized) = finish::unite(stop, self.metadata.take());
+        self.release(None, Event::Finish(finish), unrecognized, ready);
+        Ok(())
+    }
+
+    fn read(&self, event_type: &str, members: &mut Members) -> Read {
+        let read = match event_type {
+            "messageStart" if !self.message_started => {
+                let role_name = members.text("role").unwrap_or_default();
+                Some(Read::MessageStart { role: role(&role_name), role_name })
+            }
+            "contentBlockStart" => content::block_start(members).map(|(index, event)| Read::Content(index, event)),
+            "contentBlockDelta" => content::block_delta(members).map(|(index, event)| Read::Content(index, event)),
+            "contentBlockStop" => Some(content::block_stop(members)).map(|(index, event)| Read::Content(index, event)),
+            "messageStop" if self.stop.is_none() => Some(Read::Stop(finish::stop(members))),
+            "metadata" if self.metadata.is_none() => Some(Read::Metadata(finish::metadata(members))),
+            _ => None,
+        };
+        read.unwrap_or(Read::Newer)
+    }
+
+    fn message_start(&mut self, role: Role, role_name: String, unrecognized: Option<Struct>) {
+        self.message_started = true;
+        if let Some(Chunk { event: Some(Event::Start(start)), unrecognized: rest, .. }) = &mut self.start {
+            start.set_role(role);
+            start.role_name = role_name;
+            *rest = unrecognized;
+        }
+    }
+
+    /// Numbers a chunk and lets it go, after the `start` if that has not gone yet.
+    fn release(
+        &mut self,
+        content_block_index: Option<i32>,
+        event: Event,
+        unrecognized: Option<Struct>,
+        ready: &mut VecDeque<Chunk>,
+    ) {
+        // A message that began without messageStart has none later: it would be a second beginning.
+        self.message_started = true;
+        let chunk = Chunk { content_block_index, event: Some(event), unrecognized, ..Chunk::default() };
+        for chunk in self.start.take().into_iter().chain([chunk]) {
+            ready.push_back(Chunk { sequence: Some(self.next_sequence), ..chunk });
+            self.next_sequence += 1;
+        }
+    }
+}
+
+/// The payload as members, without Bedrock's padding.
+fn parse(event_type: &str, payload: &[u8]) -> Result<Members, Error> {
+    // The parser's error is not kept: it may quote the completion.
+    let json: Map<String, Value> = serde_json::from_slice(payload)
+        .map_err(|_| corrupt(format!("the payload of {event_type} is no JSON object")))?;
+    Ok(Members::new(json))
+}
+
+fn role(name: &str) -> Role {
+    match name {
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "system" => Role::System,
+        _ => Role::Unspecified,
+    }
+}
+
+/// What was not understood, under the name of its event.
+fn unrecognized(rest: impl IntoIterator<Item = (&'static str, Map<String, Value>)>) -> Option<Struct> {
+    let named: Map<_, _> = rest
+        .into_iter()
+        .filter(|(_, rest)| !rest.is_empty())
+        .map(|(event_type, rest)| (event_type.to_owned(), Value::Object(rest)))
+        .collect();
+    (!named.is_empty()).then(|| json::to_struct(named))
+}
+
+#[cfg(test)]
+mod tests;

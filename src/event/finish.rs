@@ -1,0 +1,109 @@
+//! `messageStop` and `metadata` -> the one [`Finish`].
+//!
+//! Used by [`super::Answer`], which decides when it may be sent.
+
+use prost_types::{Struct, Value as ProtoValue};
+use serde_json::{Map, Value};
+
+use super::{members::Members, unrecognized};
+use crate::{
+    json,
+    proto::{
+        CacheDetail, ConverseStreamMetrics, Finish, PerformanceConfiguration, ServiceTier, StopReason, TokenUsage,
+    },
+};
+
+/// MessageStopEvent.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    reason_name: String,
+    additional_model_response_fields: Option<ProtoValue>,
+    /// Set once everything known was taken.
+    pub(super) unrecognized: Map<String, Value>,
+}
+
+/// ConverseStreamMetadataEvent.
+#[derive(Debug, Default)]
+pub(super) struct Metadata {
+    usage: Option<TokenUsage>,
+    metrics: Option<ConverseStreamMetrics>,
+    trace: Option<Struct>,
+    invoked_model_id: String,
+    performance_config: Option<PerformanceConfiguration>,
+    service_tier: Option<ServiceTier>,
+    /// Set once everything known was taken.
+    pub(super) unrecognized: Map<String, Value>,
+}
+
+pub(super) fn stop(members: &mut Members) -> Stop {
+    Stop {
+        reason_name: members.text("stopReason").unwrap_or_default(),
+        additional_model_response_fields: members.json("additionalModelResponseFields").map(json::to_value),
+        unrecognized: Map::new(),
+    }
+}
+
+pub(super) fn metadata(members: &mut Members) -> Metadata {
+    let trace = members.map("trace");
+    let invoked = trace.as_ref().and_then(|trace| trace.get("promptRouter")?.get("invokedModelId")?.as_str());
+    Metadata {
+        invoked_model_id: invoked.unwrap_or_default().to_owned(),
+        usage: members.object("usage", |usage| Some(token_usage(usage))),
+        metrics: members
+            .object("metrics", |metrics| Some(ConverseStreamMetrics { latency_ms: metrics.int64("latencyMs") })),
+        performance_config: members
+            .object("performanceConfig", |config| Some(PerformanceConfiguration { latency: config.text("latency")? })),
+        service_tier: members.object("serviceTier", |tier| Some(ServiceTier { r#type: tier.text("type")? })),
+        trace: trace.map(json::to_struct),
+        unrecognized: Map::new(),
+    }
+}
+
+fn token_usage(usage: &mut Members) -> TokenUsage {
+    TokenUsage {
+        input_tokens: usage.int32("inputTokens"),
+        output_tokens: usage.int32("outputTokens"),
+        total_tokens: usage.int32("totalTokens"),
+        cache_read_input_tokens: usage.int32("cacheReadInputTokens"),
+        cache_write_input_tokens: usage.int32("cacheWriteInputTokens"),
+        cache_details: usage
+            .list("cacheDetails", |detail| CacheDetail {
+                ttl: detail.text("ttl").unwrap_or_default(),
+                input_tokens: detail.int32("inputTokens"),
+            })
+            .unwrap_or_default(),
+    }
+}
+
+/// The finish, and what was not understood of either event.
+pub(super) fn unite(stop: Stop, metadata: Option<Metadata>) -> (Finish, Option<Struct>) {
+    let metadata = metadata.unwrap_or_default();
+    let rest = unrecognized([("messageStop", stop.unrecognized), ("metadata", metadata.unrecognized)]);
+    let finish = Finish {
+        stop_reason: stop_reason(&stop.reason_name).into(),
+        stop_reason_name: stop.reason_name,
+        usage: metadata.usage,
+        metrics: metadata.metrics,
+        trace: metadata.trace,
+        additional_model_response_fields: stop.additional_model_response_fields,
+        service_tier: metadata.service_tier,
+        performance_config: metadata.performance_config,
+        invoked_model_id: metadata.invoked_model_id,
+    };
+    (finish, rest)
+}
+
+fn stop_reason(name: &str) -> StopReason {
+    match name {
+        "end_turn" => StopReason::EndTurn,
+        "tool_use" => StopReason::ToolUse,
+        "max_tokens" => StopReason::MaxTokens,
+        "stop_sequence" => StopReason::StopSequence,
+        "guardrail_intervened" => StopReason::GuardrailIntervened,
+        "content_filtered" => StopReason::ContentFiltered,
+        "malformed_model_output" => StopReason::MalformedModelOutput,
+        "malformed_tool_use" => StopReason::MalformedToolUse,
+        "model_context_window_exceeded" => StopReason::ModelContextWindowExceeded,
+        _ => StopReason::Unspecified,
+    }
+}

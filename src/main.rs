@@ -1,0 +1,64 @@
+//! The life of the process: arguments -> telemetry -> settings -> build -> run -> drain -> exit code.
+
+use std::{
+    error::Error,
+    io::{Write, stderr, stdout},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use outcrop::{
+    app::App,
+    bedrock::{ConnectError, Connected},
+    config::{Cli, Command, ConfigError, ServeArgs},
+    demo,
+    shutdown::Signals,
+    telemetry,
+};
+
+/// The exit code for a command line or a configuration that cannot be used; clap's own.
+const UNUSABLE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { command, log } = Cli::parse();
+    let result = match command {
+        Command::Serve(args) => match telemetry::start(&log) {
+            Ok(()) => serve(*args).await,
+            Err(error) => Err(ConfigError(vec![format!("--log is {log:?}: {error}")]).into()),
+        },
+        Command::Demo { prompt } => demo::run(prompt).await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // If standard error is gone there is nobody to tell.
+            let _ = writeln!(stderr(), "outcrop: {error}");
+            let unusable = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(ConnectError::Config(_)));
+            if unusable { ExitCode::from(UNUSABLE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let (local, region) = (args.local, args.region.clone());
+    let settings = match args.resolve() {
+        Ok(settings) => settings,
+        Err(ConfigError(mut problems)) => {
+            if !local {
+                problems.extend(Connected::problems(region).await);
+            }
+            return Err(ConfigError(problems).into());
+        }
+    };
+    let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, &settings.calls).await?;
+    let app = App::build(&settings, bedrock).await?;
+    // The first signal begins the drain, the second ends it.
+    let (first, second) = (Signals::listen()?, Signals::listen()?);
+    writeln!(stdout(), "listening on {}", app.address())?;
+    app.run(first.count(1), second.count(2)).await?;
+    if let Some(emulator) = emulator {
+        emulator.stop().await;
+    }
+    Ok(ExitCode::SUCCESS)
+}

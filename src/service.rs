@@ -1,0 +1,55 @@
+//! The gRPC methods, thin: validate -> admit -> open upstream -> return the stream. The order is part of the contract.
+//!
+//! Comes after [`crate::front`] and before [`crate::request`], [`crate::shutdown`], [`crate::bedrock`] and
+//! [`crate::stream`], which each do one of these steps.
+
+use tonic::{Request, Response, Status};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    bedrock::Bedrock,
+    error::Error,
+    proto::{GenerateRequest, generation_service_server::GenerationService},
+    request,
+    shutdown::Drain,
+    stream::ChunkStream,
+};
+
+/// What a call needs.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Where answers come from.
+    pub bedrock: Bedrock,
+    /// Who may still come in.
+    pub drain: Drain,
+    /// The model of a request that names none.
+    pub default_model: Option<String>,
+}
+
+impl Service {
+    async fn open(&self, request: GenerateRequest) -> Result<ChunkStream, Error> {
+        let request = request::check(request, self.default_model.as_deref())?;
+        let admission = self.drain.admit()?;
+        // Boxed: the SDK's futures are large, and this one lives in the stack of the connection.
+        let upstream = Box::pin(self.bedrock.converse_stream(request)).await?;
+        let mut stream = ChunkStream::new(upstream, Uuid::new_v4().to_string(), admission);
+        stream.first_content().await?;
+        Ok(stream)
+    }
+}
+
+#[tonic::async_trait]
+impl GenerationService for Service {
+    type GenerateStream = ChunkStream;
+
+    async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
+        match self.open(request.into_inner()).await {
+            Ok(stream) => Ok(Response::new(stream)),
+            Err(error) => {
+                warn!(error = %error.for_log(), "refused");
+                Err(error.into_status())
+            }
+        }
+    }
+}

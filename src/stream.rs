@@ -1,0 +1,174 @@
+//! What tonic polls: one stream of chunks that owns everything its call holds. Dropping it releases everything.
+//!
+//! Comes after [`crate::bedrock`], whose frames it pulls, and [`crate::event`], which turns them into chunks. There is no
+//! task and no channel behind it: a caller who stops reading stops the polling, so flow control reaches Bedrock; a caller
+//! who leaves drops the stream, which closes the request to Bedrock.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_stream::Stream;
+use tonic::Status;
+use tracing::{info, warn};
+
+use crate::{
+    bedrock::{
+        Upstream, classify,
+        frames::{Frame, Frames},
+    },
+    error::{CallContext, Error, Reason},
+    event::Answer,
+    proto::{Chunk, Operation, Start},
+    shutdown::Admission,
+};
+
+/// How long Bedrock gets to close a stream after both of its terminal events. It closes at once; a connection that does
+/// not must not keep an answer that is complete.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// The answer to one `Generate`.
+#[derive(Debug)]
+pub struct ChunkStream {
+    frames: Frames,
+    answer: Answer,
+    ready: VecDeque<Chunk>,
+    close_grace: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+    call: CallContext,
+    generation_id: String,
+    opened: Instant,
+    /// Keeps the server from shutting down under the stream, and ends the stream when the server can wait no longer.
+    admission: Admission,
+}
+
+impl ChunkStream {
+    /// The stream of this call.
+    pub(crate) fn new(upstream: Upstream, generation_id: String, admission: Admission) -> Self {
+        let Upstream { frames, call, attempts } = upstream;
+        let start = Start {
+            generation_id: generation_id.clone(),
+            model_id: call.model_id.clone(),
+            region: call.region.clone(),
+            operation: Operation::ConverseStream.into(),
+            attempts,
+            request_id: call.request_id.clone(),
+            ..Start::default()
+        };
+        Self {
+            frames,
+            answer: Answer::new(start),
+            ready: VecDeque::new(),
+            close_grace: None,
+            ended: false,
+            call,
+            generation_id,
+            opened: Instant::now(),
+            admission,
+        }
+    }
+
+    /// Waits until there is something to send, so that a call which fails before its content fails without a stream.
+    pub(crate) async fn first_content(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_fill(cx)).await.map_err(|error| self.failed(error))
+    }
+
+    /// Pulls until a chunk is ready or the stream has ended.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.ready.is_empty() && !self.ended {
+            if self.admission.poll_revoked(cx).is_ready() {
+                return Poll::Ready(Err(Error::new(
+                    Reason::Draining,
+                    "the server is shutting down and its grace period is over. Try again elsewhere",
+                )));
+            }
+            match Pin::new(&mut self.frames).poll_next(cx) {
+                Poll::Ready(Some(frame)) => match frame.and_then(|frame| self.accept(frame)) {
+                    // The message has ended, so its text is whole; only the metadata may be missing.
+                    Err(error) if error.reason() == Reason::UpstreamTruncated && self.answer.is_stopped() => {
+                        self.end()?;
+                    }
+                    result => result?,
+                },
+                Poll::Ready(None) => self.end()?,
+                Poll::Pending if self.answer.is_complete() => {
+                    let grace = self.close_grace.get_or_insert_with(|| Box::pin(sleep(CLOSE_GRACE)));
+                    ready!(grace.as_mut().poll(cx));
+                    self.end()?;
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn accept(&mut self, frame: Frame) -> Result<(), Error> {
+        match frame {
+            Frame::Event { event_type, payload } => self.answer.accept(&event_type, &payload, &mut self.ready),
+            Frame::Exception { exception_type, payload } => Err(classify::exception_frame(&exception_type, &payload)),
+            Frame::Error { code, message } => Err(classify::error_frame(&code, &message)),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        self.answer.end(&mut self.ready)?;
+        self.ended = true;
+        info!(
+            generation_id = %self.generation_id,
+            model_id = %self.call.model_id,
+            request_id = %self.call.request_id,
+            elapsed_ms = self.elapsed_ms(),
+            "finished"
+        );
+        Ok(())
+    }
+
+    /// The end of a stream that has failed: nothing comes after it.
+    fn failed(&mut self, error: Error) -> Error {
+        self.ended = true;
+        let error = error.in_phase(self.answer.phase()).in_call(self.call.clone());
+        warn!(
+            generation_id = %self.generation_id,
+            model_id = %self.call.model_id,
+            request_id = %self.call.request_id,
+            elapsed_ms = self.elapsed_ms(),
+            error = %error.for_log(),
+            "failed"
+        );
+        error
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Stream for ChunkStream {
+    type Item = Result<Chunk, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match ready!(self.poll_fill(cx)) {
+            Ok(()) => Poll::Ready(self.ready.pop_front().map(Ok)),
+            Err(error) => Poll::Ready(Some(Err(self.failed(error).into_status()))),
+        }
+    }
+}
+
+impl Drop for ChunkStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            info!(
+                generation_id = %self.generation_id,
+                model_id = %self.call.model_id,
+                request_id = %self.call.request_id,
+                elapsed_ms = self.elapsed_ms(),
+                "abandoned by the caller"
+            );
+        }
+    }
+}

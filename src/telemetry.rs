@@ -1,0 +1,18 @@
+//! Log lines on standard error, so that standard output stays what the program promises to print.
+//!
+//! Comes after [`crate::config`] and before everything that logs. Prompts and completions are in no log line.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::{EnvFilter, filter::ParseError, fmt};
+
+/// Starts logging what this filter lets through, such as `info` or `outcrop=debug,warn`. A second call changes nothing.
+///
+/// # Errors
+/// If the filter cannot be read.
+pub fn start(filter: &str) -> Result<(), ParseError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    // Fails only if something logs already, as it does in tests.
+    let _ = fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).try_init();
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! A caller who stops reading stops Bedrock from sending, and loses nothing by it.
+
+use std::time::Duration;
+
+use bedrock_emulator::{Script, Step};
+
+use crate::harness::{Harness, collect, request, soon, text_of};
+
+/// 64 MiB of text: far more than all buffers between emulator and caller hold.
+const DELTAS: usize = 4_096;
+const DELTA_BYTES: usize = 16_384;
+
+/// More than the socket buffers, the HTTP/2 windows and the buffers of the server come to together.
+const BOUND: u64 = 24 << 20;
+
+#[tokio::test]
+async fn a_caller_who_stops_reading_stops_the_upstream_and_gets_everything_later() {
+    let harness = Harness::start().await;
+    let delta = Step::text(&"x".repeat(DELTA_BYTES));
+    let steps = [
+        Step::message_start(),
+        Step::Repeat { times: DELTAS, steps: vec![delta] },
+        Step::message_stop("end_turn"),
+        Step::metadata(1, 1),
+    ];
+    let model = harness.emulator.register("large", Script::of(steps));
+    let chunks = soon(harness.client.generate(request(&model))).await.unwrap();
+    let stuck_at = soon(sent_until_it_stops(&harness)).await;
+    assert!(stuck_at < BOUND, "{stuck_at} bytes were sent to a caller who read nothing");
+    let chunks = soon(collect(chunks)).await.whole();
+    assert_eq!(text_of(&chunks).len(), DELTAS * DELTA_BYTES);
+    assert_eq!(harness.emulator.stats().completed, 1);
+}
+
+/// The bytes that the emulator has sent once it sends no more.
+async fn sent_until_it_stops(harness: &Harness) -> u64 {
+    let mut last = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = harness.emulator.stats().bytes_sent;
+        if now == last && now > 0 {
+            return now;
+        }
+        last = now;
+    }
+}

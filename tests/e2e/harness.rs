@@ -1,0 +1,150 @@
+//! Emulator, server and client on free loopback ports, and the short ways to ask.
+
+use std::{future::pending, time::Duration};
+
+use bedrock_emulator::{Config, Emulator, Script};
+use outcrop::{
+    app::{App, AppError, Ended},
+    bedrock::Bedrock,
+    config::Settings,
+};
+use outcrop_client::{
+    CallError, Chunks, Client, ClientError,
+    proto::{Chunk, Finish, GenerateRequest, Start, chunk::Event},
+};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything here may take; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything running.
+pub(crate) struct Harness {
+    pub(crate) emulator: Emulator,
+    pub(crate) client: Client,
+    pub(crate) endpoint: String,
+    stop: CancellationToken,
+    server: JoinSet<Result<Ended, AppError>>,
+}
+
+/// What one call came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) result: Result<(), ClientError>,
+}
+
+impl Harness {
+    pub(crate) async fn start() -> Self {
+        // One attempt, so that a refusal is seen at once; retries have tests of their own.
+        Self::with(|settings| settings.calls.attempts = 1).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::local();
+        change(&mut settings);
+        let emulator = Emulator::start(Config::default()).await.unwrap();
+        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), &settings.calls)).await.unwrap();
+        let endpoint = format!("http://{}", app.address());
+        let stop = CancellationToken::new();
+        let mut server = JoinSet::new();
+        server.spawn(app.run(stop.clone().cancelled_owned(), pending()));
+        let client = Client::connect(&endpoint).await.unwrap();
+        Self { emulator, client, endpoint, stop, server }
+    }
+
+    /// Asks the model `emulator.<name>` whose answer is this script.
+    pub(crate) async fn play(&self, name: &str, script: Script) -> Outcome {
+        let model = self.emulator.register(name, script);
+        self.ask(request(&model)).await
+    }
+
+    pub(crate) async fn ask(&self, request: GenerateRequest) -> Outcome {
+        let answer = async {
+            match self.client.generate(request).await {
+                Ok(chunks) => collect(chunks).await,
+                Err(error) => Outcome { chunks: Vec::new(), result: Err(error) },
+            }
+        };
+        timeout(PATIENCE, answer).await.expect("the call hangs")
+    }
+
+    /// As SIGTERM would.
+    pub(crate) fn begin_shutdown(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        timeout(PATIENCE, self.server.join_next()).await.expect("the server hangs").unwrap().unwrap().unwrap()
+    }
+}
+
+impl Outcome {
+    /// The chunks of an answer that is whole.
+    pub(crate) fn whole(self) -> Vec<Chunk> {
+        self.result.expect("the call is OK");
+        assert_sequence(&self.chunks);
+        self.chunks
+    }
+
+    /// The chunks before a failure, and the failure.
+    pub(crate) fn failed(self) -> (Vec<Chunk>, CallError) {
+        assert_sequence(&self.chunks);
+        assert!(
+            !self.chunks.iter().any(|chunk| matches!(chunk.event, Some(Event::Finish(_)))),
+            "no finish before an error"
+        );
+        match self.result {
+            Err(ClientError::Call(error)) => (self.chunks, *error),
+            other => panic!("not a failed call: {other:?}"),
+        }
+    }
+}
+
+/// A request for this model.
+pub(crate) fn request(model: &str) -> GenerateRequest {
+    GenerateRequest { model: model.to_owned(), prompt: "hi".to_owned(), ..GenerateRequest::default() }
+}
+
+pub(crate) async fn collect(mut chunks: Chunks) -> Outcome {
+    let mut all = Vec::new();
+    loop {
+        match chunks.next().await {
+            Ok(Some(chunk)) => all.push(chunk),
+            Ok(None) => return Outcome { chunks: all, result: Ok(()) },
+            Err(error) => return Outcome { chunks: all, result: Err(error) },
+        }
+    }
+}
+
+/// Waits, with an end, for something that must happen.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it does not happen")
+}
+
+pub(crate) fn text_of(chunks: &[Chunk]) -> String {
+    let texts =
+        chunks.iter().filter_map(|chunk| if let Some(Event::Text(text)) = &chunk.event { Some(text) } else { None });
+    texts.cloned().collect()
+}
+
+pub(crate) fn start_of(chunks: &[Chunk]) -> &Start {
+    match &chunks[0].event {
+        Some(Event::Start(start)) => start,
+        other => panic!("starts with {other:?}"),
+    }
+}
+
+pub(crate) fn finish_of(chunks: &[Chunk]) -> &Finish {
+    match &chunks.last().unwrap().event {
+        Some(Event::Finish(finish)) => finish,
+        other => panic!("ends with {other:?}"),
+    }
+}
+
+fn assert_sequence(chunks: &[Chunk]) {
+    for (at, chunk) in chunks.iter().enumerate() {
+        assert_eq!(chunk.sequence(), u32::try_from(at).unwrap());
+    }
+}

@@ -1,0 +1,23 @@
+//! End to end over loopback: emulator -> AWS SDK -> server -> client library, one module a behaviour.
+//!
+//! `harness` starts everything on free ports; no test waits for a time to pass where it can wait for an event.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says on standard output what it skipped"
+)]
+
+mod backpressure;
+mod bad_input;
+mod binary;
+mod cancellation;
+mod drain;
+mod failures;
+mod fidelity;
+mod harness;
+mod recordings;
+mod retries;
+mod text;

@@ -1,0 +1,30 @@
+//! Before content a failed attempt is replaced unseen; after content nothing is.
+
+use bedrock_emulator::Script;
+
+use crate::harness::{Harness, request};
+
+#[tokio::test]
+async fn attempts_are_counted_in_the_error() {
+    let harness = Harness::with(|settings| settings.calls.attempts = 2).await;
+    let script = Script::refuse(503, "ServiceUnavailableException", "Model is getting throttled.");
+    let (_, error) = harness.play("down", script).await.failed();
+    assert_eq!(error.metadata["attempts"], "2");
+    assert_eq!(harness.emulator.stats().requests, 2);
+}
+
+#[tokio::test]
+async fn what_cannot_succeed_is_not_tried_again() {
+    let harness = Harness::with(|settings| settings.calls.attempts = 3).await;
+    let script = Script::refuse(400, "ValidationException", "no");
+    let (_, error) = harness.play("wrong", script).await.failed();
+    assert_eq!(error.metadata["attempts"], "1");
+    assert_eq!(harness.emulator.stats().requests, 1);
+}
+
+#[tokio::test]
+async fn after_content_nothing_is_repeated() {
+    let harness = Harness::with(|settings| settings.calls.attempts = 3).await;
+    harness.ask(request("emulator.exception")).await.failed();
+    assert_eq!(harness.emulator.stats().requests, 1);
+}
