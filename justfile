@@ -1,0 +1,28 @@
+# The recipes are the steps of .ci/run. `just` lists them.
+
+default:
+    @just --list
+
+# The main job, by hand
+demo:
+    cargo run -- demo "Write a story about two cats that go on an adventure:"
+
+# A server that answers from the emulator
+serve:
+    cargo run -- serve --local
+
+fmt:
+    cargo fmt --all --check
+
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+test:
+    cargo test --workspace
+
+# Everything that CI runs
+ci:
+    bash .ci/run

@@ -1,0 +1,170 @@
+"""boto3 as a second, independent decoder of the emulator's frames, for both streaming operations and the rest."""
+
+import json
+import time
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import httpx
+import pytest
+from botocore.eventstream import EventStreamBuffer
+
+from conftest import Program
+
+PROMPT = [{"role": "user", "content": [{"text": "hi"}]}]
+
+
+def client_of(endpoint, service="bedrock-runtime", **options):
+    return boto3.client(
+        service,
+        region_name="us-east-1",
+        endpoint_url=endpoint,
+        aws_access_key_id="emulator",
+        aws_secret_access_key="emulator",
+        config=botocore.config.Config(retries={"total_max_attempts": 1}),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def bedrock(emulator):
+    return client_of(emulator.address)
+
+
+def stats_of(emulator):
+    return httpx.get(f"{emulator.address}/_emulator/stats").json()
+
+
+def test_converse_stream_event_for_event(bedrock):
+    events = list(bedrock.converse_stream(modelId="emulator.tools", messages=PROMPT)["stream"])
+    tool = {"toolUseId": "tooluse_emulated1", "name": "get_weather"}
+    delta = lambda index, delta: {"contentBlockDelta": {"contentBlockIndex": index, "delta": delta}}
+    assert events == [
+        {"messageStart": {"role": "assistant"}},
+        delta(0, {"text": "Let me look."}),
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"contentBlockStart": {"contentBlockIndex": 1, "start": {"toolUse": tool}}},
+        delta(1, {"toolUse": {"input": ""}}),
+        delta(1, {"toolUse": {"input": '{"city": "Pa'}}),
+        delta(1, {"toolUse": {"input": 'ris"}'}}),
+        {"contentBlockStop": {"contentBlockIndex": 1}},
+        {"messageStop": {"stopReason": "tool_use"}},
+        {
+            "metadata": {
+                "usage": {"inputTokens": 60, "outputTokens": 20, "totalTokens": 80},
+                "metrics": {"latencyMs": 42},
+            }
+        },
+    ]
+
+
+def test_invoke_stream_event_for_event(bedrock):
+    body = json.dumps({"prompt": "hi", "stream": True})
+    answer = bedrock.invoke_model_with_response_stream(modelId="cohere.command-text-v14", body=body)
+    chunks = [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
+    assert all(chunk["is_finished"] is False for chunk in chunks[:-1])
+    assert "“hi”" in "".join(chunk["text"] for chunk in chunks[:-1])
+    assert chunks[-1]["finish_reason"] == "COMPLETE"
+    assert chunks[-1]["amazon-bedrock-invocationMetrics"]["outputTokenCount"] == len(chunks) - 1
+
+
+def test_the_other_operations(emulator, bedrock):
+    answer = bedrock.converse(modelId="a.model", messages=PROMPT)
+    assert "“hi”" in answer["output"]["message"]["content"][0]["text"]
+    assert answer["stopReason"] == "end_turn"
+    body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "messages": [{"role": "user", "content": "hi"}]})
+    native = json.loads(bedrock.invoke_model(modelId="anthropic.claude-v2", body=body)["body"].read())
+    assert "“hi”" in native["content"][0]["text"]
+    counted = bedrock.count_tokens(modelId="a.model", input={"converse": {"messages": PROMPT}})
+    assert counted["inputTokens"] == 1
+    listed = client_of(emulator.address, "bedrock").list_foundation_models()["modelSummaries"]
+    assert "emulator.default" in [model["modelId"] for model in listed]
+
+
+def test_exceptions_are_exceptions(bedrock):
+    with pytest.raises(bedrock.exceptions.ThrottlingException):
+        bedrock.converse_stream(modelId="emulator.refuse-throttle", messages=PROMPT)
+    with pytest.raises(botocore.exceptions.EventStreamError, match="modelStreamErrorException"):
+        list(bedrock.converse_stream(modelId="emulator.exception", messages=PROMPT)["stream"])
+
+
+def test_damage_is_noticed(bedrock):
+    for model, error in [
+        ("corrupt", botocore.eventstream.ChecksumMismatch),
+        ("oversized", botocore.eventstream.InvalidPayloadLength),
+    ]:
+        with pytest.raises(error):
+            list(bedrock.converse_stream(modelId=f"emulator.{model}", messages=PROMPT)["stream"])
+
+
+def test_every_recorded_stream_is_the_recorded_one(emulator, bedrock, recordings):
+    replayed = 0
+    for path in sorted(recordings.glob("*/*.json")):
+        recording = json.loads(path.read_text())
+        if recording["response"]["status"] != 200 or "Stream" not in recording["operation"]:
+            continue
+        model = f"recording.{path.relative_to(recordings).with_suffix('')}"
+        if recording["operation"] == "ConverseStream":
+            stream = bedrock.converse_stream(modelId=model, messages=PROMPT)["stream"]
+        else:
+            stream = bedrock.invoke_model_with_response_stream(modelId=model, body="{}")["body"]
+        buffer = EventStreamBuffer()
+        for part in stream._raw_stream.stream():
+            buffer.add_data(part)
+        events = [event.to_response_dict() for event in buffer]
+        assert len(events) == len(recording["events"]), path
+        for event, expected in zip(events, recording["events"]):
+            kind = event["headers"].get(":event-type") or event["headers"].get(":exception-type")
+            assert kind == (expected.get("event_type") or expected.get("exception_type")), path
+            assert json.loads(event["body"]) == expected["payload"], path
+        replayed += 1
+    print(f"{replayed} recorded streams decoded by botocore")
+    assert replayed > 0
+
+
+def test_a_reader_who_leaves_is_counted(emulator):
+    before = stats_of(emulator)
+    url = f"{emulator.address}/model/emulator.endless/converse-stream"
+    with httpx.stream("POST", url, json={"messages": PROMPT}) as answer:
+        next(answer.iter_bytes())
+    deadline = time.monotonic() + 10
+    while stats_of(emulator)["abandoned"] == before["abandoned"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert stats_of(emulator)["abandoned"] == before["abandoned"] + 1
+    last = httpx.get(f"{emulator.address}/_emulator/last-request").json()
+    assert (last["operation"], last["modelId"]) == ("ConverseStream", "emulator.endless")
+    assert last["body"] == {"messages": PROMPT}
+
+
+def test_http2_in_the_clear(emulator):
+    with httpx.Client(http1=False, http2=True) as client:
+        url = f"{emulator.address}/model/emulator.tools/converse-stream"
+        answer = client.post(url, json={"messages": PROMPT})
+    assert answer.http_version == "HTTP/2"
+    buffer = EventStreamBuffer()
+    buffer.add_data(answer.content)
+    assert len(list(buffer)) == 10
+
+
+def test_tls_with_a_throw_away_certificate(tmp_path):
+    certificate = tmp_path / "emulator.pem"
+    emulator = Program(["bedrock-emulator", "--listen", "127.0.0.1:0", "--tls-certificate", str(certificate)])
+    try:
+        bedrock = client_of(emulator.address, verify=str(certificate))
+        assert len(list(bedrock.converse_stream(modelId="emulator.tools", messages=PROMPT)["stream"])) == 10
+        with httpx.Client(http2=True, verify=str(certificate)) as client:
+            answer = client.get(f"{emulator.address}/_emulator/stats")
+        assert answer.http_version == "HTTP/2"
+    finally:
+        emulator.stop()
+
+
+def test_a_script_file_becomes_a_model(tmp_path):
+    (tmp_path / "mine.json").write_text('{"steps": [{"reply": "my own words"}]}')
+    emulator = Program(["bedrock-emulator", "--listen", "127.0.0.1:0", "--scripts", str(tmp_path)])
+    try:
+        answer = client_of(emulator.address).converse(modelId="emulator.mine", messages=PROMPT)
+        assert answer["output"]["message"]["content"] == [{"text": "my own words"}]
+    finally:
+        emulator.stop()

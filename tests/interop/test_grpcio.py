@@ -1,0 +1,114 @@
+"""Python's grpcio, with nothing but reflection: what a backend in another language sees."""
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, json_format, message_factory
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+
+from conftest import SERVICE
+
+
+@pytest.fixture(scope="module")
+def generate(server):
+    """A function that calls Generate with a dictionary and yields chunks as dictionaries."""
+    channel = grpc.insecure_channel(server.address)
+    pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+    method = pool.FindServiceByName(SERVICE).FindMethodByName("Generate")
+    request_class = message_factory.GetMessageClass(method.input_type)
+    chunk_class = message_factory.GetMessageClass(method.output_type)
+    call = channel.unary_stream(
+        f"/{SERVICE}/Generate", request_class.SerializeToString, chunk_class.FromString
+    )
+
+    def generate(request, **options):
+        stream = call(json_format.ParseDict(request, request_class()), timeout=20, **options)
+        for chunk in stream:
+            yield json_format.MessageToDict(chunk, preserving_proto_field_name=True)
+
+    yield generate
+    channel.close()
+
+
+def details_of(error):
+    status = rpc_status.from_call(error)
+    found = {}
+    for detail in status.details:
+        for kind in [
+            error_details_pb2.ErrorInfo,
+            error_details_pb2.RetryInfo,
+            error_details_pb2.RequestInfo,
+            error_details_pb2.BadRequest,
+        ]:
+            if detail.Is(kind.DESCRIPTOR):
+                found[kind.DESCRIPTOR.name] = kind.FromString(detail.value)
+    return found
+
+
+def test_streams(generate):
+    chunks = list(generate({"prompt": "hi"}))
+    assert [chunk["sequence"] for chunk in chunks] == list(range(len(chunks)))
+    assert chunks[0]["start"]["role"] == "ROLE_ASSISTANT"
+    assert "emulator" in "".join(chunk.get("text", "") for chunk in chunks)
+    assert chunks[-1]["finish"]["usage"]["input_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    "model, code, reason, phase, chunks",
+    [
+        ("throttle-first", "RESOURCE_EXHAUSTED", "BEDROCK_THROTTLED", "before_content", 0),
+        ("exception", "UNAVAILABLE", "MODEL_ERROR", "after_content", 4),
+        ("end", "UNAVAILABLE", "UPSTREAM_TRUNCATED", "after_content", 4),
+        ("cut", "UNAVAILABLE", "UPSTREAM_TRUNCATED", "after_content", None),
+        ("reset", "UNAVAILABLE", "UPSTREAM_TRUNCATED", "after_content", 4),
+        ("corrupt", "DATA_LOSS", "UPSTREAM_CORRUPT", "after_content", 3),
+        ("oversized", "DATA_LOSS", "UPSTREAM_CORRUPT", "after_content", 3),
+        ("undersized", "DATA_LOSS", "UPSTREAM_CORRUPT", "after_content", 3),
+    ],
+)
+def test_every_broken_stream_is_told(generate, model, code, reason, phase, chunks):
+    seen = []
+    with pytest.raises(grpc.RpcError) as caught:
+        for chunk in generate({"model": f"emulator.{model}", "prompt": "hi"}):
+            seen.append(chunk)
+    details = details_of(caught.value)
+    assert caught.value.code().name == code
+    assert details["ErrorInfo"].reason == reason
+    assert details["ErrorInfo"].domain == "outcrop"
+    assert details["ErrorInfo"].metadata["phase"] == phase
+    assert details["RetryInfo"].retry_delay.ToMilliseconds() > 0
+    assert details["RequestInfo"].request_id
+    assert not any("finish" in chunk for chunk in seen)
+    if chunks is not None:
+        assert len(seen) == chunks
+
+
+def test_all_violations_at_once(generate):
+    request = {
+        "messages": [{"role": "ROLE_ASSISTANT", "content": [{"text": "I begin"}]}],
+        "inference_config": {"temperature": 3, "max_tokens": 0},
+    }
+    with pytest.raises(grpc.RpcError) as caught:
+        list(generate(request))
+    fields = [violation.field for violation in details_of(caught.value)["BadRequest"].field_violations]
+    assert fields == ["messages[0].role", "inference_config.max_tokens", "inference_config.temperature"]
+
+
+def test_a_deadline_ends_the_call(server, generate):
+    with pytest.raises(grpc.RpcError) as caught:
+        channel = grpc.insecure_channel(server.address)
+        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        request_class = message_factory.GetMessageClass(pool.FindMessageTypeByName("outcrop.v1.GenerateRequest"))
+        call = channel.unary_stream(f"/{SERVICE}/Generate", request_class.SerializeToString, lambda data: data)
+        list(call(request_class(model="emulator.endless", prompt="hi"), timeout=1))
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_health(server):
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ["", SERVICE]:
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING

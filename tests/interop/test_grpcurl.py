@@ -1,0 +1,82 @@
+"""grpcurl, with reflection and with the proto files, and the health service while the server drains."""
+
+import json
+import re
+import threading
+
+from conftest import SERVICE, outcrop
+
+PROTO = ["-import-path", "proto", "-proto", "outcrop/v1/generation_service.proto"]
+
+
+def messages(output):
+    """The JSON messages that grpcurl prints one after another."""
+    decoder, at, found = json.JSONDecoder(), 0, []
+    while at < len(output.rstrip()):
+        message, at = decoder.raw_decode(output, at)
+        found.append(message)
+        at = re.compile(r"\s*").match(output, at).end()
+    return found
+
+
+def text_of(chunks):
+    return "".join(chunk.get("text", "") for chunk in chunks)
+
+
+def test_reflection_lists_and_describes(server, grpcurl):
+    listed = grpcurl("-plaintext", server.address, "list").stdout.split()
+    assert {SERVICE, "grpc.health.v1.Health"} <= set(listed)
+    described = grpcurl("-plaintext", server.address, "describe", SERVICE).stdout
+    assert "rpc Generate ( .outcrop.v1.GenerateRequest ) returns ( stream .outcrop.v1.Chunk )" in described
+    chunk = grpcurl("-plaintext", server.address, "describe", "outcrop.v1.Chunk").stdout
+    assert "sequence = 1" in chunk and "finish = 23" in chunk
+
+
+def test_streams_by_reflection_and_by_proto_alike(server, grpcurl):
+    for flags in [[], PROTO]:
+        call = grpcurl("-plaintext", *flags, "-d", '{"prompt":"hi"}', server.address, f"{SERVICE}/Generate")
+        chunks = messages(call.stdout)
+        assert [chunk["sequence"] for chunk in chunks] == list(range(len(chunks)))
+        assert chunks[0]["start"]["modelId"] == "emulator.default"
+        assert "“hi”" in text_of(chunks)
+        assert chunks[-1]["finish"]["stopReason"] == "STOP_REASON_END_TURN"
+
+
+def test_an_error_shows_its_details(server, grpcurl):
+    request = '{"model":"emulator.throttle-first","prompt":"hi"}'
+    call = grpcurl("-plaintext", "-d", request, server.address, f"{SERVICE}/Generate", check=False)
+    assert call.returncode != 0
+    for part in ["ResourceExhausted", "BEDROCK_THROTTLED", "before_content", "RetryInfo"]:
+        assert part in call.stderr, call.stderr
+
+
+def test_health_serves_and_stops_serving_while_draining(grpcurl):
+    server = outcrop("--local", "--grace", "20s")
+    try:
+        check = lambda service: grpcurl(
+            "-plaintext", "-d", json.dumps({"service": service}), server.address, "grpc.health.v1.Health/Check"
+        ).stdout
+        assert '"SERVING"' in check("") and '"SERVING"' in check(SERVICE)
+        story = json.dumps({"prompt": "Write a story about two cats that go on an adventure:"})
+        started, result = threading.Event(), {}
+
+        def stream():
+            started.set()
+            result["chunks"] = messages(
+                grpcurl("-plaintext", "-d", story, server.address, f"{SERVICE}/Generate").stdout
+            )
+
+        thread = threading.Thread(target=stream)
+        thread.start()
+        started.wait()
+        threading.Event().wait(1.5)
+        server.terminate()
+        threading.Event().wait(0.2)
+        assert '"NOT_SERVING"' in check("") and '"NOT_SERVING"' in check(SERVICE)
+        refused = grpcurl("-plaintext", "-d", story, server.address, f"{SERVICE}/Generate", check=False)
+        assert "Unavailable" in refused.stderr and "DRAINING" in refused.stderr
+        thread.join()
+        assert "finish" in result["chunks"][-1]
+        assert server.process.wait(timeout=20) == 0
+    finally:
+        server.stop()
