@@ -8,7 +8,7 @@
 //! - [`converse`] request -> ConverseStream input
 //! - [`tap`] takes the response body out of the SDK, and notes each attempt
 //! - [`frames`] body -> event-stream frames
-//! - [`classify`] every failure -> [`Error`](crate::error::Error)
+//! - [`classify`] every failure -> [`Error`]
 
 pub(crate) mod classify;
 mod client;

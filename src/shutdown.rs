@@ -4,10 +4,12 @@
 //! steps: refuse new calls, wait for the running ones, revoke what is left.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFutureOwned},
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -73,10 +75,8 @@ impl Admission {
 /// SIGTERM and Ctrl-C. They are listened for from the moment this is made, so that none is missed.
 #[derive(Debug)]
 pub struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
@@ -84,35 +84,18 @@ impl Signals {
     ///
     /// # Errors
     /// If the process may not.
-    pub fn listen() -> std::io::Result<Self> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits until this many signals have come.
     pub async fn count(mut self, number: usize) {
         for _ in 0..number {
-            self.next().await;
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
         }
-    }
-
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) {
-        // Cannot listen: then there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
     }
 }
 

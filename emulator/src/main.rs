@@ -6,6 +6,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use bedrock_emulator::{Config, Emulator, StartError};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// An Amazon Bedrock Runtime for a laptop or CI, with every fault on demand.
 ///
@@ -51,8 +52,13 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
         std::fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
+    // Listened for before anybody can know that there is something to stop.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     writeln!(std::io::stdout(), "listening on {}", emulator.endpoint())?;
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
     emulator.stop().await;
     Ok(())
 }

@@ -98,6 +98,7 @@ pub(crate) fn router(shared: Shared) -> Router {
 }
 
 /// A request to an operation.
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     operation: Operation,
     model_id: &'a str,
