@@ -3,9 +3,9 @@
 //! Comes after [`crate::routes`], which looks a model id up here, and before [`crate::playback`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::Path,
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::json;
@@ -37,20 +37,34 @@ pub(crate) enum Entry {
     Malformed,
 }
 
-/// Scripts by model id.
+/// Scripts by model id: for each, the one for the next request and those after it. The last one stays.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
-    scripts: RwLock<BTreeMap<String, Script>>,
+    scripts: Mutex<BTreeMap<String, VecDeque<Script>>>,
 }
 
 impl Catalogue {
     pub(crate) fn new() -> Self {
-        let scripts = built_in().into_iter().map(|(name, script)| (format!("{SCRIPT_PREFIX}{name}"), script));
-        Self { scripts: RwLock::new(scripts.collect()) }
+        let catalogue = Self { scripts: Mutex::default() };
+        for (name, script) in built_in() {
+            catalogue.register(format!("{SCRIPT_PREFIX}{name}"), [script]);
+        }
+        catalogue
     }
 
-    pub(crate) fn register(&self, model_id: String, script: Script) {
-        self.scripts.write().unwrap_or_else(PoisonError::into_inner).insert(model_id, script);
+    pub(crate) fn register(&self, model_id: String, scripts: impl IntoIterator<Item = Script>) {
+        self.scripts().insert(model_id, scripts.into_iter().collect());
+    }
+
+    fn scripts(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Script>>> {
+        self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The script for this request.
+    fn next(&self, model_id: &str) -> Option<Script> {
+        let mut scripts = self.scripts();
+        let sequence = scripts.get_mut(model_id)?;
+        if sequence.len() > 1 { sequence.pop_front() } else { sequence.front().cloned() }
     }
 
     /// Takes every `*.json` of a folder as a script, under the name of the file.
@@ -58,8 +72,8 @@ impl Catalogue {
         for (name, path) in recording::files(folder)? {
             let text =
                 std::fs::read_to_string(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-            let script = Script::from_json(&text).map_err(|source| LoadError::Parse { path, source })?;
-            self.register(format!("{SCRIPT_PREFIX}{name}"), script);
+            let scripts = Script::sequence_from_json(&text).map_err(|source| LoadError::Parse { path, source })?;
+            self.register(format!("{SCRIPT_PREFIX}{name}"), scripts);
         }
         Ok(())
     }
@@ -67,19 +81,18 @@ impl Catalogue {
     /// Takes every recording below a folder.
     pub(crate) fn load_recordings(&self, folder: &Path) -> Result<(), LoadError> {
         for recording in recording::load(folder)? {
-            self.register(format!("{RECORDING_PREFIX}{}", recording.name), recording.script());
+            self.register(format!("{RECORDING_PREFIX}{}", recording.name), [recording.script()]);
         }
         Ok(())
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let scripts = self.scripts.read().unwrap_or_else(PoisonError::into_inner);
-        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(scripts.keys().cloned()).collect()
+        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(self.scripts().keys().cloned()).collect()
     }
 
     pub(crate) fn find(&self, model_id: &str) -> Entry {
-        if let Some(script) = self.scripts.read().unwrap_or_else(PoisonError::into_inner).get(model_id) {
-            return Entry::Script(Box::new(script.clone()));
+        if let Some(script) = self.next(model_id) {
+            return Entry::Script(Box::new(script));
         }
         if model_id.strip_prefix(SCRIPT_PREFIX) == Some(DEFAULT) {
             Entry::Model
@@ -196,6 +209,14 @@ fn newer() -> Script {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sequence_answers_in_turn_and_its_last_script_stays() {
+        let catalogue = Catalogue::new();
+        catalogue.register("emulator.two".into(), [Script::reply("a"), Script::reply("b")]);
+        let answers = [(); 3].map(|()| catalogue.next("emulator.two").unwrap());
+        assert_eq!(answers, [Script::reply("a"), Script::reply("b"), Script::reply("b")]);
+    }
 
     #[test]
     fn model_ids_are_told_apart() {

@@ -8,7 +8,7 @@
 //! - `connection` accepts, speaks TLS and HTTP, and can reset
 //! - `routes` tells the operations apart and looks the model up
 //! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
-//! - `reply`, `native` make the answer of an ordinary model
+//! - `reply`, `native` make the answer of an ordinary model; `whole` the answers that do not stream
 //! - [`script`] is what an answer is made of; [`recording`] reads one from a recorded exchange
 //! - `playback` turns it into bytes, pauses and faults; `frame` encodes
 //! - `body` gives them to HTTP, and `ledger` keeps the counts
@@ -25,13 +25,9 @@ mod reply;
 mod routes;
 pub mod script;
 mod tls;
+mod whole;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -179,17 +175,15 @@ impl Emulator {
 
     /// Makes a script the answer to the model `emulator.<name>`, whose id it returns.
     pub fn register(&self, name: &str, script: Script) -> String {
-        let model_id = format!("{SCRIPT_PREFIX}{name}");
-        self.catalogue.register(model_id.clone(), script);
-        model_id
+        self.register_sequence(name, [script])
     }
 
-    /// Makes every script file of a folder an answer.
-    ///
-    /// # Errors
-    /// If a file cannot be read or is no script.
-    pub fn load_scripts(&self, folder: &Path) -> Result<(), LoadError> {
-        self.catalogue.load_scripts(folder)
+    /// Makes these scripts the answers to one request after the other to the model `emulator.<name>`, whose id it returns.
+    /// The last one stays.
+    pub fn register_sequence(&self, name: &str, scripts: impl IntoIterator<Item = Script>) -> String {
+        let model_id = format!("{SCRIPT_PREFIX}{name}");
+        self.catalogue.register(model_id.clone(), scripts);
+        model_id
     }
 
     /// The counts of now.

@@ -5,7 +5,10 @@
 
 use serde_json::{Value, json};
 
-use crate::script::{Script, Step};
+use crate::{
+    script::{Script, Step},
+    whole,
+};
 
 /// Rewrites a Converse answer for the family that the model id names, or says that there is none.
 pub(crate) fn script(model_id: &str, converse: Script) -> Result<Script, String> {
@@ -25,7 +28,7 @@ pub(crate) fn script(model_id: &str, converse: Script) -> Result<Script, String>
 
 /// The answer of the non-streaming operation: the last chunk with all the text.
 pub(crate) fn whole(script: &Script) -> Value {
-    let events = script.events();
+    let events = whole::events(script);
     let text: String = events
         .iter()
         .filter_map(|(_, chunk)| chunk["text"].as_str().or_else(|| chunk["delta"]["text"].as_str()))
@@ -40,7 +43,10 @@ pub(crate) fn whole(script: &Script) -> Value {
 }
 
 fn texts(converse: &Script) -> Vec<String> {
-    converse.events().iter().filter_map(|(_, payload)| payload["delta"]["text"].as_str().map(str::to_owned)).collect()
+    whole::events(converse)
+        .iter()
+        .filter_map(|(_, payload)| payload["delta"]["text"].as_str().map(str::to_owned))
+        .collect()
 }
 
 fn metrics(texts: &[String]) -> Value {

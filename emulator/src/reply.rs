@@ -2,7 +2,7 @@
 //!
 //! Comes after the request was read ([`crate::routes`]) and before [`crate::playback`].
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::script::{Pace, Script, Step};
 
@@ -93,32 +93,6 @@ pub(crate) fn input_tokens(body: &Value) -> u32 {
         }
     }
     u32::try_from(count(body)).unwrap_or(u32::MAX)
-}
-
-/// The answer of the non-streaming Converse to the same script.
-pub(crate) fn converse(script: &Script) -> Value {
-    let mut answer = json!({"output": {"message": {"role": "assistant", "content": []}}});
-    let mut texts: Vec<(i64, String)> = Vec::new();
-    for (event_type, payload) in script.events() {
-        match event_type.as_str() {
-            "contentBlockDelta" => {
-                let index = payload["contentBlockIndex"].as_i64().unwrap_or_default();
-                let Some(text) = payload["delta"]["text"].as_str() else { continue };
-                match texts.iter_mut().find(|(of, _)| *of == index) {
-                    Some((_, whole)) => whole.push_str(text),
-                    None => texts.push((index, text.to_owned())),
-                }
-            }
-            "messageStop" => answer["stopReason"] = payload["stopReason"].clone(),
-            "metadata" => {
-                answer["usage"] = payload["usage"].clone();
-                answer["metrics"] = payload["metrics"].clone();
-            }
-            _ => {}
-        }
-    }
-    answer["output"]["message"]["content"] = texts.into_iter().map(|(_, text)| json!({"text": text})).collect();
-    answer
 }
 
 #[cfg(test)]

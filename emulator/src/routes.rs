@@ -23,6 +23,7 @@ use crate::{
     ledger::{CapturedRequest, Ledger},
     native, playback, reply,
     script::{Refusal, Script},
+    whole,
 };
 
 /// The largest body, in bytes: what Bedrock accepts, with room for base64.
@@ -186,7 +187,7 @@ fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value,
             response.headers_mut().insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
             response
         }
-        Operation::Converse => json_body(&reply::converse(script)),
+        Operation::Converse => json_body(&whole::converse(script)),
         Operation::InvokeModel => json_body(&native::whole(script)),
         Operation::CountTokens => json_body(&json!({"inputTokens": reply::input_tokens(body)})),
     };

@@ -9,8 +9,6 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, json};
 
-use crate::reply;
-
 /// What the emulator answers to one request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -211,34 +209,28 @@ impl Script {
         self
     }
 
-    /// Reads a script file. The error says where the file is wrong.
+    /// Reads a script file: a script, or an array of them for one request after the other. The error says where the file
+    /// is wrong.
     ///
     /// # Errors
     /// If the text is no JSON, or no script, or places a fault where it cannot be.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        let script: Self = serde_json::from_str(text)?;
-        if let Some(Fault { kind: FaultKind::Oversized | FaultKind::Undersized, at: At::Byte(_) }) = script.fault {
+    pub fn sequence_from_json(text: &str) -> Result<Vec<Self>, serde_json::Error> {
+        let scripts: Vec<Self> = if text.trim_start().starts_with('[') {
+            serde_json::from_str(text)?
+        } else {
+            vec![serde_json::from_str(text)?]
+        };
+        if scripts.is_empty() {
+            return Err(serde_json::Error::custom("a sequence of scripts has at least one"));
+        }
+        let placed_by_byte = |script: &Self| {
+            let fault = script.fault.map(|fault| (fault.kind, fault.at));
+            matches!(fault, Some((FaultKind::Oversized | FaultKind::Undersized, At::Byte(_))))
+        };
+        if scripts.iter().any(placed_by_byte) {
             return Err(serde_json::Error::custom("an oversized or undersized frame is placed by event, not by byte"));
         }
-        Ok(script)
-    }
-
-    /// The events that the steps come to, each as `(type, payload)`: what a non-streaming operation answers from.
-    pub(crate) fn events(&self) -> Vec<(String, Value)> {
-        fn collect(steps: &[Step], into: &mut Vec<(String, Value)>) {
-            for step in steps {
-                match step {
-                    Step::Event { event_type, payload } => into.push((event_type.clone(), payload.clone())),
-                    Step::Reply(text) => collect(&reply::steps(text, 0), into),
-                    Step::Repeat { times, steps } => (0..*times).for_each(|_| collect(steps, into)),
-                    Step::Chunk(payload) => into.push(("chunk".to_owned(), payload.clone())),
-                    Step::Exception { .. } | Step::Error { .. } | Step::Bytes(_) | Step::WaitMs(_) => {}
-                }
-            }
-        }
-        let mut events = Vec::new();
-        collect(&self.steps, &mut events);
-        events
+        Ok(scripts)
     }
 }
 
@@ -295,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_script_file_says_everything_a_script_can() {
-        let script = Script::from_json(
+        let scripts = Script::sequence_from_json(
             r#"{"pace": {"first_ms": 5, "gap_ms": 1}, "headers": {"x-amzn-requestid": "r"},
                 "steps": [{"event": {"type": "messageStart", "payload": {"role": "assistant"}}}, {"wait_ms": 3},
                           {"bytes": "AAE="}, {"repeat": {"times": 2, "steps": [{"reply": "hi"}]}},
@@ -303,6 +295,7 @@ mod tests {
                 "fault": {"kind": "corrupt", "at": {"byte": 7}}, "delivery": {"lengths": [1, 2]}, "no_padding": true}"#,
         )
         .unwrap();
+        let [script] = &scripts[..] else { panic!("one script") };
         assert_eq!(script.steps[2], Step::Bytes(vec![0, 1]));
         assert_eq!(script.fault, Some(Fault { kind: FaultKind::Corrupt, at: At::Byte(7) }));
         assert_eq!(script.delivery, Delivery::Lengths(vec![1, 2]));
@@ -310,9 +303,10 @@ mod tests {
 
     #[test]
     fn a_wrong_script_file_is_refused_with_the_reason() {
-        let error = Script::from_json(r#"{"steps": [], "delay": 5}"#).unwrap_err().to_string();
+        let error = Script::sequence_from_json(r#"{"steps": [], "delay": 5}"#).unwrap_err().to_string();
         assert!(error.contains("delay") && error.contains("pace"), "{error}");
+        assert!(Script::sequence_from_json("[]").is_err());
         let misplaced = r#"{"fault": {"kind": "oversized", "at": {"byte": 1}}}"#;
-        assert!(Script::from_json(misplaced).unwrap_err().to_string().contains("by event"));
+        assert!(Script::sequence_from_json(misplaced).unwrap_err().to_string().contains("by event"));
     }
 }

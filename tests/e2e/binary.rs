@@ -7,7 +7,7 @@ use std::{
 
 use outcrop_client::Client;
 
-use crate::harness::{request, soon};
+use crate::harness::{collect, request, soon};
 
 /// The program in an environment with nothing in it.
 fn outcrop(arguments: &[&str]) -> Command {
@@ -94,16 +94,26 @@ fn a_port_in_use_is_said_so() {
 }
 
 #[tokio::test]
-async fn sigterm_lets_the_running_stream_end_and_the_process_ends_well() {
+async fn sigterm_lets_fifty_running_streams_end_and_the_process_ends_well() {
     let mut serving = Serving::start(&[]);
     let client = Client::connect(&serving.endpoint).await.unwrap();
-    let mut chunks = soon(client.generate(request(""))).await.unwrap();
-    serving.signal("-TERM");
-    let mut finished = false;
-    while let Some(chunk) = soon(chunks.next()).await.unwrap() {
-        finished = matches!(chunk.event, Some(outcrop_client::proto::chunk::Event::Finish(_)));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let chunks = soon(client.generate(request(""))).await.unwrap();
+        running.spawn(collect(chunks));
     }
-    assert!(finished);
+    serving.signal("-TERM");
+    let refused = soon(async {
+        loop {
+            if let Err(error) = client.generate(request("")).await {
+                return error.to_string();
+            }
+        }
+    });
+    assert!(refused.await.starts_with("DRAINING"));
+    while let Some(outcome) = soon(running.join_next()).await {
+        outcome.unwrap().whole();
+    }
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 

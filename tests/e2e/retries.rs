@@ -2,7 +2,18 @@
 
 use bedrock_emulator::Script;
 
-use crate::harness::{Harness, request};
+use crate::harness::{Harness, request, start_of, text_of};
+
+#[tokio::test]
+async fn a_refused_attempt_is_replaced_and_both_are_told() {
+    let harness = Harness::with(|settings| settings.calls.attempts = 2).await;
+    let refusal = Script::refuse(503, "ServiceUnavailableException", "Model is getting throttled.");
+    let model = harness.emulator.register_sequence("second-try", [refusal, Script::reply("here")]);
+    let chunks = harness.ask(request(&model)).await.whole();
+    assert_eq!(text_of(&chunks), "here");
+    let reasons: Vec<_> = start_of(&chunks).attempts.iter().map(|attempt| attempt.reason.as_str()).collect();
+    assert_eq!(reasons, ["BEDROCK_UNAVAILABLE", ""]);
+}
 
 #[tokio::test]
 async fn attempts_are_counted_in_the_error() {

@@ -1,0 +1,54 @@
+//! The answers of the operations that do not stream, from the same scripts.
+//!
+//! Used by [`crate::routes`] for Converse and by [`crate::native`] for InvokeModel.
+
+use serde_json::{Value, json};
+
+use crate::{
+    reply,
+    script::{Script, Step},
+};
+
+/// The events that the steps of a script come to, each as `(type, payload)`.
+pub(crate) fn events(script: &Script) -> Vec<(String, Value)> {
+    fn collect(steps: &[Step], into: &mut Vec<(String, Value)>) {
+        for step in steps {
+            match step {
+                Step::Event { event_type, payload } => into.push((event_type.clone(), payload.clone())),
+                Step::Reply(text) => collect(&reply::steps(text, 0), into),
+                Step::Repeat { times, steps } => (0..*times).for_each(|_| collect(steps, into)),
+                Step::Chunk(payload) => into.push(("chunk".to_owned(), payload.clone())),
+                Step::Exception { .. } | Step::Error { .. } | Step::Bytes(_) | Step::WaitMs(_) => {}
+            }
+        }
+    }
+    let mut events = Vec::new();
+    collect(&script.steps, &mut events);
+    events
+}
+
+/// The answer of the non-streaming Converse to the same script.
+pub(crate) fn converse(script: &Script) -> Value {
+    let mut answer = json!({"output": {"message": {"role": "assistant", "content": []}}});
+    let mut texts: Vec<(i64, String)> = Vec::new();
+    for (event_type, payload) in events(script) {
+        match event_type.as_str() {
+            "contentBlockDelta" => {
+                let index = payload["contentBlockIndex"].as_i64().unwrap_or_default();
+                let Some(text) = payload["delta"]["text"].as_str() else { continue };
+                match texts.iter_mut().find(|(of, _)| *of == index) {
+                    Some((_, whole)) => whole.push_str(text),
+                    None => texts.push((index, text.to_owned())),
+                }
+            }
+            "messageStop" => answer["stopReason"] = payload["stopReason"].clone(),
+            "metadata" => {
+                answer["usage"] = payload["usage"].clone();
+                answer["metrics"] = payload["metrics"].clone();
+            }
+            _ => {}
+        }
+    }
+    answer["output"]["message"]["content"] = texts.into_iter().map(|(_, text)| json!({"text": text})).collect();
+    answer
+}
