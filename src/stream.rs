@@ -75,7 +75,7 @@ impl ChunkStream {
 
     /// Waits until there is something to send, so that a call which fails before its content fails without a stream.
     pub(crate) async fn first_content(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_fill(cx)).await.map_err(|error| self.failed(error))
+        poll_fn(|cx| self.poll_fill(cx)).await.map_err(|error| self.ended_by(error))
     }
 
     /// Pulls until a chunk is ready or the stream has ended.
@@ -129,18 +129,9 @@ impl ChunkStream {
     }
 
     /// The end of a stream that has failed: nothing comes after it.
-    fn failed(&mut self, error: Error) -> Error {
+    fn ended_by(&mut self, error: Error) -> Error {
         self.ended = true;
-        let error = error.in_phase(self.answer.phase()).in_call(self.call.clone());
-        warn!(
-            generation_id = %self.generation_id,
-            model_id = %self.call.model_id,
-            request_id = %self.call.request_id,
-            elapsed_ms = self.elapsed_ms(),
-            error = %error.for_log(),
-            "failed"
-        );
-        error
+        error.in_phase(self.answer.phase()).in_call(self.call.clone())
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -154,7 +145,18 @@ impl Stream for ChunkStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match ready!(self.poll_fill(cx)) {
             Ok(()) => Poll::Ready(self.ready.pop_front().map(Ok)),
-            Err(error) => Poll::Ready(Some(Err(self.failed(error).into_status()))),
+            Err(error) => {
+                let error = self.ended_by(error);
+                warn!(
+                    generation_id = %self.generation_id,
+                    model_id = %self.call.model_id,
+                    request_id = %self.call.request_id,
+                    elapsed_ms = self.elapsed_ms(),
+                    error = %error.for_log(),
+                    "failed"
+                );
+                Poll::Ready(Some(Err(error.into_status())))
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod drain;
 mod failures;
 mod fidelity;
 mod harness;
+mod load;
 mod recordings;
 mod retries;
 mod text;
