@@ -26,8 +26,8 @@ pub use self::{
 use self::{frames::Frames, tap::Tap};
 use crate::{
     error::{CallContext, Error, Reason},
-    proto::Attempt,
-    request::ValidRequest,
+    proto::{Attempt, CountTokensRequest, CountTokensResponse, GenerateRequest},
+    request::Valid,
 };
 
 /// Bedrock in one region.
@@ -60,21 +60,35 @@ impl Bedrock {
 
     /// Opens a ConverseStream. Failed attempts are repeated by the SDK as far as the configuration allows; none of them
     /// has reached the caller.
-    pub(crate) async fn converse_stream(&self, request: ValidRequest) -> Result<Upstream, Error> {
-        let tap = Tap::new(request.model_id.clone(), self.region.clone());
-        let model_id = request.model_id.clone();
-        let result = converse::operation(&self.client, request)?.customize().interceptor(tap.clone()).send().await;
+    pub(crate) async fn converse_stream(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
+        let operation = converse::stream(&self.client, request)?;
+        let model_id = operation.get_model_id().clone().unwrap_or_default();
+        let tap = Tap::of_stream(model_id.clone(), self.region.clone());
+        let result = operation.customize().interceptor(tap.clone()).send().await;
         let (body, attempts, request_id) = tap.into_parts();
-        let call = CallContext {
-            model_id,
-            region: self.region.clone(),
-            request_id,
-            attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
-        };
+        let call = self.call(model_id, &attempts, request_id);
         match (result, body) {
             (Ok(_), Some(body)) => Ok(Upstream { frames: Frames::new(body), call, attempts }),
             (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
             (Err(error), _) => Err(classify::sdk_error(error).in_call(call)),
         }
+    }
+
+    /// Counts the tokens of a request.
+    pub(crate) async fn count_tokens(&self, request: Valid<CountTokensRequest>) -> Result<CountTokensResponse, Error> {
+        let operation = converse::count(&self.client, request)?;
+        let model_id = operation.get_model_id().clone().unwrap_or_default();
+        let tap = Tap::of_unary(model_id.clone(), self.region.clone());
+        let result = operation.customize().interceptor(tap.clone()).send().await;
+        let (_, attempts, request_id) = tap.into_parts();
+        match result {
+            Ok(counted) => Ok(CountTokensResponse { input_tokens: counted.input_tokens, model_id }),
+            Err(error) => Err(classify::sdk_error(error).in_call(self.call(model_id, &attempts, request_id))),
+        }
+    }
+
+    fn call(&self, model_id: String, attempts: &[Attempt], request_id: String) -> CallContext {
+        let attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+        CallContext { model_id, region: self.region.clone(), request_id, attempts }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     bedrock::Bedrock,
     error::Error,
-    proto::{GenerateRequest, generation_service_server::GenerationService},
+    proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, generation_service_server::GenerationService},
     request,
     shutdown::Drain,
     stream::ChunkStream,
@@ -37,6 +37,20 @@ impl Service {
         stream.first_content().await?;
         Ok(stream)
     }
+
+    async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
+        let request = request::check_count(request, self.default_model.as_deref())?;
+        let _admission = self.drain.admit()?;
+        Box::pin(self.bedrock.count_tokens(request)).await
+    }
+}
+
+/// The one place where a call that never became a stream is logged and given its status.
+fn answered<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|error| {
+        warn!(error = %error.for_log(), "refused");
+        error.into_status()
+    })
 }
 
 #[tonic::async_trait]
@@ -44,12 +58,13 @@ impl GenerationService for Service {
     type GenerateStream = ChunkStream;
 
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
-        match self.open(request.into_inner()).await {
-            Ok(stream) => Ok(Response::new(stream)),
-            Err(error) => {
-                warn!(error = %error.for_log(), "refused");
-                Err(error.into_status())
-            }
-        }
+        answered(self.open(request.into_inner()).await)
+    }
+
+    async fn count_tokens(
+        &self,
+        request: Request<CountTokensRequest>,
+    ) -> Result<Response<CountTokensResponse>, Status> {
+        answered(self.count(request.into_inner()).await)
     }
 }

@@ -1,75 +1,113 @@
-//! A checked request -> the SDK's ConverseStream operation, member by member.
+//! A checked request -> the SDK's operations, member by member.
 //!
-//! Comes after [`crate::request`], which has refused what this cannot carry; [`super::Bedrock`] sends it.
+//! Comes after [`crate::request`], which has refused what Bedrock cannot be sent; [`super::Bedrock`] sends it.
+//!
+//! - `content` messages and system blocks; `citation` the citations in them
+//! - `tools` what the model may call
+//! - `settings` sampling, guardrail, output and the rest
+//! - `document` free JSON
+
+mod citation;
+mod content;
+mod document;
+mod settings;
+mod tools;
+
+use std::collections::HashMap;
 
 use aws_sdk_bedrockruntime::{
     Client,
     error::BuildError,
-    operation::converse_stream::builders::ConverseStreamFluentBuilder,
-    types::{self as aws, ConversationRole},
+    operation::{
+        converse_stream::builders::ConverseStreamFluentBuilder, count_tokens::builders::CountTokensFluentBuilder,
+    },
+    types as aws,
 };
 
 use crate::{
     error::{Error, Reason},
-    proto::{
-        ContentBlock, InferenceConfiguration, Message, Role, SystemContentBlock, content_block, system_content_block,
-    },
-    request::ValidRequest,
+    proto::{CountTokensRequest, GenerateRequest},
+    request::Valid,
 };
 
-/// The operation, ready to be sent.
-pub(super) fn operation(client: &Client, request: ValidRequest) -> Result<ConverseStreamFluentBuilder, Error> {
-    let ValidRequest { model_id, messages, system, inference_config } = request;
-    let messages = messages.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-    let system = system.into_iter().map(system_block).collect::<Result<Vec<_>, _>>()?;
+/// ConverseStream, ready to be sent.
+pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result<ConverseStreamFluentBuilder, Error> {
+    // Taken apart completely, so that a field added to the contract must be dealt with here.
+    let GenerateRequest {
+        model,
+        // `crate::request` has made it the last message.
+        prompt: _,
+        messages,
+        system,
+        inference_config,
+        tool_config,
+        guardrail_config,
+        additional_model_request_fields,
+        additional_model_response_field_paths,
+        prompt_variables,
+        request_metadata,
+        performance_config,
+        service_tier,
+        output_config,
+    } = request.into_inner();
     Ok(client
         .converse_stream()
-        .model_id(model_id)
-        .set_messages(Some(messages))
-        .set_system((!system.is_empty()).then_some(system))
-        .set_inference_config(inference_config.map(inference)))
+        .model_id(model)
+        .set_messages(some_list(content::messages(messages)?))
+        .set_system(some_list(content::system(system)?))
+        .set_inference_config(inference_config.map(settings::inference))
+        .set_tool_config(tool_config.map(tools::configuration).transpose()?)
+        .set_guardrail_config(guardrail_config.map(settings::guardrail))
+        .set_additional_model_request_fields(additional_model_request_fields.map(document::object))
+        .set_additional_model_response_field_paths(some_list(additional_model_response_field_paths))
+        .set_prompt_variables(some_map(settings::prompt_variables(prompt_variables)?))
+        .set_request_metadata(some_map(request_metadata))
+        .set_performance_config(performance_config.as_ref().map(settings::performance))
+        .set_service_tier(service_tier.as_ref().map(settings::service_tier).transpose()?)
+        .set_output_config(output_config.map(settings::output).transpose()?))
 }
 
-fn message(message: Message) -> Result<aws::Message, Error> {
-    let role = match message.role() {
-        Role::Assistant => ConversationRole::Assistant,
-        Role::System => ConversationRole::System,
-        Role::User | Role::Unspecified => ConversationRole::User,
-    };
-    let content = message.content.into_iter().map(content_block).collect::<Result<Vec<_>, _>>()?;
-    aws::Message::builder().role(role).set_content(Some(content)).build().map_err(defect)
+/// CountTokens in its Converse form, ready to be sent.
+pub(super) fn count(client: &Client, request: Valid<CountTokensRequest>) -> Result<CountTokensFluentBuilder, Error> {
+    let CountTokensRequest { model, prompt: _, messages, system, tool_config, additional_model_request_fields } =
+        request.into_inner();
+    let converse = aws::ConverseTokensRequest::builder()
+        .set_messages(some_list(content::messages(messages)?))
+        .set_system(some_list(content::system(system)?))
+        .set_tool_config(tool_config.map(tools::configuration).transpose()?)
+        .set_additional_model_request_fields(additional_model_request_fields.map(document::object))
+        .build();
+    Ok(client.count_tokens().model_id(model).input(aws::CountTokensInput::Converse(converse)))
 }
 
-fn content_block(block: ContentBlock) -> Result<aws::ContentBlock, Error> {
-    match block.block {
-        Some(content_block::Block::Text(text)) => Ok(aws::ContentBlock::Text(text)),
-        _ => Err(unchecked("content")),
-    }
+/// Every item converted, or the first defect.
+fn each<From, To>(items: Vec<From>, convert: impl Fn(From) -> Result<To, Error>) -> Result<Vec<To>, Error> {
+    items.into_iter().map(convert).collect()
 }
 
-fn system_block(block: SystemContentBlock) -> Result<aws::SystemContentBlock, Error> {
-    match block.block {
-        Some(system_content_block::Block::Text(text)) => Ok(aws::SystemContentBlock::Text(text)),
-        _ => Err(unchecked("system")),
-    }
+/// A list that is not sent if it is empty.
+fn some_list<T>(items: Vec<T>) -> Option<Vec<T>> {
+    (!items.is_empty()).then_some(items)
 }
 
-fn inference(config: InferenceConfiguration) -> aws::InferenceConfiguration {
-    let InferenceConfiguration { max_tokens, temperature, top_p, stop_sequences } = config;
-    aws::InferenceConfiguration::builder()
-        .set_max_tokens(max_tokens)
-        .set_temperature(temperature)
-        .set_top_p(top_p)
-        .set_stop_sequences((!stop_sequences.is_empty()).then_some(stop_sequences))
-        .build()
+/// A map that is not sent if it is empty.
+fn some_map<T>(entries: HashMap<String, T>) -> Option<HashMap<String, T>> {
+    (!entries.is_empty()).then_some(entries)
 }
 
-/// A block that `crate::request` should have refused.
-fn unchecked(field: &str) -> Error {
-    Error::new(Reason::Internal, format!("a block of {field} that cannot be sent was not refused"))
+/// A string that is not sent if it is empty.
+fn some_text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Something that the check has made sure of.
+fn checked<T>(value: Option<T>, what: &str) -> Result<T, Error> {
+    value.ok_or_else(|| Error::new(Reason::Internal, format!("a request without {what} was not refused")))
 }
 
 /// The builders refuse only what is missing, and nothing is missing after the check.
-fn defect(error: BuildError) -> Error {
-    Error::new(Reason::Internal, "a checked request could not be built").because(error)
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::new(Reason::Internal, "a checked request could not be built").because(error)
+    }
 }

@@ -1,4 +1,4 @@
-//! An SDK interceptor that takes the response body before the SDK reads it, and notes how each attempt went.
+//! An SDK interceptor that takes the body of a stream before the SDK reads it, and notes how each attempt went.
 //!
 //! Comes between [`super::converse`], which makes the operation it is attached to, and [`super::frames`], which reads
 //! the body. The SDK is left with an empty body, which it takes for an empty stream.
@@ -31,6 +31,7 @@ use crate::{error::Reason, proto::Attempt};
 pub(super) struct Tap {
     model_id: String,
     region: String,
+    takes_body: bool,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -42,8 +43,14 @@ struct Seen {
 }
 
 impl Tap {
-    pub(super) fn new(model_id: String, region: String) -> Self {
-        Self { model_id, region, seen: Arc::default() }
+    /// For an operation whose answer is a stream.
+    pub(super) fn of_stream(model_id: String, region: String) -> Self {
+        Self { model_id, region, takes_body: true, seen: Arc::default() }
+    }
+
+    /// For an operation whose answer the SDK reads itself.
+    pub(super) fn of_unary(model_id: String, region: String) -> Self {
+        Self { takes_body: false, ..Self::of_stream(model_id, region) }
     }
 
     /// The body, if Bedrock agreed; the attempts; the request id of the last answer.
@@ -84,7 +91,7 @@ impl Intercept for Tap {
         let response = context.response_mut();
         let mut seen = self.seen();
         seen.request_id = classify::request_id(response.headers());
-        if response.status().is_success() {
+        if self.takes_body && response.status().is_success() {
             seen.body = Some(mem::replace(response.body_mut(), SdkBody::empty()));
         }
         Ok(())

@@ -13,7 +13,6 @@ pub enum Reason {
     InvalidRequest,
     MalformedRequest,
     MessageTooLarge,
-    FieldNotSupported,
     UnknownMethod,
     BedrockValidation,
     BedrockAccessDenied,
@@ -57,11 +56,10 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 24] = [
+pub const TABLE: [Row; 23] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request breaks a rule; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request are no GenerateRequest"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than the server accepts"),
-    row(Reason::FieldNotSupported, "FIELD_NOT_SUPPORTED", Code::Unimplemented, None, "A field is part of the contract and not built yet; BadRequest names it"),
     row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),
     row(Reason::BedrockValidation, "BEDROCK_VALIDATION", Code::InvalidArgument, None, "Bedrock refused the request: ValidationException"),
     row(Reason::BedrockAccessDenied, "BEDROCK_ACCESS_DENIED", Code::PermissionDenied, None, "The account may not use the model: AccessDeniedException"),

@@ -9,6 +9,9 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{Error, Phase, Reason};
 
+/// How a status begins that tonic makes of a message that prost cannot decode.
+const UNDECODABLE: &str = "failed to decode Protobuf message: ";
+
 /// The `domain` of every ErrorInfo.
 const DOMAIN: &str = "outcrop";
 
@@ -54,7 +57,7 @@ impl Error {
 pub(crate) fn from_bare(code: Code, message: &str) -> Status {
     let reason = match code {
         Code::OutOfRange if message.contains("message length too large") => Reason::MessageTooLarge,
-        Code::Internal if message.contains("decode Protobuf") => Reason::MalformedRequest,
+        Code::Internal if let Some(stack) = message.strip_prefix(UNDECODABLE) => return malformed(stack).into_status(),
         Code::Cancelled | Code::DeadlineExceeded if message.contains("imeout") => Reason::CallerDeadline,
         Code::Cancelled => Reason::CallerCancelled,
         _ => {
@@ -65,11 +68,33 @@ pub(crate) fn from_bare(code: Code, message: &str) -> Status {
     };
     let advice = match reason {
         Reason::MessageTooLarge => ". Send less, or raise --max-request-bytes on the server",
-        Reason::MalformedRequest => ". Was the request made from another proto? This server has reflection",
         Reason::CallerDeadline => ". Nothing had come from Bedrock by then: allow more time",
         _ => "",
     };
     Error::new(reason, format!("{message}{advice}")).into_status()
+}
+
+/// Bytes that are no request. prost says where, from the inside out: `Inner.field: Outer.field: what is wrong`.
+fn malformed(stack: &str) -> Error {
+    let mut parts: Vec<_> = stack.split(": ").collect();
+    let mut what = vec![parts.pop().unwrap_or_default()];
+    // What is wrong may itself be written with a colon.
+    while let Some(part) = parts.pop_if(|part| part.contains(' ')) {
+        what.insert(0, part);
+    }
+    let well_known = ["Struct.", "Value.", "ListValue."];
+    let own = parts.iter().rev().filter(|part| !well_known.iter().any(|message| part.starts_with(message)));
+    let path: Vec<_> = own.map(|part| part.rsplit('.').next().unwrap_or(part)).collect();
+    let (path, what) = (path.join("."), what.join(": "));
+    let advice = if what.contains("recursion") {
+        "JSON may be nested about 30 deep"
+    } else {
+        "Was the request made from another proto? This server has reflection"
+    };
+    let violation =
+        super::Violation { field: path.clone(), description: format!("cannot be decoded: {what}. {advice}") };
+    let message = format!("the request cannot be decoded at {path:?}: {what}. {advice}");
+    Error::new(Reason::MalformedRequest, message).with_violations(vec![violation])
 }
 
 fn phase_name(phase: Phase) -> &'static str {
@@ -133,5 +158,12 @@ mod tests {
         assert_eq!(reason(Code::OutOfRange, too_large), "MESSAGE_TOO_LARGE");
         assert_eq!(reason(Code::NotFound, "service not registered"), "TRANSPORT");
         assert_eq!(from_bare(Code::NotFound, "x").code(), Code::NotFound);
+        let status = from_bare(
+            Code::Internal,
+            "failed to decode Protobuf message: Value.kind: Message.content: GenerateRequest.messages: invalid string value: data is not UTF-8 encoded",
+        );
+        let details = status.get_error_details();
+        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "messages.content");
+        assert!(status.message().contains("invalid string value: data is not UTF-8"), "{}", status.message());
     }
 }

@@ -1,37 +1,69 @@
-//! Collects everything wrong with a request, so that the caller learns of it at once.
+//! Collects everything wrong with a request, so that the caller learns of it at once; and the checks that many fields share.
 //!
-//! Used by [`super::check`].
+//! Used by the checks of [`crate::request`].
+
+use std::fmt::Display;
 
 use crate::error::{Error, Reason, Violation};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Violations {
-    broken: Vec<Violation>,
-    unbuilt: Vec<Violation>,
-}
+pub(super) struct Violations(Vec<Violation>);
 
 impl Violations {
     /// A field breaks a rule.
-    pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.broken.push(Violation { field: field.into(), description: description.into() });
+    pub(super) fn add(&mut self, field: impl Display, description: impl Into<String>) {
+        self.0.push(Violation { field: field.to_string(), description: description.into() });
     }
 
-    /// A field is part of the contract and not built yet.
-    pub(super) fn unbuilt(&mut self, field: impl Into<String>) {
-        let description = "is not supported by this version of the server. Leave it out".to_owned();
-        self.unbuilt.push(Violation { field: field.into(), description });
+    /// A message whose kind is a choice has none, or one newer than this server.
+    pub(super) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
+        self.add(field, format!("holds nothing that this server knows. Set one of its kinds, such as {such_as}"));
     }
 
-    /// The verdict. Broken rules come first; fields not built are listed beside them.
+    /// A string that must be there.
+    pub(super) fn not_empty(&mut self, field: impl Display, value: &str, what: &str) {
+        if value.is_empty() {
+            self.add(field, format!("is not set. It must be {what}"));
+        }
+    }
+
+    /// Text that Bedrock refuses if it is blank.
+    pub(super) fn not_blank(&mut self, field: impl Display, value: &str) {
+        if value.trim().is_empty() {
+            self.add(field, "is blank. Bedrock refuses blank text: write something, or leave it out");
+        }
+    }
+
+    /// A string of a limited length, in characters, whose characters are limited too.
+    pub(super) fn characters(
+        &mut self,
+        field: impl Display,
+        value: &str,
+        (least, most): (usize, usize),
+        (allowed, named): (impl Fn(char) -> bool, &str),
+    ) {
+        let length = value.chars().count();
+        if !(least..=most).contains(&length) {
+            self.add(field, format!("has {length} characters; it must have {least} to {most}"));
+        } else if let Some(wrong) = value.chars().find(|character| !allowed(*character)) {
+            self.add(field, format!("holds {wrong:?}; allowed are {named}"));
+        }
+    }
+
+    /// A list of a limited length.
+    pub(super) fn at_most(&mut self, field: impl Display, count: usize, most: usize) {
+        if count > most {
+            self.add(field, format!("has {count} entries; at most {most} are allowed"));
+        }
+    }
+
+    /// The verdict.
     pub(super) fn into_result(self) -> Result<(), Error> {
-        let reason = match (self.broken.is_empty(), self.unbuilt.is_empty()) {
-            (true, true) => return Ok(()),
-            (false, _) => Reason::InvalidRequest,
-            (true, false) => Reason::FieldNotSupported,
-        };
-        let all: Vec<_> = self.broken.into_iter().chain(self.unbuilt).collect();
-        let listed: Vec<_> = all.iter().map(|one| format!("{} {}", one.field, one.description)).collect();
-        Err(Error::new(reason, listed.join("; ")).with_violations(all))
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let listed: Vec<_> = self.0.iter().map(|one| format!("{} {}", one.field, one.description)).collect();
+        Err(Error::new(Reason::InvalidRequest, listed.join("; ")).with_violations(self.0))
     }
 }

@@ -1,9 +1,7 @@
 //! Wrong input gets a status with a reason that says what to change, and the server stays up.
 
 use outcrop_client::CallError;
-use outcrop_client::proto::{
-    ContentBlock, GenerateRequest, InferenceConfiguration, Message, Role, ToolConfiguration, content_block,
-};
+use outcrop_client::proto::{ContentBlock, GenerateRequest, InferenceConfiguration, Message, Role, content_block};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -45,15 +43,6 @@ async fn an_empty_request_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_built_yet_is_refused_by_name() {
-    let harness = Harness::start().await;
-    let request = GenerateRequest { tool_config: Some(ToolConfiguration::default()), ..request("a.model") };
-    let (_, error) = harness.ask(request).await.failed();
-    assert_eq!((error.code, error.reason.as_str()), (Code::Unimplemented, "FIELD_NOT_SUPPORTED"));
-    assert!(error.message.contains("tool_config"), "{error}");
-}
-
-#[tokio::test]
 async fn an_unknown_model_is_refused_in_bedrocks_words() {
     let harness = Harness::start().await;
     let (_, error) = harness.ask(request("gpt-4")).await.failed();
@@ -89,6 +78,26 @@ async fn bytes_that_are_no_request_are_malformed() {
     let error = CallError::from(&status);
     assert_eq!((error.code, error.reason.as_str()), (Code::InvalidArgument, "MALFORMED_REQUEST"), "{error}");
     harness.ask(request("a.model")).await.whole();
+}
+
+#[tokio::test]
+async fn json_nested_too_deeply_is_refused_with_its_field() {
+    let harness = Harness::start().await;
+    let mut value = prost_types::Value::default();
+    for _ in 0..200 {
+        let fields = [("a".to_owned(), value)].into();
+        value =
+            prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(prost_types::Struct { fields })) };
+    }
+    let fields = Some(prost_types::Struct { fields: [("a".to_owned(), value)].into() });
+    let request = GenerateRequest { additional_model_request_fields: fields, ..request("a.model") };
+    let (_, error) = harness.ask(request).await.failed();
+    assert_eq!((error.code, error.reason.as_str()), (Code::InvalidArgument, "MALFORMED_REQUEST"), "{error}");
+    assert_eq!(
+        error.violations.first().map(|violation| violation.field.as_str()),
+        Some("additional_model_request_fields"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
