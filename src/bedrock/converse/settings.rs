@@ -24,8 +24,8 @@ pub(super) fn inference(config: proto::InferenceConfiguration) -> aws::Inference
 
 pub(super) fn guardrail(config: proto::GuardrailStreamConfiguration) -> aws::GuardrailStreamConfiguration {
     aws::GuardrailStreamConfiguration::builder()
-        .guardrail_identifier(config.guardrail_identifier)
-        .guardrail_version(config.guardrail_version)
+        .set_guardrail_identifier(some_text(config.guardrail_identifier))
+        .set_guardrail_version(some_text(config.guardrail_version))
         .set_trace(some_text(config.trace).map(|trace| trace.as_str().into()))
         .set_stream_processing_mode(some_text(config.stream_processing_mode).map(|mode| mode.as_str().into()))
         .build()
