@@ -20,6 +20,7 @@ mod tap;
 use aws_sdk_bedrockruntime::Client;
 
 pub use self::{
+    classify::{EXCEPTIONS, STATUSES},
     client::CallSettings,
     connected::{ConnectError, Connected},
 };

@@ -11,6 +11,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Streaming;
 
 use crate::{
+    answer::{Answer, Collector},
     error::{CallError, ClientError},
     proto::{Chunk, chunk::Event},
 };
@@ -35,6 +36,18 @@ impl Chunks {
     /// If the call failed, or the server broke the contract.
     pub async fn next(&mut self) -> Result<Option<Chunk>, ClientError> {
         StreamExt::next(self).await.transpose()
+    }
+
+    /// Reads on to the end and puts the answer together.
+    ///
+    /// # Errors
+    /// As [`Chunks::next`]: a broken answer is none.
+    pub async fn answer(mut self) -> Result<Answer, ClientError> {
+        let mut collector = Collector::default();
+        while let Some(chunk) = self.next().await? {
+            collector.add(chunk);
+        }
+        Ok(collector.into_answer())
     }
 
     fn check(&mut self, chunk: &Chunk) -> Result<(), ClientError> {

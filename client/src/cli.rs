@@ -155,7 +155,7 @@ async fn ask(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
     }
     let client = Client::connect(endpoint).await?;
     let mut printer: Box<dyn Printer> = if args.json {
-        Box::new(JsonPrinter::new(io::stdout()).map_err(Failure::Output)?)
+        Box::new(JsonPrinter::new(io::stdout()))
     } else {
         Box::new(TextPrinter::new(io::stdout(), (!args.quiet).then(io::stderr)))
     };

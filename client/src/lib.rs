@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! - [`Client`] connects and calls; [`Chunks`] is the stream
+//! - [`Answer`] is a stream put together into a message that can be sent again
+//! - [`json`] JSON text and the messages of the contract
 //! - [`error`] what a call can fail with, its google.rpc details decoded
 //! - [`cli`] the program: arguments -> request -> printed answer -> exit code; `printer` has one printer per format
 //! - [`proto`] the contract, generated
@@ -24,16 +26,19 @@
 //! # }
 //! ```
 
+mod answer;
 mod chunks;
 pub mod cli;
 pub mod error;
+pub mod json;
 mod printer;
 pub mod proto;
 
 use tonic::transport::{Channel, Endpoint};
 
-use crate::proto::{GenerateRequest, generation_service_client::GenerationServiceClient};
+use crate::proto::{CountTokensRequest, GenerateRequest, generation_service_client::GenerationServiceClient};
 pub use crate::{
+    answer::{Answer, Collector},
     chunks::Chunks,
     error::{CallError, ClientError},
 };
@@ -70,5 +75,14 @@ impl Client {
     pub async fn generate(&self, request: impl tonic::IntoRequest<GenerateRequest>) -> Result<Chunks, ClientError> {
         let response = self.service.clone().generate(request).await.map_err(|status| CallError::from(&status))?;
         Ok(Chunks::new(response.into_inner()))
+    }
+
+    /// Counts the tokens that a request would be charged for as its input.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with everything the server said.
+    pub async fn count_tokens(&self, request: impl tonic::IntoRequest<CountTokensRequest>) -> Result<i32, ClientError> {
+        let response = self.service.clone().count_tokens(request).await.map_err(|status| CallError::from(&status))?;
+        Ok(response.into_inner().input_tokens)
     }
 }

@@ -7,10 +7,10 @@ use std::{
     time::Instant,
 };
 
-use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
-
-use crate::proto::{Chunk, FILE_DESCRIPTOR_SET, Finish, Start, chunk::Event};
+use crate::{
+    json,
+    proto::{Chunk, Finish, Start, chunk::Event},
+};
 
 /// Writes chunks as they arrive.
 pub(crate) trait Printer {
@@ -96,23 +96,17 @@ impl<W: Write, N: Write> Printer for TextPrinter<W, N> {
 /// One chunk a line, in the JSON form of protobuf.
 pub(crate) struct JsonPrinter<W> {
     out: W,
-    descriptor: MessageDescriptor,
 }
 
 impl<W: Write> JsonPrinter<W> {
-    /// Fails only if the contract was generated wrongly.
-    pub(crate) fn new(out: W) -> io::Result<Self> {
-        let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).map_err(io::Error::other)?;
-        let descriptor = pool.get_message_by_name("outcrop.v1.Chunk").ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { out, descriptor })
+    pub(crate) fn new(out: W) -> Self {
+        Self { out }
     }
 }
 
 impl<W: Write> Printer for JsonPrinter<W> {
     fn chunk(&mut self, chunk: Chunk) -> io::Result<()> {
-        let bytes = chunk.encode_to_vec();
-        let dynamic = DynamicMessage::decode(self.descriptor.clone(), bytes.as_slice()).map_err(io::Error::other)?;
-        let mut line = serde_json::to_string(&dynamic)?;
+        let mut line = json::write("outcrop.v1.Chunk", &chunk).map_err(io::Error::other)?;
         line.push('\n');
         self.out.write_all(line.as_bytes())?;
         self.out.flush()
@@ -160,7 +154,7 @@ mod tests {
     fn json_is_the_form_that_grpcurl_prints() {
         let finish = Finish { stop_reason: StopReason::EndTurn.into(), ..Finish::default() };
         let mut out = Vec::new();
-        JsonPrinter::new(&mut out).unwrap().chunk(chunk(Event::Finish(finish))).unwrap();
+        JsonPrinter::new(&mut out).chunk(chunk(Event::Finish(finish))).unwrap();
         let line = String::from_utf8(out).unwrap();
         assert_eq!(line, "{\"sequence\":0,\"finish\":{\"stopReason\":\"STOP_REASON_END_TURN\"}}\n");
     }

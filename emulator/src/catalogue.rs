@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     LoadError, recording,
@@ -152,6 +152,7 @@ fn built_in() -> Vec<(&'static str, Script)> {
         ),
         ("tools", tools()),
         ("reasoning", reasoning()),
+        ("everything", everything()),
         ("newer", newer()),
     ]
 }
@@ -185,6 +186,53 @@ fn reasoning() -> Script {
         Step::block_stop(2),
         Step::message_stop("end_turn"),
         Step::metadata(10, 12),
+    ])
+}
+
+/// Every kind of event that Bedrock has today, once.
+fn everything() -> Script {
+    let start = |index: u32, start: Value| {
+        Step::event("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))
+    };
+    let citation = json!({
+        "title": "On cats", "source": "cats.pdf", "sourceContent": [{"text": "Cats sleep a lot."}],
+        "location": {"documentPage": {"documentIndex": 0, "start": 2, "end": 3}},
+    });
+    Script::of([
+        Step::message_start(),
+        Step::delta(0, json!({"reasoningContent": {"text": "The user asks about cats."}})),
+        Step::delta(0, json!({"reasoningContent": {"signature": "ZW11bGF0ZWQ="}})),
+        Step::block_stop(0),
+        Step::delta(1, json!({"reasoningContent": {"redactedContent": "c2VjcmV0"}})),
+        Step::block_stop(1),
+        Step::delta(2, json!({"text": "Cats sleep a lot [1]."})),
+        Step::delta(2, json!({"citation": citation})),
+        Step::block_stop(2),
+        start(3, json!({"toolUse": {"toolUseId": "tooluse_1", "name": "search", "type": "server_tool_use"}})),
+        Step::delta(3, json!({"toolUse": {"input": "{\"query\": \"cats\", \"limit\": 3}"}})),
+        Step::block_stop(3),
+        start(4, json!({"toolResult": {"toolUseId": "tooluse_1", "type": "search_result", "status": "success"}})),
+        Step::delta(4, json!({"toolResult": [{"text": "Two results."}, {"json": {"hits": 2}}]})),
+        Step::block_stop(4),
+        start(5, json!({"image": {"format": "png"}})),
+        Step::delta(5, json!({"image": {"source": {"bytes": "iVBORw0KGgo="}}})),
+        Step::block_stop(5),
+        Step::event(
+            "messageStop",
+            json!({"stopReason": "end_turn", "additionalModelResponseFields": {"stop_sequence": null}}),
+        ),
+        Step::event(
+            "metadata",
+            json!({
+                "usage": {
+                    "inputTokens": 30, "outputTokens": 40, "totalTokens": 70, "cacheReadInputTokens": 10,
+                    "cacheWriteInputTokens": 5, "cacheDetails": [{"ttl": "5m", "inputTokens": 5}], "serverToolUsage": {},
+                },
+                "metrics": {"latencyMs": 420},
+                "trace": {"guardrail": {"actionReason": "No action."}},
+                "serviceTier": {"type": "default"}, "performanceConfig": {"latency": "standard"},
+            }),
+        ),
     ])
 }
 

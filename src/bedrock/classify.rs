@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::frames::corrupt;
 use crate::error::{Error, Reason};
 
-/// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here.
-const EXCEPTIONS: [(&str, Reason); 21] = [
+/// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here. The same name means the
+/// same as an HTTP error and as an exception frame; the same table stands in `docs/errors.md`.
+pub const EXCEPTIONS: [(&str, Reason); 21] = [
     ("ValidationException", Reason::BedrockValidation),
     ("AccessDeniedException", Reason::BedrockAccessDenied),
     ("UnrecognizedClientException", Reason::UpstreamCredentials),
@@ -40,23 +41,26 @@ const EXCEPTIONS: [(&str, Reason); 21] = [
 /// How much of a body that is no JSON goes into the message, in characters.
 const QUOTED: usize = 200;
 
-/// What an exception means, or, if it has no name, its HTTP status.
+/// What an HTTP error means that does not name its exception.
+pub const STATUSES: [(u16, Reason); 11] = [
+    (400, Reason::BedrockValidation),
+    (401, Reason::UpstreamCredentials),
+    (403, Reason::BedrockAccessDenied),
+    (404, Reason::BedrockModelNotFound),
+    (408, Reason::ModelTimeout),
+    (424, Reason::ModelError),
+    (429, Reason::BedrockThrottled),
+    (500, Reason::BedrockInternal),
+    (502, Reason::BedrockUnavailable),
+    (503, Reason::BedrockUnavailable),
+    (504, Reason::BedrockUnavailable),
+];
+
+/// What an exception means, or, if its name says nothing, its HTTP status.
 fn reason(exception: &str, status: Option<u16>) -> Reason {
-    if let Some((_, reason)) = EXCEPTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(exception)) {
-        return *reason;
-    }
-    match status {
-        Some(400) => Reason::BedrockValidation,
-        Some(401) => Reason::UpstreamCredentials,
-        Some(403) => Reason::BedrockAccessDenied,
-        Some(404) => Reason::BedrockModelNotFound,
-        Some(408) => Reason::ModelTimeout,
-        Some(424) => Reason::ModelError,
-        Some(429) => Reason::BedrockThrottled,
-        Some(500) => Reason::BedrockInternal,
-        Some(502..=504) => Reason::BedrockUnavailable,
-        _ => Reason::BedrockUnknown,
-    }
+    let named = EXCEPTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(exception)).map(|(_, reason)| *reason);
+    let numbered = || STATUSES.iter().find(|(number, _)| Some(*number) == status).map(|(_, reason)| *reason);
+    named.or_else(numbered).unwrap_or(Reason::BedrockUnknown)
 }
 
 /// An exception frame.
@@ -143,8 +147,10 @@ fn failure(exception: &str, status: Option<u16>, body: &[u8]) -> Error {
     if let Some(original) = json.get("originalStatusCode").filter(|original| original.is_number()) {
         error = error.with_fact("original_status_code", original.to_string());
     }
-    if let Some(original) = member("originalMessage") {
-        error = error.with_fact("original_message", original);
+    for (name, fact) in [("originalMessage", "original_message"), ("resourceName", "resource_name")] {
+        if let Some(value) = member(name) {
+            error = error.with_fact(fact, value);
+        }
     }
     error
 }
@@ -181,6 +187,18 @@ mod tests {
             assert_eq!(error.reason(), expected, "{lower_camel}");
             assert!(error.to_string().contains("why"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_tables() {
+        let document = include_str!("../../docs/errors.md");
+        let exceptions = EXCEPTIONS.map(|(name, reason)| format!("| {name} | `{}` |", reason.name()));
+        let statuses = STATUSES.map(|(status, reason)| format!("| {status} | `{}` |", reason.name()));
+        for line in exceptions.iter().chain(&statuses) {
+            assert!(document.contains(line), "docs/errors.md lacks this line:\n{line}");
+        }
+        let rows = document.lines().filter(|line| line.ends_with("` |") && !line.starts_with("| `")).count();
+        assert_eq!(rows, EXCEPTIONS.len() + STATUSES.len(), "docs/errors.md has rows that the code has not");
     }
 
     #[test]

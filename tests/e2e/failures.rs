@@ -105,34 +105,6 @@ async fn an_error_frame_is_an_error() {
 }
 
 #[tokio::test]
-async fn every_http_error_has_its_code_and_reason() {
-    let harness = Harness::start().await;
-    let cases = [
-        (400, "ValidationException", Code::InvalidArgument, "BEDROCK_VALIDATION"),
-        (403, "AccessDeniedException", Code::PermissionDenied, "BEDROCK_ACCESS_DENIED"),
-        (403, "UnrecognizedClientException", Code::FailedPrecondition, "UPSTREAM_CREDENTIALS"),
-        (403, "ExpiredTokenException", Code::FailedPrecondition, "UPSTREAM_CREDENTIALS"),
-        (403, "InvalidSignatureException", Code::FailedPrecondition, "UPSTREAM_CREDENTIALS"),
-        (404, "ResourceNotFoundException", Code::NotFound, "BEDROCK_MODEL_NOT_FOUND"),
-        (408, "ModelTimeoutException", Code::DeadlineExceeded, "MODEL_TIMEOUT"),
-        (424, "ModelErrorException", Code::Unavailable, "MODEL_ERROR"),
-        (429, "ThrottlingException", Code::ResourceExhausted, "BEDROCK_THROTTLED"),
-        (429, "ModelNotReadyException", Code::Unavailable, "BEDROCK_MODEL_NOT_READY"),
-        (500, "InternalServerException", Code::Unavailable, "BEDROCK_INTERNAL"),
-        (503, "ServiceUnavailableException", Code::Unavailable, "BEDROCK_UNAVAILABLE"),
-    ];
-    for (status, exception, code, reason) in cases {
-        let outcome = harness.play("refusal", Script::refuse(status, exception, "because")).await;
-        let (chunks, error) = outcome.failed();
-        assert_eq!((error.code, error.reason.as_str()), (code, reason), "{exception}");
-        assert_eq!(chunks, []);
-        assert_eq!(error.metadata["exception"], exception);
-        assert!(error.message.contains("because"), "{error}");
-        assert!(error.request_id.is_some());
-    }
-}
-
-#[tokio::test]
 async fn an_http_error_without_name_or_json_is_told_by_its_status() {
     let harness = Harness::start().await;
     let mut script = Script::refuse(503, "", "");

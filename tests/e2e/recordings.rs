@@ -75,6 +75,17 @@ async fn every_recorded_refusal_keeps_its_meaning() {
         let (_, error) = harness.play("recorded", recording.script()).await.failed();
         let named = recording.response.headers.get("x-amzn-errortype").map(|name| name.split(':').next().unwrap());
         assert_eq!(error.metadata.get("exception").map(String::as_str), named, "{}", recording.name);
+        let code = match named.unwrap() {
+            "ValidationException" => tonic::Code::InvalidArgument,
+            "AccessDeniedException" => tonic::Code::PermissionDenied,
+            "ResourceNotFoundException" => tonic::Code::NotFound,
+            "ServiceUnavailableException" => tonic::Code::Unavailable,
+            "UnrecognizedClientException" | "InvalidSignatureException" | "ExpiredTokenException" => {
+                tonic::Code::FailedPrecondition
+            }
+            other => panic!("{}: {other} has not been recorded before", recording.name),
+        };
+        assert_eq!(error.code, code, "{}", recording.name);
         let body: Value = serde_json::from_slice(&recording.response.body).unwrap_or_default();
         if let Some(message) = body["message"].as_str() {
             assert!(error.message.contains(message.chars().take(500).collect::<String>().as_str()), "{error}");
