@@ -2,7 +2,7 @@
 //!
 //! The outermost layer: comes after the connection and before [`crate::service`].
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -12,6 +12,7 @@ use axum::{
 use http::{StatusCode, Version, header::CONTENT_TYPE};
 use prost::{DecodeError, Message};
 use prost_types::FileDescriptorSet;
+use tokio::time::timeout;
 use tonic::{Code, Status, body::Body};
 
 use crate::error::{self, Error, Reason};
@@ -50,7 +51,34 @@ pub(crate) async fn front(State(methods): State<Methods>, request: Request, next
         let message = format!("there is no method {path}. There are: {}", known.join(", "));
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
-    with_reason(next.run(request).await)
+    let deadline = time_left(&request);
+    let answer = next.run(request);
+    with_reason(match deadline {
+        None => answer.await,
+        Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {
+            let message =
+                format!("the caller's deadline passed after {time_left:?}, before any content. Allow more time");
+            grpc(&Error::new(Reason::CallerDeadline, message).into_status())
+        }),
+    })
+}
+
+/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. It is kept here a millisecond
+/// early, because the status that tonic makes of it, further out, has no reason.
+fn time_left(request: &Request) -> Option<Duration> {
+    let header = request.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    let time_left = match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(time_left.saturating_sub(Duration::from_millis(1)))
 }
 
 fn is_grpc(request: &Request) -> bool {
@@ -83,4 +111,23 @@ fn with_reason(response: Response) -> Response {
 
 fn grpc(status: &Status) -> Response {
     status.clone().into_http::<Body>().map(axum::body::Body::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_in_every_unit() {
+        let read = |header: &str| {
+            time_left(&Request::builder().header("grpc-timeout", header).body(axum::body::Body::empty()).unwrap())
+        };
+        assert_eq!(read("2S"), Some(Duration::from_millis(1_999)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(249)));
+        assert_eq!(read("1H"), Some(Duration::from_millis(3_599_999)));
+        assert_eq!(read("1n"), Some(Duration::ZERO));
+        for wrong in ["", "S", "1", "-1S", "123456789S", "1x", "ä"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
 }

@@ -157,9 +157,11 @@ fn built_in() -> Vec<(&'static str, Script)> {
     ]
 }
 
+/// Asks for a tool, and answers once it has the result.
 fn tools() -> Script {
     let start = json!({"toolUse": {"toolUseId": "tooluse_emulated1", "name": "get_weather"}});
-    Script::of([
+    let then = Some(Box::new(Script::reply("It is sunny in Paris.")));
+    let ask = Script::of([
         Step::message_start(),
         Step::text("Let me look."),
         Step::block_stop(0),
@@ -170,7 +172,8 @@ fn tools() -> Script {
         Step::block_stop(1),
         Step::message_stop("tool_use"),
         Step::metadata(60, 20),
-    ])
+    ]);
+    Script { on_tool_result: then, ..ask }
 }
 
 fn reasoning() -> Script {

@@ -133,7 +133,10 @@ fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
 
 fn script_for(shared: &Shared, operation: Operation, model_id: &str, body: &Value) -> Result<Script, Refusal> {
     match shared.catalogue.find(model_id) {
-        Entry::Script(script) => Ok(*script),
+        Entry::Script(script) => Ok(match *script {
+            Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
+            script => script,
+        }),
         Entry::Model => {
             if operation.speaks_converse() {
                 check_conversation(body)?;
@@ -155,6 +158,13 @@ fn script_for(shared: &Shared, operation: Operation, model_id: &str, body: &Valu
         }
         Entry::Malformed => Err(invalid("The provided model identifier is invalid.")),
     }
+}
+
+/// Whether the caller has just carried out a tool.
+fn ends_with_tool_result(body: &Value) -> bool {
+    let last = body["messages"].as_array().and_then(|messages| messages.last());
+    let blocks = last.and_then(|message| message["content"].as_array());
+    blocks.is_some_and(|blocks| blocks.iter().any(|block| block.get("toolResult").is_some()))
 }
 
 /// What Bedrock refuses in every conversation, in its words.

@@ -25,6 +25,8 @@ pub struct Script {
     pub fault: Option<Fault>,
     /// How the bytes are cut into transport chunks.
     pub delivery: Delivery,
+    /// The answer instead, if the request ends with the result of a tool: what an agent that was given its tool says.
+    pub on_tool_result: Option<Box<Script>>,
     /// Leave out Bedrock's padding member `p`, which today's service adds to every event.
     pub no_padding: bool,
 }

@@ -58,7 +58,6 @@ pub(crate) fn from_bare(code: Code, message: &str) -> Status {
     let reason = match code {
         Code::OutOfRange if message.contains("message length too large") => Reason::MessageTooLarge,
         Code::Internal if let Some(stack) = message.strip_prefix(UNDECODABLE) => return malformed(stack).into_status(),
-        Code::Cancelled | Code::DeadlineExceeded if message.contains("imeout") => Reason::CallerDeadline,
         Code::Cancelled => Reason::CallerCancelled,
         _ => {
             let metadata = HashMap::from([("phase".to_owned(), phase_name(Phase::BeforeContent).to_owned())]);
@@ -68,7 +67,6 @@ pub(crate) fn from_bare(code: Code, message: &str) -> Status {
     };
     let advice = match reason {
         Reason::MessageTooLarge => ". Send less, or raise --max-request-bytes on the server",
-        Reason::CallerDeadline => ". Nothing had come from Bedrock by then: allow more time",
         _ => "",
     };
     Error::new(reason, format!("{message}{advice}")).into_status()
