@@ -96,6 +96,13 @@ def test_all_violations_at_once(generate):
     assert fields == ["messages[0].role", "inference_config.max_tokens", "inference_config.temperature"]
 
 
+def test_fields_from_a_newer_caller_are_tolerated(server):
+    with grpc.insecure_channel(server.address) as channel:
+        call = channel.unary_stream(f"/{SERVICE}/Generate", lambda data: data, lambda data: data)
+        # prompt = "hi", and field 1000 = 1, which no proto of today has.
+        assert list(call(b"\x12\x02hi" + b"\xc0\x3e\x01", timeout=20))
+
+
 def test_a_deadline_ends_the_call(server, generate):
     with pytest.raises(grpc.RpcError) as caught:
         channel = grpc.insecure_channel(server.address)

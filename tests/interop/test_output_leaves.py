@@ -5,6 +5,7 @@ where in the chunk it has to arrive; the rest of the way follows from the rule o
 """
 
 import base64
+import functools
 import json
 import re
 
@@ -86,9 +87,31 @@ def script_of(event, payload):
     return {"steps": [step, *rest]}
 
 
+@functools.cache
+def stream_shape():
+    return model.service_model().operation_model("ConverseStream").output_shape.members["stream"]
+
+
+def with_strangers(shape, value, depth=0):
+    """The same with a member in every structure that no model knows. Returns the markers too."""
+    if model.is_document(shape) or shape.type_name not in ("structure", "list", "map"):
+        return value, []
+    if shape.type_name == "list":
+        inner, markers = with_strangers(shape.member, value[0], depth + 1)
+        return [inner], markers
+    if shape.type_name == "map":
+        inner, markers = with_strangers(shape.value, value["key"], depth + 1)
+        return {"key": inner}, markers
+    result, markers = {f"stranger{depth}": depth}, [f"stranger{depth}"]
+    for name, member in value.items():
+        result[name], more = with_strangers(shape.members[name], member, depth + 1)
+        markers += more
+    return result, markers
+
+
 def output_leaves():
     """The leaves of all events, and those of all exceptions."""
-    shape = model.service_model().operation_model("ConverseStream").output_shape.members["stream"]
+    shape = stream_shape()
     events, exceptions = [], []
     for name, inner in shape.members.items():
         found = [model.Leaf((name, *path), value, structure) for path, value, structure in model.leaves(inner, name, enums=True)]
@@ -103,6 +126,8 @@ def leaves(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scripts")
     for number, leaf in enumerate(events):
         (folder / f"event{number}.json").write_text(json.dumps(script_of(leaf.path[0], leaf.structure)))
+        strange, _ = with_strangers(stream_shape().members[leaf.path[0]], leaf.structure)
+        (folder / f"strange{number}.json").write_text(json.dumps(script_of(leaf.path[0], strange)))
     for number, leaf in enumerate(exceptions):
         # The script language has no exception with more members than a message, so the frame is sent as it is.
         (folder / f"exception{number}.json").write_text(json.dumps(exception_script(leaf)))
@@ -204,3 +229,19 @@ def test_every_leaf_of_an_answer_reaches_the_caller(leaves, capsys):
         print(f"\nanswer: {done} of {total} leaves and enum values; deliberate exceptions: {EXCEPTIONS or 'none'}")
     assert not failed, "\n".join(failed)
     assert done + len(EXCEPTIONS) == total
+
+
+def test_members_that_no_model_knows_reach_the_caller_wherever_they_are(leaves, capsys):
+    events, _, generate = leaves
+    failed, strangers = [], 0
+    for number, leaf in enumerate(events):
+        _, markers = with_strangers(stream_shape().members[leaf.path[0]], leaf.structure)
+        chunks = list(generate(f"strange{number}"))
+        arrived = json.dumps(chunks)
+        missing = [marker for marker in markers if arrived.count(marker) < markers.count(marker)]
+        strangers += len(markers)
+        if missing or "finish" not in chunks[-1]:
+            failed.append(f"{leaf}: {missing} in {arrived}")
+    with capsys.disabled():
+        print(f"\nanswer: {strangers} members that no model knows, {len(failed)} leaves where one was lost")
+    assert not failed, "\n".join(failed)
