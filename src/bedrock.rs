@@ -6,6 +6,7 @@
 //! - `connected` the settings -> AWS, or an emulator in this process
 //! - [`client`] the SDK client: credentials, region, endpoint, time limits
 //! - [`converse`] request -> ConverseStream input
+//! - [`invoke`] request -> native body, native chunk -> events; one file a model family
 //! - [`tap`] takes the response body out of the SDK, and notes each attempt
 //! - [`frames`] body -> event-stream frames
 //! - [`classify`] every failure -> [`Error`]
@@ -15,6 +16,7 @@ mod client;
 mod connected;
 mod converse;
 pub(crate) mod frames;
+pub(crate) mod invoke;
 mod tap;
 
 use aws_sdk_bedrockruntime::Client;
@@ -23,11 +25,13 @@ pub use self::{
     classify::{EXCEPTIONS, STATUSES},
     client::CallSettings,
     connected::{ConnectError, Connected},
+    invoke::{Family, Feature, SUPPORT, Support},
 };
 use self::{frames::Frames, tap::Tap};
 use crate::{
     error::{CallContext, Error, Reason},
-    proto::{Attempt, CountTokensRequest, CountTokensResponse, GenerateRequest},
+    event::native::Decode,
+    proto::{Attempt, CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };
 
@@ -43,10 +47,33 @@ pub struct Bedrock {
 pub(crate) struct Upstream {
     /// Its frames.
     pub(crate) frames: Frames,
+    /// What its frames hold.
+    pub(crate) format: Format,
     /// What is known about the call.
     pub(crate) call: CallContext,
     /// Every attempt; the last is this one.
     pub(crate) attempts: Vec<Attempt>,
+}
+
+/// What the frames of an answer hold.
+#[derive(Debug)]
+pub(crate) enum Format {
+    /// The events of ConverseStream.
+    Converse,
+    /// Chunks of a model's own format, and what reads them.
+    Native(Box<dyn Decode>),
+    /// Chunks that nobody here reads.
+    Raw,
+}
+
+impl Format {
+    /// The operation that answers so.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Converse => Operation::ConverseStream,
+            Self::Native(_) | Self::Raw => Operation::InvokeModelWithResponseStream,
+        }
+    }
 }
 
 impl Bedrock {
@@ -59,19 +86,38 @@ impl Bedrock {
         client::emulated(endpoint, settings)
     }
 
-    /// Opens a ConverseStream. Failed attempts are repeated by the SDK as far as the configuration allows; none of them
-    /// has reached the caller.
-    pub(crate) async fn converse_stream(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
+    /// Opens the stream, by the operation that the request asks for or that suits its model. Failed attempts are repeated
+    /// by the SDK as far as the configuration allows; none of them has reached the caller.
+    pub(crate) async fn open(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
+        match invoke::format_of(request.get())? {
+            Format::Converse => self.converse_stream(request).await,
+            format => self.invoke(request, format).await,
+        }
+    }
+
+    async fn converse_stream(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
         let operation = converse::stream(&self.client, request)?;
         let model_id = operation.get_model_id().clone().unwrap_or_default();
         let tap = Tap::of_stream(model_id.clone(), self.region.clone());
-        let result = operation.customize().interceptor(tap.clone()).send().await;
+        let result = operation.customize().interceptor(tap.clone()).send().await.map(drop);
+        self.opened(result.map_err(classify::sdk_error), tap, model_id, Format::Converse)
+    }
+
+    async fn invoke(&self, request: Valid<GenerateRequest>, format: Format) -> Result<Upstream, Error> {
+        let operation = invoke::operation(&self.client, request)?;
+        let model_id = operation.get_model_id().clone().unwrap_or_default();
+        let tap = Tap::of_stream(model_id.clone(), self.region.clone());
+        let result = operation.customize().interceptor(tap.clone()).send().await.map(drop);
+        self.opened(result.map_err(classify::sdk_error), tap, model_id, format)
+    }
+
+    fn opened(&self, result: Result<(), Error>, tap: Tap, model_id: String, format: Format) -> Result<Upstream, Error> {
         let (body, attempts, request_id) = tap.into_parts();
         let call = self.call(model_id, &attempts, request_id);
         match (result, body) {
-            (Ok(_), Some(body)) => Ok(Upstream { frames: Frames::new(body), call, attempts }),
-            (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
-            (Err(error), _) => Err(classify::sdk_error(error).in_call(call)),
+            (Ok(()), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, call, attempts }),
+            (Ok(()), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
+            (Err(error), _) => Err(error.in_call(call)),
         }
     }
 

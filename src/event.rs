@@ -7,16 +7,15 @@
 mod content;
 mod finish;
 mod members;
+pub(crate) mod native;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
-use self::{
-    finish::{Metadata, Stop},
-    members::Members,
-};
+use self::finish::{Metadata, Stop};
+pub(crate) use self::members::Members;
 use crate::{
     bedrock::frames::{corrupt, truncated},
     error::{Error, Phase},
@@ -34,6 +33,9 @@ pub(crate) struct Answer {
     stop: Option<Stop>,
     metadata: Option<Metadata>,
     finished: bool,
+    /// Blocks of a native answer that nothing has closed yet.
+    open_blocks: BTreeSet<i32>,
+    guardrail_intervened: bool,
 }
 
 /// An event, read.
@@ -49,7 +51,16 @@ impl Answer {
     /// An answer of which only the call is known.
     pub(crate) fn new(start: Start) -> Self {
         let start = Some(Chunk { event: Some(Event::Start(start)), ..Chunk::default() });
-        Self { start, message_started: false, next_sequence: 0, stop: None, metadata: None, finished: false }
+        Self {
+            start,
+            message_started: false,
+            next_sequence: 0,
+            stop: None,
+            metadata: None,
+            finished: false,
+            open_blocks: BTreeSet::new(),
+            guardrail_intervened: false,
+        }
     }
 
     /// Whether chunks have gone out.
@@ -59,7 +70,7 @@ impl Answer {
 
     /// Whether both terminal events were seen, so that only the end of the bytes is missing.
     pub(crate) fn is_complete(&self) -> bool {
-        self.stop.is_some() && self.metadata.is_some()
+        self.stop.is_some() && self.metadata.as_ref().is_some_and(|metadata| metadata.usage.is_some())
     }
 
     /// Whether Bedrock said that the message had ended.
@@ -67,14 +78,9 @@ impl Answer {
         self.stop.is_some()
     }
 
-    /// Takes an event; the chunks that may go out now are put at the end of `ready`.
-    pub(crate) fn accept(
-        &mut self,
-        event_type: &str,
-        payload: &[u8],
-        ready: &mut VecDeque<Chunk>,
-    ) -> Result<(), Error> {
-        let mut members = parse(event_type, payload)?;
+    /// Takes an event of ConverseStream; the chunks that may go out now are put at the end of `ready`.
+    pub(crate) fn accept(&mut self, event_type: &str, payload: Map<String, Value>, ready: &mut VecDeque<Chunk>) {
+        let mut members = Members::new(payload);
         match self.read(event_type, &mut members) {
             Read::MessageStart { role, role_name } => self.message_start(role, role_name, members.rest(event_type)),
             Read::Stop(mut stop) => {
@@ -86,16 +92,15 @@ impl Answer {
                 self.metadata = Some(metadata);
             }
             Read::Content(index, event) => self.release(index, event, members.rest(event_type), ready),
+            // A reader that does not know an event has taken nothing out of it.
             Read::Newer => {
-                // What was taken out is put together again by reading once more.
-                let mut members = parse(event_type, payload)?;
-                let index = members.int32("contentBlockIndex");
-                let json = Value::Object(parse(event_type, payload)?.into_rest()).to_string();
-                let other = Event::Other(OtherEvent { event_type: event_type.to_owned(), json });
-                self.release(index, other, None, ready);
+                let payload = members.into_rest();
+                let index = payload.get("contentBlockIndex").and_then(|index| index.as_i64()?.try_into().ok());
+                let json = Value::Object(payload).to_string();
+                let other = OtherEvent { event_type: event_type.to_owned(), json };
+                self.release(index, Event::Other(other), None, ready);
             }
         }
-        Ok(())
     }
 
     /// The bytes have ended: the `finish`, or the proof that there is none.
@@ -107,7 +112,7 @@ impl Answer {
             return Err(truncated("it closed without messageStop"));
         };
         self.finished = true;
-        let (finish, unrecognized) = finish::unite(stop, self.metadata.take());
+        let (finish, unrecognized) = finish::unite(stop, self.metadata.take(), self.guardrail_intervened);
         self.release(None, Event::Finish(finish), unrecognized, ready);
         Ok(())
     }
@@ -155,12 +160,10 @@ impl Answer {
     }
 }
 
-/// The payload as members, without Bedrock's padding.
-fn parse(event_type: &str, payload: &[u8]) -> Result<Members, Error> {
+/// The payload of an event.
+pub(crate) fn parse(event_type: &str, payload: &[u8]) -> Result<Map<String, Value>, Error> {
     // The parser's error is not kept: it may quote the completion.
-    let json: Map<String, Value> = serde_json::from_slice(payload)
-        .map_err(|_| corrupt(format!("the payload of {event_type} is no JSON object")))?;
-    Ok(Members::new(json))
+    serde_json::from_slice(payload).map_err(|_| corrupt(format!("the payload of {event_type} is no JSON object")))
 }
 
 fn role(name: &str) -> Role {

@@ -5,6 +5,9 @@
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value};
 
+/// Doubles hold every whole number up to here exactly.
+pub(crate) const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
+
 /// JSON as a `google.protobuf.Value`. Numbers become doubles: that type has no others.
 pub(crate) fn to_value(json: Value) -> ProtoValue {
     let kind = match json {
@@ -21,6 +24,30 @@ pub(crate) fn to_value(json: Value) -> ProtoValue {
 /// A JSON object as a `google.protobuf.Struct`.
 pub(crate) fn to_struct(members: Map<String, Value>) -> Struct {
     Struct { fields: members.into_iter().map(|(name, value)| (name, to_value(value))).collect() }
+}
+
+/// A `google.protobuf.Value` as JSON. Whole numbers stay whole: the type has only doubles, and a provider that wants `5`
+/// may refuse `5.0`.
+pub(crate) fn from_value(value: &ProtoValue) -> Value {
+    match value.kind.as_ref() {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(bool)) => Value::Bool(*bool),
+        Some(Kind::NumberValue(number)) => self::number(*number),
+        Some(Kind::StringValue(text)) => Value::String(text.clone()),
+        Some(Kind::ListValue(list)) => list.values.iter().map(from_value).collect(),
+        Some(Kind::StructValue(members)) => Value::Object(from_struct(members)),
+    }
+}
+
+/// A `google.protobuf.Struct` as a JSON object.
+pub(crate) fn from_struct(members: &Struct) -> Map<String, Value> {
+    members.fields.iter().map(|(name, value)| (name.clone(), from_value(value))).collect()
+}
+
+/// A number as JSON, whole if it is whole and exact.
+#[expect(clippy::cast_possible_truncation, reason = "only whole numbers that a double holds exactly are cast")]
+pub(crate) fn number(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() <= MAX_SAFE { Value::from(number as i64) } else { Value::from(number) }
 }
 
 #[cfg(test)]

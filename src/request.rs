@@ -6,13 +6,15 @@
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` what the model may call
 //! - `settings` sampling, guardrail, output and the rest
+//! - `native` what the native operation takes
 //! - `path`, `violations` where something is wrong, and what
 
 mod content;
+mod native;
 mod path;
 mod settings;
 mod tools;
-mod violations;
+pub(crate) mod violations;
 
 use self::{path::Path, violations::Violations};
 use crate::{
@@ -31,6 +33,11 @@ const PROMPT_ARN: &str = ":prompt/";
 pub struct Valid<Request>(Request);
 
 impl<Request> Valid<Request> {
+    /// The request, to look at.
+    pub fn get(&self) -> &Request {
+        &self.0
+    }
+
     /// The request.
     pub fn into_inner(self) -> Request {
         self.0
@@ -44,12 +51,15 @@ impl<Request> Valid<Request> {
 pub fn check(mut request: GenerateRequest, default_model: Option<&str>) -> Result<Valid<GenerateRequest>, Error> {
     let mut violations = Violations::default();
     resolve_model(&mut request.model, default_model, &mut violations);
-    check_conversation(&request.messages, &request.prompt, &request.model, &mut violations);
+    if request.native_body.is_empty() {
+        check_conversation(&request.messages, &request.prompt, &request.model, &mut violations);
+    }
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {
         tools::check(config, &Path::root("tool_config"), &mut violations);
     }
     settings::check(&request, &mut violations);
+    native::check(&request, &mut violations);
     violations.into_result()?;
     take_prompt(&mut request.prompt, &mut request.messages);
     Ok(Valid(request))

@@ -32,7 +32,7 @@ impl Service {
         let request = request::check(request, self.default_model.as_deref())?;
         let admission = self.drain.admit()?;
         // Boxed: the SDK's futures are large, and this one lives in the stack of the connection.
-        let upstream = Box::pin(self.bedrock.converse_stream(request)).await?;
+        let upstream = Box::pin(self.bedrock.open(request)).await?;
         let mut stream = ChunkStream::new(upstream, Uuid::new_v4().to_string(), admission);
         stream.first_content().await?;
         Ok(stream)

@@ -19,12 +19,13 @@ use tracing::{info, warn};
 
 use crate::{
     bedrock::{
-        Upstream, classify,
+        Format, Upstream, classify,
         frames::{Frame, Frames},
+        invoke,
     },
     error::{CallContext, Error, Reason},
-    event::Answer,
-    proto::{Chunk, Operation, Start},
+    event::{self, Answer, native::CHUNK},
+    proto::{Chunk, Start},
     shutdown::Admission,
 };
 
@@ -36,6 +37,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct ChunkStream {
     frames: Frames,
+    format: Format,
     answer: Answer,
     ready: VecDeque<Chunk>,
     close_grace: Option<Pin<Box<Sleep>>>,
@@ -50,18 +52,19 @@ pub struct ChunkStream {
 impl ChunkStream {
     /// The stream of this call.
     pub(crate) fn new(upstream: Upstream, generation_id: String, admission: Admission) -> Self {
-        let Upstream { frames, call, attempts } = upstream;
+        let Upstream { frames, format, call, attempts } = upstream;
         let start = Start {
             generation_id: generation_id.clone(),
             model_id: call.model_id.clone(),
             region: call.region.clone(),
-            operation: Operation::ConverseStream.into(),
+            operation: format.operation().into(),
             attempts,
             request_id: call.request_id.clone(),
             ..Start::default()
         };
         Self {
             frames,
+            format,
             answer: Answer::new(start),
             ready: VecDeque::new(),
             close_grace: None,
@@ -108,14 +111,31 @@ impl ChunkStream {
     }
 
     fn accept(&mut self, frame: Frame) -> Result<(), Error> {
-        match frame {
-            Frame::Event { event_type, payload } => self.answer.accept(&event_type, &payload, &mut self.ready),
-            Frame::Exception { exception_type, payload } => Err(classify::exception_frame(&exception_type, &payload)),
-            Frame::Error { code, message } => Err(classify::error_frame(&code, &message)),
+        let (event_type, payload) = match frame {
+            Frame::Event { event_type, payload } => (event_type, payload),
+            Frame::Exception { exception_type, payload } => {
+                return Err(classify::exception_frame(&exception_type, &payload));
+            }
+            Frame::Error { code, message } => return Err(classify::error_frame(&code, &message)),
+        };
+        let event = event::parse(&event_type, &payload)?;
+        match &mut self.format {
+            Format::Native(decoder) if event_type == CHUNK => {
+                let chunk = event::parse(CHUNK, &invoke::chunk_bytes(&event)?)?;
+                self.answer.native(decoder.as_mut(), chunk, &mut self.ready)
+            }
+            Format::Raw if event_type == CHUNK => self.answer.raw(&invoke::chunk_bytes(&event)?, &mut self.ready),
+            _ => {
+                self.answer.accept(&event_type, event, &mut self.ready);
+                Ok(())
+            }
         }
     }
 
     fn end(&mut self) -> Result<(), Error> {
+        if matches!(self.format, Format::Raw) {
+            self.answer.raw_end();
+        }
         self.answer.end(&mut self.ready)?;
         self.ended = true;
         info!(

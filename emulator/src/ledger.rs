@@ -2,8 +2,12 @@
 //!
 //! Written by [`crate::routes`] and [`crate::body`], read through [`crate::Emulator`] or `GET /_emulator/…`.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -44,6 +48,10 @@ pub struct CapturedRequest {
     pub model_id: String,
     /// How it was authorised: the scheme alone, such as `AWS4-HMAC-SHA256` or `Bearer`. Empty if it was not.
     pub authorization: String,
+    /// The headers of Bedrock's own, `x-amzn-bedrock-…`.
+    pub headers: BTreeMap<String, String>,
+    /// The body as it came.
+    pub raw_body: Bytes,
     /// The body as JSON; null if it was none.
     pub body: Value,
 }
@@ -89,7 +97,7 @@ impl Ledger {
         self.last_request().map_or(Value::Null, |request| {
             json!({
                 "operation": request.operation, "modelId": request.model_id, "authorization": request.authorization,
-                "body": request.body,
+                "headers": request.headers, "body": request.body,
             })
         })
     }

@@ -40,6 +40,11 @@ pub use crate::{
     script::{At, Delivery, Fault, FaultKind, Script, Step},
 };
 
+/// A whole answer with this text, in the native format of this model, unpaced.
+pub fn native_reply(model_id: &str, text: &str) -> Script {
+    native::reply(model_id, text)
+}
+
 /// How an emulator is started.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -49,6 +54,8 @@ pub struct Config {
     pub tls: bool,
     /// The most concurrent streams of one HTTP/2 connection. Default: no limit. Bedrock's own is about 100.
     pub max_concurrent_streams: Option<u32>,
+    /// Answer as an ordinary model without the pauses of one, so that tests need not wait.
+    pub unpaced: bool,
     /// A folder of script files; `name.json` becomes the model `emulator.name`.
     pub scripts: Option<PathBuf>,
     /// A folder of recordings; `folder/name.json` becomes the model `recording.folder/name`.
@@ -59,7 +66,7 @@ impl Default for Config {
     /// A free loopback port, no TLS, nothing but the built-in scripts.
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen, tls: false, max_concurrent_streams: None, scripts: None, recordings: None }
+        Self { listen, tls: false, max_concurrent_streams: None, unpaced: false, scripts: None, recordings: None }
     }
 }
 
@@ -123,7 +130,7 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, tls, max_concurrent_streams, scripts, recordings } = config;
+        let Config { listen, tls, max_concurrent_streams, unpaced, scripts, recordings } = config;
         let catalogue = Arc::new(Catalogue::new());
         if let Some(folder) = scripts {
             catalogue.load_scripts(&folder)?;
@@ -138,7 +145,7 @@ impl Emulator {
         let address = listener.local_addr().map_err(unusable)?;
         let ledger = Arc::new(Ledger::default());
         let stop = CancellationToken::new();
-        let shared = routes::Shared { catalogue: Arc::clone(&catalogue), ledger: Arc::clone(&ledger) };
+        let shared = routes::Shared { catalogue: Arc::clone(&catalogue), ledger: Arc::clone(&ledger), unpaced };
         let serving = connection::serve(
             listener,
             acceptor,

@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let Arguments { listen, scripts, recordings, tls_certificate, max_concurrent_streams } = arguments;
     let tls = tls_certificate.is_some();
-    let config = Config { listen, tls, max_concurrent_streams, scripts, recordings };
+    let config = Config { listen, tls, max_concurrent_streams, unpaced: false, scripts, recordings };
     let emulator = Emulator::start(config).await.map_err(Box::<StartError>::new)?;
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
         std::fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;

@@ -1,7 +1,7 @@
 //! The default answer in a model family's own format, for InvokeModel and InvokeModelWithResponseStream.
 //!
-//! Comes after [`crate::reply`], whose Converse events it rewrites. Today: Cohere Command and Anthropic Messages; any
-//! other family is scripted with `chunk` steps or replayed from recordings.
+//! Comes after [`crate::reply`], whose Converse events it rewrites. The family is told by the model id or, for `emulator.default`
+//! and ARNs, by the shape of the body.
 
 use serde_json::{Value, json};
 
@@ -10,34 +10,113 @@ use crate::{
     whole,
 };
 
-/// Rewrites a Converse answer for the family that the model id names, or says that there is none.
-pub(crate) fn script(model_id: &str, converse: Script) -> Result<Script, String> {
-    let texts = texts(&converse);
-    let chunks = if model_id.contains("cohere.command-text") || model_id.contains("cohere.command-light") {
-        cohere(&texts)
-    } else if model_id.contains("anthropic.") {
-        anthropic(&texts)
-    } else {
-        return Err(format!(
-            "The emulator does not speak the native format of {model_id}. It speaks those of cohere.command-text, \
-             cohere.command-light and anthropic.*; for another, use a script with `chunk` steps."
-        ));
-    };
-    Ok(Script { steps: chunks.into_iter().map(Step::Chunk).collect(), ..converse })
+/// Whose format an answer is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Anthropic,
+    AnthropicText,
+    Nova,
+    Titan,
+    Cohere,
+    CommandR,
+    Llama,
+    Mistral,
+    Jurassic,
+    Chat,
+    ChatText,
 }
 
-/// The answer of the non-streaming operation: the last chunk with all the text.
+/// What the ids of a family's models contain.
+const IDS: [(&str, Format); 15] = [
+    ("amazon.nova", Format::Nova),
+    ("amazon.titan-t", Format::Titan),
+    ("cohere.command-r", Format::CommandR),
+    ("cohere.command", Format::Cohere),
+    ("meta.llama", Format::Llama),
+    ("mistral.mistral-large-2407", Format::Chat),
+    ("mistral.pixtral", Format::Chat),
+    ("mistral.", Format::Mistral),
+    ("ai21.j2", Format::Jurassic),
+    ("ai21.jamba", Format::Chat),
+    ("deepseek.r1", Format::ChatText),
+    ("deepseek.", Format::Chat),
+    ("openai.", Format::Chat),
+    ("qwen.", Format::Chat),
+    ("writer.", Format::Chat),
+];
+
+/// What a body holds only in one format.
+const SHAPES: [(&str, Format); 8] = [
+    ("anthropic_version", Format::Anthropic),
+    ("max_tokens_to_sample", Format::AnthropicText),
+    ("schemaVersion", Format::Nova),
+    ("inputText", Format::Titan),
+    ("max_gen_len", Format::Llama),
+    ("maxTokens", Format::Jurassic),
+    ("message", Format::CommandR),
+    ("messages", Format::Chat),
+];
+
+impl Format {
+    fn of(model_id: &str, body: &Value) -> Option<Self> {
+        // The same Anthropic models take both of their formats.
+        let shaped = SHAPES.iter().find(|(member, _)| body.get(member).is_some()).map(|(_, format)| *format);
+        let shaped = shaped.or_else(|| Self::of_prompt(body));
+        if model_id.contains("anthropic.") {
+            return shaped;
+        }
+        IDS.iter().find(|(part, _)| model_id.contains(part)).map(|(_, format)| *format).or(shaped)
+    }
+
+    /// Of the formats that take one prompt, by the template that it is in.
+    fn of_prompt(body: &Value) -> Option<Self> {
+        let prompt = body["prompt"].as_str()?;
+        Some(match prompt {
+            _ if prompt.contains("[INST]") => Self::Mistral,
+            _ if prompt.contains("<｜User｜>") => Self::ChatText,
+            _ => Self::Cohere,
+        })
+    }
+}
+
+/// Rewrites a Converse answer for the family of the model, or says that there is none.
+pub(crate) fn script(model_id: &str, body: &Value, converse: Script) -> Result<Script, String> {
+    let Some(format) = Format::of(model_id, body) else {
+        return Err(format!("Neither {model_id} nor the request body says which native format is meant."));
+    };
+    let steps = chunks(format, &texts(&converse)).into_iter().map(Step::Chunk).collect();
+    Ok(Script { steps, ..converse })
+}
+
+/// An answer with this text in the format that the model id names, or in Cohere's.
+pub(crate) fn reply(model_id: &str, text: &str) -> Script {
+    let format = Format::of(model_id, &json!({"anthropic_version": ""})).unwrap_or(Format::Cohere);
+    let format = if model_id.contains("anthropic.claude-v") { Format::AnthropicText } else { format };
+    let texts: Vec<_> = crate::reply::words(text).into_iter().map(str::to_owned).collect();
+    Script::of(chunks(format, &texts).into_iter().map(Step::Chunk))
+}
+
+/// The answer of the non-streaming operation: all of its text in the chunk that has the most of it.
 pub(crate) fn whole(script: &Script) -> Value {
     let events = whole::events(script);
-    let text: String = events
-        .iter()
-        .filter_map(|(_, chunk)| chunk["text"].as_str().or_else(|| chunk["delta"]["text"].as_str()))
-        .collect();
+    let texts = events.iter().filter_map(|(_, chunk)| {
+        let places = [
+            "/text",
+            "/delta/text",
+            "/contentBlockDelta/delta/text",
+            "/outputText",
+            "/generation",
+            "/completion",
+            "/outputs/0/text",
+            "/choices/0/delta/content",
+            "/choices/0/text",
+        ];
+        places.iter().find_map(|place| chunk.pointer(place)?.as_str())
+    });
+    let text: String = texts.collect();
     if events.iter().any(|(_, chunk)| chunk["type"] == "message_start") {
-        return json!({
-            "id": "msg_emulated", "type": "message", "role": "assistant", "stop_reason": "end_turn",
-            "content": [{"type": "text", "text": text}],
-        });
+        let content = json!([{"type": "text", "text": text}]);
+        return json!({"id": "msg_emulated", "type": "message", "role": "assistant", "stop_reason": "end_turn", "content": content});
     }
     json!({"id": "emulated", "generations": [{"id": "emulated-0", "text": text, "finish_reason": "COMPLETE"}]})
 }
@@ -49,19 +128,68 @@ fn texts(converse: &Script) -> Vec<String> {
         .collect()
 }
 
-fn metrics(texts: &[String]) -> Value {
-    json!({"inputTokenCount": 1, "outputTokenCount": texts.len(), "invocationLatency": 500, "firstByteLatency": 350})
-}
-
-fn cohere(texts: &[String]) -> Vec<Value> {
-    let mut chunks: Vec<_> = texts.iter().map(|text| json!({"is_finished": false, "text": text})).collect();
-    chunks.push(json!({
-        "finish_reason": "COMPLETE", "is_finished": true, "amazon-bedrock-invocationMetrics": metrics(texts),
-    }));
+/// The chunks of an answer. The last one carries Bedrock's metrics, as on the real wire.
+fn chunks(format: Format, texts: &[String]) -> Vec<Value> {
+    let count = texts.len();
+    let each = |chunk: &dyn Fn(&String) -> Value| texts.iter().map(chunk).collect::<Vec<_>>();
+    let (mut chunks, last) = match format {
+        Format::Cohere => (
+            each(&|text| json!({"is_finished": false, "text": text})),
+            json!({"is_finished": true, "finish_reason": "COMPLETE"}),
+        ),
+        Format::CommandR => (
+            each(&|text| json!({"is_finished": false, "event_type": "text-generation", "text": text})),
+            json!({"is_finished": true, "event_type": "stream-end", "finish_reason": "COMPLETE", "response": {
+                "text": texts.concat(), "finish_reason": "COMPLETE",
+                "meta": {"billed_units": {"input_tokens": 1, "output_tokens": count}},
+            }}),
+        ),
+        Format::Titan => (
+            each(
+                &|text| json!({"outputText": text, "index": 0, "completionReason": null, "totalOutputTextTokenCount": null, "inputTextTokenCount": 1}),
+            ),
+            json!({"outputText": "", "index": 0, "completionReason": "FINISH", "totalOutputTextTokenCount": count, "inputTextTokenCount": null}),
+        ),
+        Format::Llama => (
+            each(
+                &|text| json!({"generation": text, "prompt_token_count": 1, "generation_token_count": count, "stop_reason": null}),
+            ),
+            json!({"generation": "", "prompt_token_count": null, "generation_token_count": count, "stop_reason": "stop"}),
+        ),
+        Format::Mistral => (
+            each(&|text| json!({"outputs": [{"text": text, "stop_reason": null}]})),
+            json!({"outputs": [{"text": "", "stop_reason": "stop"}]}),
+        ),
+        Format::Jurassic => (
+            Vec::new(),
+            json!({"completions": [{"data": {"text": texts.concat()}, "finishReason": {"reason": "endoftext"}}]}),
+        ),
+        Format::Chat => (
+            each(&|text| json!({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]})),
+            json!({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}],
+                   "usage": {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": count + 1}}),
+        ),
+        Format::ChatText => (
+            each(&|text| json!({"choices": [{"text": text, "stop_reason": null}]})),
+            json!({"choices": [{"text": "", "stop_reason": "stop"}]}),
+        ),
+        Format::AnthropicText => (
+            each(&|text| json!({"type": "completion", "completion": text, "stop_reason": null, "stop": null})),
+            json!({"type": "completion", "completion": "", "stop_reason": "stop_sequence", "stop": "\n\nHuman:"}),
+        ),
+        Format::Anthropic => anthropic(texts),
+        Format::Nova => nova(texts),
+    };
+    chunks.push(last);
+    if let Some(Value::Object(last)) = chunks.last_mut() {
+        let metrics =
+            json!({"inputTokenCount": 1, "outputTokenCount": count, "invocationLatency": 500, "firstByteLatency": 350});
+        last.insert("amazon-bedrock-invocationMetrics".to_owned(), metrics);
+    }
     chunks
 }
 
-fn anthropic(texts: &[String]) -> Vec<Value> {
+fn anthropic(texts: &[String]) -> (Vec<Value>, Value) {
     let message = json!({
         "id": "msg_emulated", "type": "message", "role": "assistant", "content": [], "stop_reason": null,
         "usage": {"input_tokens": 1, "output_tokens": 1},
@@ -78,7 +206,19 @@ fn anthropic(texts: &[String]) -> Vec<Value> {
     chunks.extend([
         json!({"type": "content_block_stop", "index": 0}),
         json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": texts.len()}}),
-        json!({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics(texts)}),
     ]);
-    chunks
+    (chunks, json!({"type": "message_stop"}))
+}
+
+fn nova(texts: &[String]) -> (Vec<Value>, Value) {
+    let mut chunks = vec![json!({"messageStart": {"role": "assistant"}})];
+    chunks.extend(
+        texts.iter().map(|text| json!({"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": text}}})),
+    );
+    chunks.extend([
+        json!({"contentBlockStop": {"contentBlockIndex": 0}}),
+        json!({"messageStop": {"stopReason": "end_turn"}}),
+    ]);
+    let usage = json!({"inputTokens": 1, "outputTokens": texts.len()});
+    (chunks, json!({"metadata": {"usage": usage, "metrics": {}, "trace": {}}}))
 }

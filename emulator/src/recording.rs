@@ -27,6 +27,12 @@ pub struct Recording {
     pub name: String,
     /// The Bedrock operation, such as `ConverseStream`.
     pub operation: String,
+    /// The model, where it was stored.
+    #[serde(default)]
+    pub model_id: Option<String>,
+    /// What was asked.
+    #[serde(default)]
+    pub request: Value,
     /// What Bedrock answered.
     pub response: Response,
     /// The frames as another decoder read them.
@@ -62,6 +68,9 @@ pub struct Event {
     /// The payload.
     #[serde(default)]
     pub payload: Value,
+    /// The JSON inside a native chunk.
+    #[serde(default)]
+    pub inner: Value,
 }
 
 impl Recording {

@@ -18,9 +18,13 @@ const QUOTED: usize = 240;
 const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25 };
 
 /// The answer to a request that asks for no script of its own.
-pub(crate) fn script(prompt: &str, input_tokens: u32) -> Script {
+pub(crate) fn script(prompt: &str, input_tokens: u32, unpaced: bool) -> Script {
     let text = if prompt.trim() == STORY_PROMPT { STORY.trim_end().to_owned() } else { echo(prompt) };
-    Script { steps: steps(&text, input_tokens), pace: MODEL_PACE, ..Script::default() }
+    Script {
+        steps: steps(&text, input_tokens),
+        pace: if unpaced { Pace::default() } else { MODEL_PACE },
+        ..Script::default()
+    }
 }
 
 fn echo(prompt: &str) -> String {

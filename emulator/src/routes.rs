@@ -3,7 +3,7 @@
 //! Comes after [`crate::connection`]. A request is captured, its model id looked up in the [`crate::catalogue`], and
 //! the script answered as a stream ([`crate::body`]) or whole.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension, Router,
@@ -37,6 +37,8 @@ const MAX_TEXT: usize = 4_000_000;
 pub(crate) struct Shared {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) ledger: Arc<Ledger>,
+    /// Whether ordinary models answer without pauses.
+    pub(crate) unpaced: bool,
 }
 
 /// The operations of Bedrock Runtime that the emulator has.
@@ -73,10 +75,7 @@ pub(crate) fn router(shared: Shared) -> Router {
                   Extension(reset),
                   headers: HeaderMap,
                   body: Bytes| async move {
-                let authorization =
-                    headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-                let scheme = authorization.split(' ').next().unwrap_or_default();
-                answer(&shared, Asked { operation, model_id: &model_id, scheme, body: &body }, reset)
+                answer(&shared, Asked { operation, model_id: &model_id, headers: &headers, body: &body }, reset)
             },
         )
     };
@@ -103,19 +102,20 @@ pub(crate) fn router(shared: Shared) -> Router {
 struct Asked<'a> {
     operation: Operation,
     model_id: &'a str,
-    /// Of its authorization.
-    scheme: &'a str,
-    body: &'a [u8],
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
 }
 
 fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
-    let Asked { operation, model_id, scheme, body } = asked;
+    let Asked { operation, model_id, headers, body } = asked;
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     shared.ledger.count(|stats| stats.requests += 1);
     shared.ledger.capture(CapturedRequest {
         operation: operation.name(),
         model_id: model_id.to_owned(),
-        authorization: scheme.to_owned(),
+        authorization: scheme(headers),
+        headers: bedrock_headers(headers),
+        raw_body: body.clone(),
         body: parsed.clone().unwrap_or_default(),
     });
     let result = match parsed {
@@ -131,6 +131,17 @@ fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
     }
 }
 
+/// The scheme of the authorization, and nothing of the secret.
+fn scheme(headers: &HeaderMap) -> String {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    authorization.split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn bedrock_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amzn-bedrock-"));
+    own.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
+}
+
 fn script_for(shared: &Shared, operation: Operation, model_id: &str, body: &Value) -> Result<Script, Refusal> {
     match shared.catalogue.find(model_id) {
         Entry::Script(script) => Ok(match *script {
@@ -141,10 +152,10 @@ fn script_for(shared: &Shared, operation: Operation, model_id: &str, body: &Valu
             if operation.speaks_converse() {
                 check_conversation(body)?;
             }
-            let script = reply::script(&reply::prompt_of(body), reply::input_tokens(body));
+            let script = reply::script(&reply::prompt_of(body), reply::input_tokens(body), shared.unpaced);
             match operation {
                 Operation::InvokeModelWithResponseStream | Operation::InvokeModel => {
-                    native::script(model_id, script).map_err(|message| invalid(&message))
+                    native::script(model_id, body, script).map_err(|message| invalid(&message))
                 }
                 _ => Ok(script),
             }

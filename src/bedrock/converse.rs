@@ -49,6 +49,10 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         performance_config,
         service_tier,
         output_config,
+        // For the other operation.
+        operation: _,
+        model_family: _,
+        native_body: _,
     } = request.into_inner();
     Ok(client
         .converse_stream()

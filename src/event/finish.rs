@@ -10,14 +10,16 @@ use crate::{
     json,
     proto::{
         CacheDetail, ConverseStreamMetrics, Finish, PerformanceConfiguration, ServiceTier, StopReason, TokenUsage,
+        UsageSource,
     },
 };
 
 /// MessageStopEvent.
 #[derive(Debug, Default)]
 pub(super) struct Stop {
-    reason_name: String,
-    additional_model_response_fields: Option<ProtoValue>,
+    pub(super) reason: StopReason,
+    pub(super) reason_name: String,
+    pub(super) additional_model_response_fields: Option<ProtoValue>,
     /// Set once everything known was taken.
     pub(super) unrecognized: Map<String, Value>,
 }
@@ -25,9 +27,9 @@ pub(super) struct Stop {
 /// ConverseStreamMetadataEvent.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
-    usage: Option<TokenUsage>,
-    metrics: Option<ConverseStreamMetrics>,
-    trace: Option<Struct>,
+    pub(super) usage: Option<TokenUsage>,
+    pub(super) metrics: Option<ConverseStreamMetrics>,
+    pub(super) trace: Option<Struct>,
     invoked_model_id: String,
     performance_config: Option<PerformanceConfiguration>,
     service_tier: Option<ServiceTier>,
@@ -36,8 +38,10 @@ pub(super) struct Metadata {
 }
 
 pub(super) fn stop(members: &mut Members) -> Stop {
+    let reason_name = members.text("stopReason").unwrap_or_default();
     Stop {
-        reason_name: members.text("stopReason").unwrap_or_default(),
+        reason: stop_reason(&reason_name),
+        reason_name,
         additional_model_response_fields: members.json("additionalModelResponseFields").map(json::to_value),
         unrecognized: Map::new(),
     }
@@ -49,8 +53,9 @@ pub(super) fn metadata(members: &mut Members) -> Metadata {
     Metadata {
         invoked_model_id: invoked.unwrap_or_default().to_owned(),
         usage: members.object("usage", |usage| Some(token_usage(usage))),
-        metrics: members
-            .object("metrics", |metrics| Some(ConverseStreamMetrics { latency_ms: metrics.int64("latencyMs") })),
+        metrics: members.object("metrics", |metrics| {
+            Some(ConverseStreamMetrics { latency_ms: metrics.int64("latencyMs"), first_byte_latency_ms: None })
+        }),
         performance_config: members
             .object("performanceConfig", |config| Some(PerformanceConfiguration { latency: config.text("latency")? })),
         service_tier: members.object("serviceTier", |tier| Some(ServiceTier { r#type: tier.text("type")? })),
@@ -72,15 +77,16 @@ fn token_usage(usage: &mut Members) -> TokenUsage {
                 input_tokens: detail.int32("inputTokens"),
             })
             .unwrap_or_default(),
+        source: UsageSource::Converse.into(),
     }
 }
 
 /// The finish, and what was not understood of either event.
-pub(super) fn unite(stop: Stop, metadata: Option<Metadata>) -> (Finish, Option<Struct>) {
+pub(super) fn unite(stop: Stop, metadata: Option<Metadata>, guardrail: bool) -> (Finish, Option<Struct>) {
     let metadata = metadata.unwrap_or_default();
     let rest = unrecognized([("messageStop", stop.unrecognized), ("metadata", metadata.unrecognized)]);
     let finish = Finish {
-        stop_reason: stop_reason(&stop.reason_name).into(),
+        stop_reason: if guardrail { StopReason::GuardrailIntervened } else { stop.reason }.into(),
         stop_reason_name: stop.reason_name,
         usage: metadata.usage,
         metrics: metadata.metrics,

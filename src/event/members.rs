@@ -1,6 +1,6 @@
 //! A JSON object whose members are taken out one by one. What is left in the end was not understood.
 //!
-//! Used by [`super::content`] and [`super::finish`]. A member of another type than expected is not taken, so it is left
+//! Used by [`super::content`], [`super::finish`] and the decoders of native chunks. A member of another type than expected is not taken, so it is left
 //! too: nothing is lost, and nothing is guessed.
 
 use prost_types::Struct;
@@ -13,11 +13,11 @@ const PADDING: &str = "p";
 
 /// The members that were not taken yet.
 #[derive(Debug)]
-pub(super) struct Members(Map<String, Value>);
+pub(crate) struct Members(Map<String, Value>);
 
 impl Members {
     /// The members of the payload of an event.
-    pub(super) fn new(mut members: Map<String, Value>) -> Self {
+    pub(crate) fn new(mut members: Map<String, Value>) -> Self {
         if members.get(PADDING).is_some_and(Value::is_string) {
             members.remove(PADDING);
         }
@@ -25,7 +25,7 @@ impl Members {
     }
 
     /// A string.
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.take(name, |value| match value {
             Value::String(text) => Ok(text),
             other => Err(other),
@@ -33,27 +33,44 @@ impl Members {
     }
 
     /// A whole number of 32 bits.
-    pub(super) fn int32(&mut self, name: &str) -> Option<i32> {
-        self.take(name, |value| value.as_i64().and_then(|number| number.try_into().ok()).ok_or(value))
+    pub(crate) fn int32(&mut self, name: &str) -> Option<i32> {
+        self.take(name, |value| whole(&value).and_then(|number| number.try_into().ok()).ok_or(value))
     }
 
     /// A whole number of 64 bits.
-    pub(super) fn int64(&mut self, name: &str) -> Option<i64> {
-        self.take(name, |value| value.as_i64().ok_or(value))
+    pub(crate) fn int64(&mut self, name: &str) -> Option<i64> {
+        self.take(name, |value| whole(&value).ok_or(value))
     }
 
     /// A string that `decode` understands.
-    pub(super) fn decoded<T>(&mut self, name: &str, decode: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn decoded<T>(&mut self, name: &str, decode: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.take(name, |value| value.as_str().and_then(decode).ok_or(value))
     }
 
+    /// A truth value.
+    pub(crate) fn bool(&mut self, name: &str) -> Option<bool> {
+        self.take(name, |value| value.as_bool().ok_or(value))
+    }
+
+    /// Takes a member that says nothing: null.
+    pub(crate) fn null(&mut self, name: &str) {
+        if self.0.get(name).is_some_and(Value::is_null) {
+            self.0.remove(name);
+        }
+    }
+
+    /// Puts a member back that was looked at.
+    pub(crate) fn put(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
+    }
+
     /// JSON of any kind.
-    pub(super) fn json(&mut self, name: &str) -> Option<Value> {
+    pub(crate) fn json(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
 
     /// A JSON object, whole.
-    pub(super) fn map(&mut self, name: &str) -> Option<Map<String, Value>> {
+    pub(crate) fn map(&mut self, name: &str) -> Option<Map<String, Value>> {
         self.take(name, |value| match value {
             Value::Object(members) => Ok(members),
             other => Err(other),
@@ -61,7 +78,7 @@ impl Members {
     }
 
     /// An object, of which `read` takes what it knows. `None` also if `read` knows nothing of it.
-    pub(super) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Members) -> Option<T>) -> Option<T> {
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Members) -> Option<T>) -> Option<T> {
         let Value::Object(members) = self.0.get_mut(name)? else { return None };
         let mut inner = Members(std::mem::take(members));
         let result = read(&mut inner);
@@ -74,7 +91,7 @@ impl Members {
     }
 
     /// An array of objects, each read by `read`. If anything of an item is left, the array is left with these rests.
-    pub(super) fn list<T>(&mut self, name: &str, mut read: impl FnMut(&mut Members) -> T) -> Option<Vec<T>> {
+    pub(crate) fn list<T>(&mut self, name: &str, mut read: impl FnMut(&mut Members) -> T) -> Option<Vec<T>> {
         let Value::Array(items) = self.0.get(name)? else { return None };
         if !items.iter().all(Value::is_object) {
             return None;
@@ -94,17 +111,17 @@ impl Members {
     }
 
     /// Whether everything was taken.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// What was not taken.
-    pub(super) fn into_rest(self) -> Map<String, Value> {
+    pub(crate) fn into_rest(self) -> Map<String, Value> {
         self.0
     }
 
     /// What was not taken, as the `unrecognized` of a chunk.
-    pub(super) fn rest(self, event_type: &str) -> Option<Struct> {
+    pub(crate) fn rest(self, event_type: &str) -> Option<Struct> {
         if self.0.is_empty() {
             return None;
         }
@@ -121,6 +138,14 @@ impl Members {
             }
         }
     }
+}
+
+/// A whole number, also one that is written as `5.0`, as Bedrock does beside a guardrail.
+#[expect(clippy::cast_possible_truncation, reason = "only whole numbers that a double holds exactly are cast")]
+fn whole(value: &Value) -> Option<i64> {
+    let double =
+        || value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e15).map(|number| number as i64);
+    value.as_i64().or_else(double)
 }
 
 #[cfg(test)]

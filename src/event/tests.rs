@@ -12,7 +12,7 @@ fn feed(events: &[(&str, Value)]) -> (Vec<Chunk>, Result<(), Error>) {
     let mut answer = Answer::new(Start::default());
     let mut ready = VecDeque::new();
     for (event_type, payload) in events {
-        answer.accept(event_type, payload.to_string().as_bytes(), &mut ready).unwrap();
+        answer.accept(event_type, object(payload.clone()), &mut ready);
     }
     let ended = answer.end(&mut ready);
     (ready.into(), ended)
@@ -34,12 +34,12 @@ fn stop() -> (&'static str, Value) {
 fn the_start_waits_for_content_and_the_sequence_has_no_gap() {
     let mut answer = Answer::new(Start::default());
     let mut ready = VecDeque::new();
-    answer.accept("messageStart", br#"{"role":"assistant","p":"abc"}"#, &mut ready).unwrap();
+    answer.accept("messageStart", object(json!({"role": "assistant", "p": "abc"})), &mut ready);
     assert!(ready.is_empty());
     assert_eq!(answer.phase(), Phase::BeforeContent);
-    answer.accept("contentBlockDelta", br#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#, &mut ready).unwrap();
+    answer.accept("contentBlockDelta", object(json!({"contentBlockIndex": 0, "delta": {"text": "a"}})), &mut ready);
     assert_eq!(answer.phase(), Phase::AfterContent);
-    answer.accept("messageStop", br#"{"stopReason":"end_turn"}"#, &mut ready).unwrap();
+    answer.accept("messageStop", object(json!({"stopReason": "end_turn"})), &mut ready);
     answer.end(&mut ready).unwrap();
     answer.end(&mut ready).unwrap();
     let sequence: Vec<_> = ready.iter().map(Chunk::sequence).collect();
@@ -163,10 +163,8 @@ fn a_second_beginning_or_end_is_passed_on_as_it_is() {
 
 #[test]
 fn a_payload_that_is_no_object_is_corrupt() {
-    let mut answer = Answer::new(Start::default());
     for payload in [&b"[]"[..], b"", b"{\"a\":", b"{\"text\":\"\xff\"}"] {
-        let error = answer.accept("contentBlockDelta", payload, &mut VecDeque::new()).unwrap_err();
-        assert_eq!(error.reason(), Reason::UpstreamCorrupt);
+        assert_eq!(parse("contentBlockDelta", payload).unwrap_err().reason(), Reason::UpstreamCorrupt);
     }
 }
 

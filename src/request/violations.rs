@@ -8,35 +8,35 @@ use crate::error::{Error, Reason, Violation};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<Violation>);
+pub(crate) struct Violations(Vec<Violation>);
 
 impl Violations {
     /// A field breaks a rule.
-    pub(super) fn add(&mut self, field: impl Display, description: impl Into<String>) {
+    pub(crate) fn add(&mut self, field: impl Display, description: impl Into<String>) {
         self.0.push(Violation { field: field.to_string(), description: description.into() });
     }
 
     /// A message whose kind is a choice has none, or one newer than this server.
-    pub(super) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
+    pub(crate) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
         self.add(field, format!("holds nothing that this server knows. Set one of its kinds, such as {such_as}"));
     }
 
     /// A string that must be there.
-    pub(super) fn not_empty(&mut self, field: impl Display, value: &str, what: &str) {
+    pub(crate) fn not_empty(&mut self, field: impl Display, value: &str, what: &str) {
         if value.is_empty() {
             self.add(field, format!("is not set. It must be {what}"));
         }
     }
 
     /// Text that Bedrock refuses if it is blank.
-    pub(super) fn not_blank(&mut self, field: impl Display, value: &str) {
+    pub(crate) fn not_blank(&mut self, field: impl Display, value: &str) {
         if value.trim().is_empty() {
             self.add(field, "is blank. Bedrock refuses blank text: write something, or leave it out");
         }
     }
 
     /// A string of a limited length, in characters, whose characters are limited too.
-    pub(super) fn characters(
+    pub(crate) fn characters(
         &mut self,
         field: impl Display,
         value: &str,
@@ -52,14 +52,14 @@ impl Violations {
     }
 
     /// A list of a limited length.
-    pub(super) fn at_most(&mut self, field: impl Display, count: usize, most: usize) {
+    pub(crate) fn at_most(&mut self, field: impl Display, count: usize, most: usize) {
         if count > most {
             self.add(field, format!("has {count} entries; at most {most} are allowed"));
         }
     }
 
     /// The verdict.
-    pub(super) fn into_result(self) -> Result<(), Error> {
+    pub(crate) fn into_result(self) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
         }

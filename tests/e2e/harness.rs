@@ -43,7 +43,7 @@ impl Harness {
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::local();
         change(&mut settings);
-        let emulator = Emulator::start(Config::default()).await.unwrap();
+        let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
         let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), &settings.calls)).await.unwrap();
         let endpoint = format!("http://{}", app.address());
         let stop = CancellationToken::new();

@@ -20,6 +20,7 @@ mod failures;
 mod fidelity;
 mod harness;
 mod load;
+mod native;
 mod recordings;
 mod retries;
 mod round_trip;

@@ -11,7 +11,8 @@ use bedrock_emulator::{
     recording::{self, Recording},
 };
 use outcrop_client::proto::{
-    Chunk, Finish, Start, chunk::Event, citation_location::Location, reasoning_delta, tool_result_block_delta,
+    Chunk, Finish, GenerateRequest, InferenceConfiguration, OperationChoice, Start, chunk::Event,
+    citation_location::Location, reasoning_delta, tool_result_block_delta,
 };
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value, json};
@@ -91,6 +92,173 @@ async fn every_recorded_refusal_keeps_its_meaning() {
             assert!(error.message.contains(message.chars().take(500).collect::<String>().as_str()), "{error}");
         }
     }
+}
+
+/// What a native answer came to, read from its chunks by their shapes and not by the server's code.
+#[derive(Debug, Default, PartialEq)]
+struct Spoken {
+    text: String,
+    reasoning: String,
+    signature: String,
+    tools: Vec<(String, String, String)>,
+    stop: Option<String>,
+}
+
+impl Spoken {
+    fn of(chunks: &[Value]) -> Self {
+        let mut spoken = Self::default();
+        for chunk in chunks {
+            spoken.add(chunk);
+        }
+        spoken
+    }
+
+    fn add(&mut self, chunk: &Value) {
+        let text = |path: &str| chunk.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let nova_tool = text("/contentBlockStart/start/toolUse/toolUseId");
+        let claude_tool = (chunk["content_block"]["type"] == "tool_use").then(|| text("/content_block/id")).flatten();
+        if let Some(id) = nova_tool.or(claude_tool) {
+            let name = text("/contentBlockStart/start/toolUse/name").or(text("/content_block/name"));
+            self.tools.push((id, name.unwrap(), String::new()));
+        }
+        let input = text("/contentBlockDelta/delta/toolUse/input").or(text("/delta/partial_json"));
+        if let (Some(input), Some(tool)) = (input, self.tools.last_mut()) {
+            tool.2 += &input;
+        }
+        self.reasoning += &text("/delta/thinking").unwrap_or_default();
+        self.signature += &text("/delta/signature").unwrap_or_default();
+        let places = [
+            "/generation",
+            "/outputText",
+            "/completion",
+            "/text",
+            "/outputs/0/text",
+            "/choices/0/delta/content",
+            "/delta/text",
+            "/contentBlockDelta/delta/text",
+            "/generations/0/text",
+        ];
+        self.text += &places.iter().find_map(|place| text(place)).unwrap_or_default();
+        let ends = [
+            "/stop_reason",
+            "/delta/stop_reason",
+            "/completionReason",
+            "/finish_reason",
+            "/outputs/0/stop_reason",
+            "/choices/0/finish_reason",
+            "/messageStop/stopReason",
+            "/generations/0/finish_reason",
+        ];
+        self.stop = ends.iter().find_map(|place| text(place)).or(self.stop.take());
+    }
+}
+
+/// The family of a recorded model, or of one whose id was not stored.
+fn family_of(recording: &Recording) -> &'static str {
+    let families = [
+        ("anthropic", "anthropic"),
+        ("amazon.nova", "nova"),
+        ("amazon.titan", "titan"),
+        ("cohere.command-r", "cohere-command-r"),
+        ("cohere", "cohere-command"),
+        ("meta.llama2", "llama2"),
+        ("meta.llama3", "llama3"),
+        ("mistral", "mistral"),
+        ("ai21.jamba", "jamba"),
+    ];
+    let model = recording.model_id.clone().unwrap_or_default();
+    let named = families.iter().find(|(part, _)| model.contains(part)).map(|(_, family)| *family);
+    let nova = recording.events.iter().any(|event| event.inner.get("contentBlockDelta").is_some());
+    named.unwrap_or(if nova { "nova" } else { "anthropic" })
+}
+
+#[tokio::test]
+async fn every_recorded_native_stream_gives_what_was_recorded() {
+    let Some(all) = recordings() else { return };
+    let harness = Harness::start().await;
+    let (mut replayed, mut failed) = (0, 0);
+    let streams = |recording: &&Recording| {
+        recording.operation == "InvokeModelWithResponseStream" && recording.response.status == 200
+    };
+    for recording in all.iter().filter(streams) {
+        let model = harness.emulator.register("recorded", recording.script());
+        let request = GenerateRequest {
+            model,
+            prompt: "hi".into(),
+            model_family: family_of(recording).into(),
+            operation: OperationChoice::Native.into(),
+            inference_config: Some(InferenceConfiguration { max_tokens: Some(9), ..InferenceConfiguration::default() }),
+            ..GenerateRequest::default()
+        };
+        let inner: Vec<_> =
+            recording.events.iter().filter(|event| !event.inner.is_null()).map(|event| event.inner.clone()).collect();
+        let expected = Spoken::of(&inner);
+        let outcome = harness.ask(request).await;
+        let exception = recording.events.iter().find_map(|event| event.exception_type.as_deref());
+        let ended = inner.iter().any(|chunk| chunk["type"] == "message_stop" || chunk.get("metadata").is_some());
+        let headed = inner.iter().any(|chunk| chunk["type"] == "message_start" || chunk.get("messageStart").is_some());
+        if let Some(exception) = exception {
+            let (chunks, error) = outcome.failed();
+            assert_eq!(error.metadata["exception"], exception, "{}", recording.name);
+            assert_eq!(spoken(chunks).text, expected.text, "{}", recording.name);
+            failed += 1;
+        } else if headed && !ended {
+            let (_, error) = outcome.failed();
+            assert_eq!(error.reason, "UPSTREAM_TRUNCATED", "{}", recording.name);
+        } else {
+            let chunks = outcome.whole();
+            compare_usage(recording, &inner, &chunks);
+            assert_eq!(spoken(chunks), expected, "{}", recording.name);
+        }
+        replayed += 1;
+    }
+    println!("{replayed} recorded native streams replayed, {failed} of them with an exception");
+    assert!(replayed > 0);
+}
+
+fn spoken(chunks: Vec<Chunk>) -> Spoken {
+    let mut spoken = Spoken::default();
+    for chunk in chunks {
+        match chunk.event.unwrap() {
+            Event::Text(text) => spoken.text += &text,
+            Event::Reasoning(reasoning) => match reasoning.delta.unwrap() {
+                reasoning_delta::Delta::Text(text) => spoken.reasoning += &text,
+                reasoning_delta::Delta::Signature(signature) => spoken.signature += &signature,
+                reasoning_delta::Delta::RedactedContent(_) => {}
+            },
+            Event::ToolUseStart(tool) => spoken.tools.push((tool.tool_use_id, tool.name, String::new())),
+            Event::ToolUseInput(input) => spoken.tools.last_mut().unwrap().2 += &input,
+            Event::Finish(finish) => spoken.stop = Some(finish.stop_reason_name).filter(|name| !name.is_empty()),
+            _ => {}
+        }
+    }
+    spoken
+}
+
+/// The usage is a count that stands in the chunks, under one of the names that providers have for it.
+fn compare_usage(recording: &Recording, inner: &[Value], chunks: &[Chunk]) {
+    let Some(Event::Finish(finish)) = &chunks.last().unwrap().event else { panic!("ends with finish") };
+    let Some(usage) = &finish.usage else {
+        assert!(
+            !inner.iter().any(|chunk| chunk.get("amazon-bedrock-invocationMetrics").is_some()),
+            "{}",
+            recording.name
+        );
+        return;
+    };
+    let places = [
+        "/amazon-bedrock-invocationMetrics/outputTokenCount",
+        "/usage/output_tokens",
+        "/metadata/usage/outputTokens",
+        "/totalOutputTextTokenCount",
+        "/generation_token_count",
+        "/usage/completion_tokens",
+        "/response/meta/billed_units/output_tokens",
+        "/message/usage/output_tokens",
+    ];
+    let counts = inner.iter().flat_map(|chunk| places.iter().filter_map(|place| chunk.pointer(place)?.as_f64()));
+    let found = counts.collect::<Vec<_>>();
+    assert!(found.contains(&f64::from(usage.output_tokens())), "{}: {usage:?} in {found:?}", recording.name);
 }
 
 /// The events as the recording has them, rebuilt from the chunks.

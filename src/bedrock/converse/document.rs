@@ -6,8 +6,7 @@
 use aws_smithy_types::{Document, Number};
 use prost_types::{Struct, Value, value::Kind};
 
-/// Doubles hold every whole number up to here exactly.
-const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
+use crate::json::MAX_SAFE;
 
 /// A JSON object.
 pub(super) fn object(object: Struct) -> Document {

@@ -1,0 +1,152 @@
+//! InvokeModelWithResponseStream: a request in a model's own format, and an answer in it.
+//!
+//! Comes after [`crate::request`], beside [`super::converse`]. A family's room is pure in both directions: request -> body,
+//! chunk -> what it means. [`family`] tells which family a model is of; [`support`] what each of them can do.
+
+mod anthropic;
+mod anthropic_text;
+mod chat;
+mod cohere;
+mod command_r;
+mod deepseek_r1;
+mod family;
+mod jurassic;
+mod llama;
+mod mistral;
+mod nova;
+mod prompt;
+mod support;
+mod titan;
+
+use aws_sdk_bedrockruntime::{
+    Client, operation::invoke_model_with_response_stream::builders::InvokeModelWithResponseStreamFluentBuilder,
+    primitives::Blob,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value};
+
+pub use self::{
+    family::Family,
+    support::{Feature, SUPPORT, Support},
+};
+use super::{Format, frames::corrupt};
+use crate::{
+    error::Error,
+    event::native::Decode,
+    json,
+    proto::{GenerateRequest, OperationChoice},
+    request::{Valid, violations::Violations},
+};
+
+/// How a request is to be served: what its answer will hold.
+pub(super) fn format_of(request: &GenerateRequest) -> Result<Format, Error> {
+    if !request.native_body.is_empty() {
+        return Ok(Format::Raw);
+    }
+    let native = match request.operation() {
+        OperationChoice::Converse => false,
+        OperationChoice::Native => true,
+        // A caller who says whose format it is means that format.
+        OperationChoice::Unspecified if !request.model_family.is_empty() => true,
+        OperationChoice::Unspecified => Family::of(request).is_ok_and(|family| !family.has_converse_stream()),
+    };
+    Ok(if native { Format::Native(decoder(Family::of(request)?)) } else { Format::Converse })
+}
+
+/// The operation, ready to be sent.
+pub(super) fn operation(
+    client: &Client,
+    request: Valid<GenerateRequest>,
+) -> Result<InvokeModelWithResponseStreamFluentBuilder, Error> {
+    let request = request.into_inner();
+    let body = if request.native_body.is_empty() { body(&request)?.to_string() } else { request.native_body };
+    let mut operation = client
+        .invoke_model_with_response_stream()
+        .model_id(request.model)
+        .content_type("application/json")
+        .accept("application/json")
+        .body(Blob::new(body));
+    if let Some(guardrail) = request.guardrail_config {
+        let some = |text: String| (!text.is_empty()).then_some(text);
+        operation = operation
+            .set_guardrail_identifier(some(guardrail.guardrail_identifier))
+            .set_guardrail_version(some(guardrail.guardrail_version));
+        if !guardrail.trace.is_empty() {
+            operation = operation.trace(guardrail.trace.to_ascii_uppercase().as_str().into());
+        }
+    }
+    if let Some(config) = request.performance_config {
+        operation = operation.performance_config_latency(config.latency.as_str().into());
+    }
+    if let Some(tier) = request.service_tier {
+        operation = operation.service_tier(tier.r#type.as_str().into());
+    }
+    if !request.request_metadata.is_empty() {
+        let metadata: Map<String, Value> =
+            request.request_metadata.into_iter().map(|(name, value)| (name, value.into())).collect();
+        operation = operation.request_metadata(Value::Object(metadata).to_string());
+    }
+    Ok(operation)
+}
+
+/// The body in the model's own format. What the family lacks is refused by name.
+pub(super) fn body(request: &GenerateRequest) -> Result<Value, Error> {
+    let family = Family::of(request)?;
+    let mut violations = Violations::default();
+    support::check(family, request, &mut violations);
+    violations.into_result()?;
+    let mut body = match family {
+        Family::CohereCommand => cohere::body(request),
+        Family::CohereCommandR => command_r::body(request),
+        Family::Anthropic => anthropic::body(request),
+        Family::AnthropicText => anthropic_text::body(request),
+        Family::Nova => nova::body(request),
+        Family::Titan => titan::body(request),
+        Family::Llama2 | Family::Llama3 | Family::Llama4 => llama::body(family, request),
+        Family::Mistral => mistral::body(request),
+        Family::DeepSeekR1 => deepseek_r1::body(request),
+        Family::Jurassic2 => jurassic::body(request),
+        Family::MistralChat | Family::Jamba | Family::DeepSeek | Family::OpenAi | Family::Qwen | Family::Writer => {
+            chat::body(family, request)
+        }
+    };
+    // Last, so that a caller can say what this server has no field for, and also otherwise.
+    if let Some(fields) = &request.additional_model_request_fields {
+        body.extend(json::from_struct(fields));
+    }
+    Ok(Value::Object(body))
+}
+
+fn decoder(family: Family) -> Box<dyn Decode> {
+    match family {
+        Family::CohereCommand => Box::<cohere::Decoder>::default(),
+        Family::CohereCommandR => Box::<command_r::Decoder>::default(),
+        Family::Anthropic | Family::AnthropicText => Box::<anthropic::Decoder>::default(),
+        Family::Nova => Box::<nova::Decoder>::default(),
+        Family::Titan => Box::<titan::Decoder>::default(),
+        Family::Llama2 | Family::Llama3 | Family::Llama4 => Box::<llama::Decoder>::default(),
+        Family::Mistral => Box::<mistral::Decoder>::default(),
+        Family::Jurassic2 => Box::<jurassic::Decoder>::default(),
+        Family::DeepSeekR1
+        | Family::MistralChat
+        | Family::Jamba
+        | Family::DeepSeek
+        | Family::OpenAi
+        | Family::Qwen
+        | Family::Writer => Box::<chat::Decoder>::default(),
+    }
+}
+
+/// The inner bytes of a `chunk` event.
+pub(crate) fn chunk_bytes(event: &Map<String, Value>) -> Result<Vec<u8>, Error> {
+    let bytes = event.get("bytes").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
+    bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| corrupt("a native chunk holds no bytes"))
+}
+
+/// A chunk of which the family knows nothing.
+fn foreign(family: &str) -> Error {
+    corrupt(format!("a native chunk is not in the format of {family}. Is model_family right"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! Cohere Command (text and light). Its streams have three forms: one chunk with everything, a chunk a token, and a chunk a
+//! token of several generations, which become content blocks.
+//!
+//! Used by [`super`].
+
+use serde_json::{Map, Value};
+
+use super::{
+    foreign,
+    prompt::{Names, dialogue, parameters},
+};
+use crate::{
+    error::Error,
+    event::{
+        Members,
+        native::{Decode, Sink},
+    },
+    proto::GenerateRequest,
+};
+
+const NAMES: Names =
+    Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "p", stop_sequences: "stop_sequences" };
+
+pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("prompt".to_owned(), dialogue(request, "User", "Chatbot").into());
+    body.insert("stream".to_owned(), true.into());
+    parameters(request.inference_config.as_ref(), &NAMES, &mut body);
+    body
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Decoder;
+
+impl Decode for Decoder {
+    fn decode(&mut self, chunk: &mut Members, sink: &mut Sink<'_>) -> Result<(), Error> {
+        if let Some(generations) =
+            chunk.list("generations", |generation| (generation.text("text"), generation.text("finish_reason")))
+        {
+            let mut finish = String::new();
+            for (index, (text, reason)) in (0..).zip(generations) {
+                sink.text(index, text.unwrap_or_default());
+                finish = reason.unwrap_or(finish);
+            }
+            sink.stop(&finish);
+            return Ok(());
+        }
+        let finished = chunk.bool("is_finished").ok_or_else(|| foreign("Cohere Command"))?;
+        let index = chunk.int32("index").unwrap_or_default();
+        sink.text(index, chunk.text("text").unwrap_or_default());
+        if finished {
+            sink.stop(&chunk.text("finish_reason").unwrap_or_default());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Meta Llama 2, 3 and 4, each with its own chat template.
+//!
+//! Used by [`super`].
+
+use serde_json::{Map, Value};
+
+use super::{
+    Family, foreign,
+    prompt::{Names, parameters, system_of, turns},
+};
+use crate::{
+    error::Error,
+    event::{
+        Members,
+        native::{Decode, Sink},
+    },
+    proto::{GenerateRequest, TokenUsage},
+};
+
+const NAMES: Names =
+    Names { max_tokens: "max_gen_len", temperature: "temperature", top_p: "top_p", stop_sequences: "" };
+
+pub(super) fn body(family: Family, request: &GenerateRequest) -> Map<String, Value> {
+    let prompt = match family {
+        Family::Llama4 => headed(request, ("<|header_start|>", "<|header_end|>", "<|eot|>")),
+        Family::Llama3 => headed(request, ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")),
+        _ => instructed(request),
+    };
+    let mut body = Map::new();
+    body.insert("prompt".to_owned(), prompt.into());
+    parameters(request.inference_config.as_ref(), &NAMES, &mut body);
+    body
+}
+
+/// The template of Llama 3 and 4: each turn under a head that names its speaker.
+fn headed(request: &GenerateRequest, (start, end, over): (&str, &str, &str)) -> String {
+    let turn = |name: &str, text: &str| format!("{start}{name}{end}\n\n{text}{over}");
+    let system = system_of(request).map(|system| turn("system", &system)).unwrap_or_default();
+    let turns = turns(request, |text| turn("user", &text), |text| turn("assistant", &text));
+    format!("<|begin_of_text|>{system}{turns}{start}assistant{end}\n\n")
+}
+
+/// The template of Llama 2.
+fn instructed(request: &GenerateRequest) -> String {
+    let mut system = system_of(request).map(|system| format!("<<SYS>>\n{system}\n<</SYS>>\n\n")).unwrap_or_default();
+    let user = |text| format!("<s>[INST] {}{text} [/INST]", std::mem::take(&mut system));
+    turns(request, user, |text| format!(" {text} </s>"))
+}
+
+/// The prompt is counted in the first chunk only; the generation is counted up.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    usage: TokenUsage,
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, chunk: &mut Members, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let text = chunk.text("generation").ok_or_else(|| foreign("Meta Llama"))?;
+        sink.text(0, text);
+        self.usage.input_tokens = chunk.int32("prompt_token_count").or(self.usage.input_tokens);
+        self.usage.output_tokens = chunk.int32("generation_token_count").or(self.usage.output_tokens);
+        for name in ["prompt_token_count", "generation_token_count", "stop_reason"] {
+            chunk.null(name);
+        }
+        if let Some(reason) = chunk.text("stop_reason") {
+            sink.usage(self.usage.clone());
+            sink.stop(&reason);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Chunks of a model's own format -> the same chunks of ours.
+//!
+//! A decoder of [`crate::bedrock`]'s families reads a chunk and tells the [`Sink`] what it means; what Bedrock itself adds to every
+//! family (metrics, guardrail) is read here. As everywhere in [`super`], what nobody took out goes to the caller.
+
+use std::{collections::VecDeque, fmt::Debug, mem};
+
+use serde_json::{Map, Value};
+
+use super::{
+    Answer,
+    finish::{Metadata, Stop},
+    members::Members,
+};
+use crate::{
+    bedrock::frames::corrupt,
+    error::Error,
+    json,
+    proto::{
+        BlockStop, Chunk, ConverseStreamMetrics, NativeChunk, OtherEvent, Role, StopReason, TokenUsage, UsageSource,
+        chunk::Event,
+    },
+};
+
+/// The event type of every native chunk.
+pub(crate) const CHUNK: &str = "chunk";
+
+/// Reads the chunks of one answer in the format of one family.
+pub(crate) trait Decode: Debug + Send {
+    /// Takes out of the chunk what it knows, and tells what it means. A chunk of which it knows nothing is an error: it is
+    /// another family's.
+    fn decode(&mut self, chunk: &mut Members, sink: &mut Sink<'_>) -> Result<(), Error>;
+}
+
+/// Where a decoder tells what a chunk means.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    answer: &'a mut Answer,
+    ready: &'a mut VecDeque<Chunk>,
+    newer: bool,
+}
+
+impl Sink<'_> {
+    /// The chunk is of the family, and newer than its decoder: it goes to the caller as it is.
+    pub(crate) fn newer(&mut self) {
+        self.newer = true;
+    }
+
+    /// Something happened to a block.
+    pub(crate) fn event(&mut self, index: i32, event: Event) {
+        self.answer.open_blocks.insert(index);
+        self.answer.release(Some(index), event, None, self.ready);
+    }
+
+    /// Text; an empty one says nothing.
+    pub(crate) fn text(&mut self, index: i32, text: String) {
+        if !text.is_empty() {
+            self.event(index, Event::Text(text));
+        }
+    }
+
+    /// The block is complete.
+    pub(crate) fn block_stop(&mut self, index: i32) {
+        if self.answer.open_blocks.remove(&index) {
+            self.answer.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
+        }
+    }
+
+    /// The message has ended, and with it every block.
+    pub(crate) fn stop(&mut self, name: &str) {
+        for index in mem::take(&mut self.answer.open_blocks) {
+            self.answer.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
+        }
+        let stop = Stop { reason: stop_reason(name), reason_name: name.to_owned(), ..Stop::default() };
+        self.answer.stop.get_or_insert(stop);
+    }
+
+    /// The tokens, as the provider has counted them so far.
+    pub(crate) fn usage(&mut self, usage: TokenUsage) {
+        let usage = TokenUsage { source: UsageSource::Provider.into(), ..usage };
+        self.answer.metadata().usage = Some(usage);
+    }
+
+    /// An event in the format of Converse, which some families use inside their own.
+    pub(crate) fn converse(&mut self, event_type: &str, payload: Map<String, Value>) {
+        self.answer.accept(event_type, payload, self.ready);
+    }
+}
+
+impl Answer {
+    /// Takes a native chunk.
+    pub(crate) fn native(
+        &mut self,
+        decoder: &mut dyn Decode,
+        chunk: Map<String, Value>,
+        ready: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
+        self.message_started_by_assistant();
+        let mut members = Members::new(chunk);
+        let guarded = self.take_guardrail(&mut members);
+        let metrics = self.take_metrics(&mut members);
+        let before = ready.len();
+        let mut sink = Sink { answer: self, ready, newer: false };
+        if !(members.is_empty() && (metrics || guarded)) {
+            decoder.decode(&mut members, &mut sink)?;
+        }
+        if guarded && sink.answer.stop.is_none() && sink.answer.has_trace() {
+            // A blocked prompt is answered with the guardrail's own text and its trace, and no reason of the model's.
+            sink.stop("");
+        }
+        let newer = sink.newer;
+        self.pass_on(members, newer, before, ready);
+        Ok(())
+    }
+
+    /// Takes a chunk that goes to the caller untouched; only what Bedrock itself has added is read too.
+    pub(crate) fn raw(&mut self, chunk: &[u8], ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        let json = std::str::from_utf8(chunk).map_err(|_| corrupt("a native chunk is no text"))?;
+        let mut members = Members::new(super::parse(CHUNK, chunk)?);
+        self.message_started_by_assistant();
+        self.take_guardrail(&mut members);
+        self.take_metrics(&mut members);
+        self.release(None, Event::Native(NativeChunk { json: json.to_owned() }), None, ready);
+        Ok(())
+    }
+
+    /// The bytes of a raw answer have ended. In a format that nobody here can read, a clean end is all that can be known.
+    pub(crate) fn raw_end(&mut self) {
+        self.stop.get_or_insert_default();
+    }
+
+    fn metadata(&mut self) -> &mut Metadata {
+        self.metadata.get_or_insert_default()
+    }
+
+    fn has_trace(&self) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| metadata.trace.is_some())
+    }
+
+    fn message_started_by_assistant(&mut self) {
+        if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.start {
+            start.set_role(Role::Assistant);
+        }
+    }
+
+    fn take_guardrail(&mut self, members: &mut Members) -> bool {
+        if let Some(trace) = members.map("amazon-bedrock-trace") {
+            self.metadata().trace = Some(json::to_struct(trace));
+        }
+        let action = members.text("amazon-bedrock-guardrailAction");
+        self.guardrail_intervened |= action.as_deref() == Some("INTERVENED");
+        action.is_some()
+    }
+
+    /// `amazon-bedrock-invocationMetrics`: Bedrock's own count, which stands if the provider has none.
+    fn take_metrics(&mut self, members: &mut Members) -> bool {
+        let read = members.object("amazon-bedrock-invocationMetrics", |metrics| {
+            let usage = TokenUsage {
+                input_tokens: metrics.int32("inputTokenCount"),
+                output_tokens: metrics.int32("outputTokenCount"),
+                cache_read_input_tokens: metrics.int32("cacheReadInputTokenCount"),
+                cache_write_input_tokens: metrics.int32("cacheWriteInputTokenCount"),
+                source: UsageSource::InvocationMetrics.into(),
+                ..TokenUsage::default()
+            };
+            let times = ConverseStreamMetrics {
+                latency_ms: metrics.int64("invocationLatency"),
+                first_byte_latency_ms: metrics.int64("firstByteLatency"),
+            };
+            Some((usage, times))
+        });
+        let Some((usage, times)) = read else { return false };
+        let metadata = self.metadata();
+        metadata.usage.get_or_insert(usage);
+        metadata.metrics = Some(times);
+        true
+    }
+
+    /// What was not understood goes with the chunk that came of this one; if none did, with the start that waits or with the
+    /// finish.
+    fn pass_on(&mut self, members: Members, newer: bool, before: usize, ready: &mut VecDeque<Chunk>) {
+        if members.is_empty() {
+            return;
+        }
+        let rest = members.into_rest();
+        if newer {
+            let json = Value::Object(rest).to_string();
+            self.release(None, Event::Other(OtherEvent { event_type: CHUNK.to_owned(), json }), None, ready);
+        } else if let Some(start) = &mut self.start {
+            start.unrecognized = super::unrecognized([(CHUNK, rest)]);
+        } else if ready.len() > before
+            && self.stop.is_none()
+            && let Some(last) = ready.back_mut()
+        {
+            last.unrecognized = super::unrecognized([(CHUNK, rest)]);
+        } else {
+            self.metadata().unrecognized.extend(rest);
+        }
+    }
+}
+
+/// What a provider's word for the end means.
+fn stop_reason(name: &str) -> StopReason {
+    match name.to_ascii_lowercase().as_str() {
+        "end_turn" | "complete" | "finish" | "stop" | "eos" | "endoftext" | "completed" => StopReason::EndTurn,
+        "max_tokens" | "length" => StopReason::MaxTokens,
+        "stop_sequence" | "stop_criteria_met" => StopReason::StopSequence,
+        "tool_use" | "tool_call" | "tool_calls" => StopReason::ToolUse,
+        "content_filtered" | "content_filter" | "refusal" | "error_toxic" => StopReason::ContentFiltered,
+        "error_limit" | "model_context_window_exceeded" => StopReason::ModelContextWindowExceeded,
+        "guardrail_intervened" => StopReason::GuardrailIntervened,
+        "malformed_model_output" => StopReason::MalformedModelOutput,
+        "malformed_tool_use" => StopReason::MalformedToolUse,
+        _ => StopReason::Unspecified,
+    }
+}
