@@ -28,6 +28,9 @@ use crate::{
 /// How long connections get to close once no call is left. Watchers of the health service would hold them for ever.
 const CLOSE: Duration = Duration::from_secs(2);
 
+/// How often a silent connection is asked whether it is alive, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
 /// Everything that callers may ask reflection about. The details of errors are among it, so that grpcurl can print them.
 const DESCRIPTORS: [&[u8]; 5] = [
     proto::FILE_DESCRIPTOR_SET,
@@ -124,6 +127,9 @@ impl App {
             Server::builder()
                 // Only to tell a browser or curl what this port is.
                 .accept_http1(true)
+                // A caller whose machine is gone must not hold a stream, and a request to Bedrock, for ever.
+                .http2_keepalive_interval(Some(KEEPALIVE))
+                .http2_keepalive_timeout(Some(KEEPALIVE))
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
         );

@@ -129,6 +129,9 @@ impl ServeArgs {
     pub fn resolve(self) -> Result<Settings, ConfigError> {
         let mut problems = Problems::default();
         let Self { listen, local, scripts, recordings, region, default_model, .. } = self;
+        // An empty variable, as compose files make them, is one that is not set.
+        let (region, default_model) =
+            (region.filter(|name| !name.is_empty()), default_model.filter(|name| !name.is_empty()));
         let listen =
             problems.take(parse::<SocketAddr>("--listen", &listen, "an address and a port, such as 127.0.0.1:50051"));
         let max_request_bytes = problems.take(at_least_one("--max-request-bytes", &self.max_request_bytes));

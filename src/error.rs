@@ -61,6 +61,8 @@ struct Inner {
     /// What Bedrock asked for, in place of the delay of the reason.
     retry_after: Option<Duration>,
     violations: Vec<Violation>,
+    /// What stands in the log in place of the message.
+    logged_as: Option<String>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -76,6 +78,7 @@ impl Error {
             call: None,
             retry_after: None,
             violations: Vec::new(),
+            logged_as: None,
             cause: None,
         }))
     }
@@ -84,6 +87,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// The same with other words for the log, because the message may quote a prompt.
+    #[must_use]
+    pub fn logged_as(mut self, words: impl Into<String>) -> Self {
+        self.0.logged_as = Some(words.into());
         self
     }
 
@@ -141,13 +151,14 @@ impl Error {
 }
 
 impl Error {
-    /// The error for a log line. Bedrock's own words stay out of it, because they may quote a prompt.
+    /// The error for a log line, not longer than one.
     pub(crate) fn for_log(&self) -> String {
-        let Inner { reason, message, exception, cause, .. } = &*self.0;
-        match (exception.as_str(), cause) {
-            ("", Some(cause)) => format!("{}: {message} ({cause})", reason.name()),
-            ("", None) => self.to_string(),
-            (exception, _) => format!("{}: {exception}", reason.name()),
-        }
+        let Inner { reason, message, logged_as, cause, .. } = &*self.0;
+        let words = match (logged_as, cause) {
+            (Some(words), _) => words.clone(),
+            (None, Some(cause)) => format!("{message} ({cause})"),
+            (None, None) => message.clone(),
+        };
+        format!("{}: {}", reason.name(), status::shortened(words))
     }
 }

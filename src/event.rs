@@ -103,6 +103,12 @@ impl Answer {
         }
     }
 
+    /// Takes an event of an unknown type whose payload is no JSON object: it goes to the caller as the text that it is.
+    pub(crate) fn opaque(&mut self, event_type: String, payload: &[u8], ready: &mut VecDeque<Chunk>) {
+        let json = String::from_utf8_lossy(payload).into_owned();
+        self.release(None, Event::Other(OtherEvent { event_type, json }), None, ready);
+    }
+
     /// The bytes have ended: the `finish`, or the proof that there is none.
     pub(crate) fn end(&mut self, ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
         if self.finished {
@@ -158,6 +164,13 @@ impl Answer {
             self.next_sequence += 1;
         }
     }
+}
+
+/// Whether an event has a type that Bedrock has today.
+pub(crate) fn is_known(event_type: &str) -> bool {
+    let converse =
+        ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"];
+    converse.contains(&event_type) || event_type == native::CHUNK
 }
 
 /// The payload of an event.

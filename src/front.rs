@@ -12,13 +12,17 @@ use axum::{
 use http::{StatusCode, Version, header::CONTENT_TYPE};
 use prost::{DecodeError, Message};
 use prost_types::FileDescriptorSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, body::Body};
 
 use crate::error::{self, Error, Reason};
 
 /// The trailer that carries the google.rpc details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
+
+/// When the caller's own deadline passes; for [`crate::stream`], because the one here ends at the first chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(pub(crate) Instant);
 
 /// The paths of all methods: `/package.Service/Method`.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ impl Methods {
 }
 
 /// The layer.
-pub(crate) async fn front(State(methods): State<Methods>, request: Request, next: Next) -> Response {
+pub(crate) async fn front(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
     if !is_grpc(&request) {
         return not_grpc(&request);
     }
@@ -52,6 +56,9 @@ pub(crate) async fn front(State(methods): State<Methods>, request: Request, next
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
     let deadline = time_left(&request);
+    if let Some(at) = deadline.and_then(|time_left| Instant::now().checked_add(time_left)) {
+        request.extensions_mut().insert(Deadline(at));
+    }
     let answer = next.run(request);
     with_reason(match deadline {
         None => answer.await,

@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let (local, region) = (args.local, args.region.clone());
+    let (local, region) = (args.local, args.region.clone().filter(|name| !name.is_empty()));
     let settings = match args.resolve() {
         Ok(settings) => settings,
         Err(ConfigError(mut problems)) => {

@@ -104,7 +104,8 @@ fn check_conversation(messages: &[Message], prompt: &str, model: &str, violation
         (None, "") if !model.contains(PROMPT_ARN) => {
             violations.add("prompt", "and messages are both empty. Set prompt, or at least one message");
         }
-        (Some(first), _) if first.role() == Role::Assistant => {
+        // The ARN of a prompt brings its own messages, before these.
+        (Some(first), _) if first.role() == Role::Assistant && !model.contains(PROMPT_ARN) => {
             violations.add("messages[0].role", "is ROLE_ASSISTANT. A conversation starts with a user message");
         }
         _ => {}

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     bedrock::Bedrock,
     error::Error,
+    front::Deadline,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, generation_service_server::GenerationService},
     request,
     shutdown::Drain,
@@ -28,20 +29,20 @@ pub struct Service {
 }
 
 impl Service {
-    async fn open(&self, request: GenerateRequest) -> Result<ChunkStream, Error> {
+    async fn open(&self, request: GenerateRequest, deadline: Option<Deadline>) -> Result<ChunkStream, Error> {
         let request = request::check(request, self.default_model.as_deref())?;
-        let admission = self.drain.admit()?;
+        let mut admission = self.drain.admit()?;
         // Boxed: the SDK's futures are large, and this one lives in the stack of the connection.
-        let upstream = Box::pin(self.bedrock.open(request)).await?;
-        let mut stream = ChunkStream::new(upstream, Uuid::new_v4().to_string(), admission);
+        let upstream = admission.unless_revoked(Box::pin(self.bedrock.open(request))).await?;
+        let mut stream = ChunkStream::new(upstream, Uuid::new_v4().to_string(), admission, deadline);
         stream.first_content().await?;
         Ok(stream)
     }
 
     async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
         let request = request::check_count(request, self.default_model.as_deref())?;
-        let _admission = self.drain.admit()?;
-        Box::pin(self.bedrock.count_tokens(request)).await
+        let mut admission = self.drain.admit()?;
+        admission.unless_revoked(Box::pin(self.bedrock.count_tokens(request))).await
     }
 }
 
@@ -58,7 +59,8 @@ impl GenerationService for Service {
     type GenerateStream = ChunkStream;
 
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
-        answered(self.open(request.into_inner()).await)
+        let deadline = request.extensions().get::<Deadline>().copied();
+        answered(self.open(request.into_inner(), deadline).await)
     }
 
     async fn count_tokens(

@@ -66,6 +66,19 @@ impl Drain {
 }
 
 impl Admission {
+    /// What comes of a call that has no stream yet, unless the server can wait for it no longer.
+    pub async fn unless_revoked<T>(&mut self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            result = call => result,
+            () = &mut self.revoked => Err(Self::revocation()),
+        }
+    }
+
+    /// What a call is told that the server can wait for no longer.
+    pub fn revocation() -> Error {
+        Error::new(Reason::Draining, "the server is shutting down and its grace period is over. Try again elsewhere")
+    }
+
     /// Ready once the call must end.
     pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.revoked.as_mut().poll(cx)

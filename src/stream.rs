@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_stream::Stream;
 use tonic::Status;
 use tracing::{info, warn};
@@ -25,6 +25,7 @@ use crate::{
     },
     error::{CallContext, Error, Reason},
     event::{self, Answer, native::CHUNK},
+    front::Deadline,
     proto::{Chunk, Start},
     shutdown::Admission,
 };
@@ -41,6 +42,8 @@ pub struct ChunkStream {
     answer: Answer,
     ready: VecDeque<Chunk>,
     close_grace: Option<Pin<Box<Sleep>>>,
+    /// The caller's own.
+    deadline: Option<Pin<Box<Sleep>>>,
     ended: bool,
     call: CallContext,
     generation_id: String,
@@ -51,7 +54,12 @@ pub struct ChunkStream {
 
 impl ChunkStream {
     /// The stream of this call.
-    pub(crate) fn new(upstream: Upstream, generation_id: String, admission: Admission) -> Self {
+    pub(crate) fn new(
+        upstream: Upstream,
+        generation_id: String,
+        admission: Admission,
+        deadline: Option<Deadline>,
+    ) -> Self {
         let Upstream { frames, format, call, attempts } = upstream;
         let start = Start {
             generation_id: generation_id.clone(),
@@ -68,6 +76,7 @@ impl ChunkStream {
             answer: Answer::new(start),
             ready: VecDeque::new(),
             close_grace: None,
+            deadline: deadline.map(|Deadline(at)| Box::pin(sleep_until(at))),
             ended: false,
             call,
             generation_id,
@@ -84,11 +93,13 @@ impl ChunkStream {
     /// Pulls until a chunk is ready or the stream has ended.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.ready.is_empty() && !self.ended {
-            if self.admission.poll_revoked(cx).is_ready() {
-                return Poll::Ready(Err(Error::new(
-                    Reason::Draining,
-                    "the server is shutting down and its grace period is over. Try again elsewhere",
-                )));
+            if let Err(error) = self.poll_limits(cx) {
+                // What is complete is sent, however late it is.
+                if self.answer.is_complete() {
+                    self.end()?;
+                    continue;
+                }
+                return Poll::Ready(Err(error));
             }
             match Pin::new(&mut self.frames).poll_next(cx) {
                 Poll::Ready(Some(frame)) => match frame.and_then(|frame| self.accept(frame)) {
@@ -110,6 +121,18 @@ impl ChunkStream {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether the server, or the caller, waits no longer.
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.admission.poll_revoked(cx).is_ready() {
+            return Err(Admission::revocation());
+        }
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            let message = "the caller's deadline passed before the answer was whole. Allow more time";
+            return Err(Error::new(Reason::CallerDeadline, message));
+        }
+        Ok(())
+    }
+
     fn accept(&mut self, frame: Frame) -> Result<(), Error> {
         let (event_type, payload) = match frame {
             Frame::Event { event_type, payload } => (event_type, payload),
@@ -118,7 +141,13 @@ impl ChunkStream {
             }
             Frame::Error { code, message } => return Err(classify::error_frame(&code, &message)),
         };
-        let event = event::parse(&event_type, &payload)?;
+        let event = match event::parse(&event_type, &payload) {
+            Err(_) if !event::is_known(&event_type) => {
+                self.answer.opaque(event_type, &payload, &mut self.ready);
+                return Ok(());
+            }
+            parsed => parsed?,
+        };
         match &mut self.format {
             Format::Native(decoder) if event_type == CHUNK => {
                 let chunk = event::parse(CHUNK, &invoke::chunk_bytes(&event)?)?;

@@ -1,6 +1,7 @@
 //! Log lines on standard error, so that standard output stays what the program promises to print.
 //!
-//! Comes after [`crate::config`] and before everything that logs. Prompts and completions are in no log line.
+//! Comes after [`crate::config`] and before everything that logs. Prompts and completions are in no log line, unless the filter
+//! names the crates of the AWS SDK, which trace whole requests.
 
 use std::io::{IsTerminal, stderr};
 
@@ -11,7 +12,9 @@ use tracing_subscriber::{EnvFilter, filter::ParseError, fmt};
 /// # Errors
 /// If the filter cannot be read.
 pub fn start(filter: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+    // The SDK traces whole requests, and with them prompts. Whoever wants that says so by naming its crates.
+    let quiet = if filter.contains("aws") { "" } else { ",aws=info" };
+    let filter = EnvFilter::builder().parse(format!("{filter}{quiet}"))?;
     // Fails only if something logs already, as it does in tests.
     let _ = fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).try_init();
     Ok(())

@@ -30,6 +30,8 @@ pub struct Answer {
     pub finish: Finish,
     /// Events newer than this crate, which `message` has no place for.
     pub others: Vec<OtherEvent>,
+    /// Members newer than this crate, in the order in which they came.
+    pub unrecognized: Vec<Struct>,
 }
 
 impl Answer {
@@ -78,6 +80,7 @@ struct Parts {
 impl Collector {
     /// Takes the next chunk.
     pub fn add(&mut self, chunk: Chunk) {
+        self.answer.unrecognized.extend(chunk.unrecognized);
         let index = chunk.content_block_index.unwrap_or_default();
         // For chunks that belong to no block this stays empty, and comes to nothing.
         let parts = self.blocks.entry(index).or_default();
@@ -150,14 +153,15 @@ impl Parts {
             .chain(said(self.text, self.citations))
             .chain(tool_use)
             .chain(tool_result)
-            .chain(self.image.map(Block::Image))
+            // A picture that could not be made has no source, and Bedrock does not take it back.
+            .chain(self.image.filter(|image| image.source.is_some()).map(Block::Image))
     }
 }
 
-/// Text, with its citations if it has some. Bedrock does not take empty text back.
+/// Text, with its citations if it has some. Bedrock does not take blank text back.
 fn said(text: String, citations: Vec<Citation>) -> Option<Block> {
     if citations.is_empty() {
-        return (!text.is_empty()).then_some(Block::Text(text));
+        return (!text.trim().is_empty()).then_some(Block::Text(text));
     }
     let content = CitationGeneratedContent { content: Some(citation_generated_content::Content::Text(text)) };
     Some(Block::CitationsContent(CitationsContentBlock { content: vec![content], citations }))

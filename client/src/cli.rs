@@ -111,14 +111,7 @@ impl AskArgs {
 
 /// Asks the server at the endpoint and prints the answer. Says on standard error what went wrong.
 pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
-    let asked = async {
-        tokio::select! {
-            result = ask(endpoint, args) => result,
-            // Dropping the other branch cancels the call.
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-        }
-    };
-    let failure = match asked.await {
+    let failure = match asked(endpoint, args).await {
         Ok(()) => return Exit::Complete,
         Err(failure) => failure,
     };
@@ -127,6 +120,7 @@ pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
         Failure::Output(error) => (Exit::Failed, format!("cannot write the answer: {error}")),
         Failure::Input(error) => (Exit::Usage, format!("cannot read the prompt from standard input: {error}")),
         Failure::Interrupted => (Exit::Cancelled, "cancelled".to_owned()),
+        Failure::TimedOut => (Exit::Failed, "gave up: the answer was not whole within --timeout".to_owned()),
         Failure::Client(error @ ClientError::Connect { .. }) => (Exit::Unreachable, error.to_string()),
         Failure::Client(error) => (Exit::Failed, explain(&error)),
     };
@@ -135,11 +129,29 @@ pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
     exit
 }
 
+async fn asked(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
+    // Read before anybody listens for Ctrl-C, which would then not end a wait for standard input.
+    let request = args.request().map_err(Failure::Input)?;
+    let patience = async {
+        match args.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    // Dropping the first branch cancels the call.
+    tokio::select! {
+        result = ask(endpoint, args, request) => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        () = patience => Err(Failure::TimedOut),
+    }
+}
+
 enum Failure {
     Client(ClientError),
     Input(io::Error),
     Output(io::Error),
     Interrupted,
+    TimedOut,
 }
 
 impl From<ClientError> for Failure {
@@ -148,8 +160,8 @@ impl From<ClientError> for Failure {
     }
 }
 
-async fn ask(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
-    let mut request = tonic::Request::new(args.request().map_err(Failure::Input)?);
+async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest) -> Result<(), Failure> {
+    let mut request = tonic::Request::new(request);
     if let Some(timeout) = args.timeout {
         request.set_timeout(timeout);
     }

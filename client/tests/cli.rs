@@ -161,3 +161,12 @@ async fn a_reader_who_has_enough_is_no_error() {
     let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
 }
+
+#[tokio::test]
+async fn a_timeout_holds_for_the_whole_answer() {
+    let server = Server::start().await;
+    let (out, err, code) = run(server.client(&["--timeout", "700ms", "--model", "emulator.endless", "hi"]), "").await;
+    assert!(out.starts_with("tick "), "{out}");
+    assert!(err.contains("gave up") || err.contains("CALLER_DEADLINE"), "{err}");
+    assert_eq!(code, Some(1));
+}

@@ -72,6 +72,7 @@ impl Format {
     fn of_prompt(body: &Value) -> Option<Self> {
         let prompt = body["prompt"].as_str()?;
         Some(match prompt {
+            _ if prompt.contains("<|start_header_id|>") || prompt.contains("<|header_start|>") => Self::Llama,
             _ if prompt.contains("[INST]") => Self::Mistral,
             _ if prompt.contains("<｜User｜>") => Self::ChatText,
             _ => Self::Cohere,

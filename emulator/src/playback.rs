@@ -53,6 +53,7 @@ fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
     Box::new(steps.into_iter().flat_map(|step| -> Box<dyn Iterator<Item = Step> + Send> {
         match step {
             Step::Reply(text) => Box::new(reply::steps(&text, 0).into_iter()),
+            Step::Repeat { steps, .. } if steps.is_empty() => Box::new(std::iter::empty()),
             Step::Repeat { times, steps } => Box::new((0..times).flat_map(move |_| expand(steps.clone()))),
             Step::Bytes(bytes) => Box::new(frame::split(bytes.into()).into_iter().map(|one| Step::Bytes(one.into()))),
             single => Box::new(std::iter::once(single)),

@@ -9,6 +9,9 @@ use crate::{
     script::{Script, Step},
 };
 
+/// The most events that a whole answer is made of: a script may repeat itself without end, and an answer may not.
+const MOST: usize = 100_000;
+
 /// The events that the steps of a script come to, each as `(type, payload)`.
 pub(crate) fn events(script: &Script) -> Vec<(String, Value)> {
     fn collect(steps: &[Step], into: &mut Vec<(String, Value)>) {
@@ -16,7 +19,13 @@ pub(crate) fn events(script: &Script) -> Vec<(String, Value)> {
             match step {
                 Step::Event { event_type, payload } => into.push((event_type.clone(), payload.clone())),
                 Step::Reply(text) => collect(&reply::steps(text, 0), into),
-                Step::Repeat { times, steps } => (0..*times).for_each(|_| collect(steps, into)),
+                Step::Repeat { times, steps } => {
+                    let mut left = *times;
+                    while left > 0 && !steps.is_empty() && into.len() < MOST {
+                        collect(steps, into);
+                        left -= 1;
+                    }
+                }
                 Step::Chunk(payload) => into.push(("chunk".to_owned(), payload.clone())),
                 Step::Exception { .. } | Step::Error { .. } | Step::Bytes(_) | Step::WaitMs(_) => {}
             }

@@ -14,13 +14,16 @@ use crate::error::{Error, Reason};
 
 /// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here. The same name means the
 /// same as an HTTP error and as an exception frame; the same table stands in `docs/errors.md`.
-pub const EXCEPTIONS: [(&str, Reason); 21] = [
+pub const EXCEPTIONS: [(&str, Reason); 24] = [
     ("ValidationException", Reason::BedrockValidation),
     ("AccessDeniedException", Reason::BedrockAccessDenied),
+    ("NotAuthorized", Reason::BedrockAccessDenied),
     ("UnrecognizedClientException", Reason::UpstreamCredentials),
     ("InvalidSignatureException", Reason::UpstreamCredentials),
     ("ExpiredTokenException", Reason::UpstreamCredentials),
     ("ExpiredToken", Reason::UpstreamCredentials),
+    ("RequestExpired", Reason::UpstreamCredentials),
+    ("IncompleteSignature", Reason::UpstreamCredentials),
     ("IncompleteSignatureException", Reason::UpstreamCredentials),
     ("MissingAuthenticationTokenException", Reason::UpstreamCredentials),
     ("MissingAuthenticationToken", Reason::UpstreamCredentials),
@@ -140,7 +143,8 @@ fn failure(exception: &str, status: Option<u16>, body: &[u8]) -> Error {
         (name, _) => name.to_owned(),
     };
     let said = if said.is_empty() { "no message".to_owned() } else { said };
-    let mut error = Error::new(reason, format!("Bedrock: {who}: {said}{}", advice(reason)));
+    // Bedrock's own words may quote the prompt.
+    let mut error = Error::new(reason, format!("Bedrock: {who}: {said}{}", advice(reason))).logged_as(who);
     if !exception.is_empty() {
         error = error.with_exception(exception);
     }

@@ -9,6 +9,7 @@ mod chat;
 mod cohere;
 mod command_r;
 mod deepseek_r1;
+mod details;
 mod family;
 mod jurassic;
 mod llama;
@@ -75,7 +76,7 @@ pub(super) fn operation(
             operation = operation.trace(guardrail.trace.to_ascii_uppercase().as_str().into());
         }
     }
-    if let Some(config) = request.performance_config {
+    if let Some(config) = request.performance_config.filter(|config| !config.latency.is_empty()) {
         operation = operation.performance_config_latency(config.latency.as_str().into());
     }
     if let Some(tier) = request.service_tier {

@@ -120,7 +120,7 @@ fn bounded(violations: Vec<super::Violation>) -> Vec<FieldViolation> {
     fitting
 }
 
-fn shortened(mut text: String) -> String {
+pub(super) fn shortened(mut text: String) -> String {
     if text.len() > MAX_MESSAGE {
         text.truncate(text.floor_char_boundary(MAX_MESSAGE));
         text.push('…');

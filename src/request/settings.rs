@@ -38,9 +38,6 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         }
     }
     check_metadata(request, violations);
-    if let Some(config) = &request.performance_config {
-        violations.not_empty("performance_config.latency", &config.latency, "\"standard\" or \"optimized\"");
-    }
     if let Some(tier) = &request.service_tier {
         violations.not_empty("service_tier.type", &tier.r#type, "a tier, such as \"default\" or \"flex\"");
     }

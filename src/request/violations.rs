@@ -8,12 +8,23 @@ use crate::error::{Error, Reason, Violation};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Violations(Vec<Violation>);
+pub(crate) struct Violations {
+    kept: Vec<Violation>,
+    /// How many more there are: a small request can break a great many rules.
+    more: usize,
+}
+
+/// The most violations that are kept.
+const MOST: usize = 100;
 
 impl Violations {
     /// A field breaks a rule.
     pub(crate) fn add(&mut self, field: impl Display, description: impl Into<String>) {
-        self.0.push(Violation { field: field.to_string(), description: description.into() });
+        if self.kept.len() < MOST {
+            self.kept.push(Violation { field: field.to_string(), description: description.into() });
+        } else {
+            self.more += 1;
+        }
     }
 
     /// A message whose kind is a choice has none, or one newer than this server.
@@ -60,10 +71,14 @@ impl Violations {
 
     /// The verdict.
     pub(crate) fn into_result(self) -> Result<(), Error> {
-        if self.0.is_empty() {
+        let Self { mut kept, more } = self;
+        if kept.is_empty() {
             return Ok(());
         }
-        let listed: Vec<_> = self.0.iter().map(|one| format!("{} {}", one.field, one.description)).collect();
-        Err(Error::new(Reason::InvalidRequest, listed.join("; ")).with_violations(self.0))
+        let listed: Vec<_> = kept.iter().map(|one| format!("{} {}", one.field, one.description)).collect();
+        if more > 0 {
+            kept.push(Violation { field: String::new(), description: format!("and {more} more") });
+        }
+        Err(Error::new(Reason::InvalidRequest, listed.join("; ")).with_violations(kept))
     }
 }

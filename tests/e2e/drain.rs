@@ -19,7 +19,7 @@ async fn refusal(client: &Client) -> CallError {
 #[tokio::test]
 async fn fifty_running_streams_end_well_while_new_calls_are_refused() {
     let mut harness = Harness::start().await;
-    let model = harness.emulator.register("paced", Script::reply("a ".repeat(40)).pace(0, 25));
+    let model = harness.emulator.register("paced", Script::reply("a ".repeat(40)).pace(0, 75));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let chunks = soon(harness.client.generate(request(&model))).await.unwrap();
@@ -77,4 +77,18 @@ async fn a_server_without_calls_ends_at_once() {
     let mut harness = Harness::start().await;
     harness.begin_shutdown();
     assert_eq!(harness.ended().await, Ended::Drained);
+}
+
+#[tokio::test]
+async fn a_call_that_has_no_stream_yet_is_told_too() {
+    let mut harness = Harness::with(|settings| settings.grace = Duration::from_millis(100)).await;
+    let model = harness.emulator.register("silent", Script::reply("late").pace(60_000, 0));
+    let client = harness.client.clone();
+    let mut call = tokio::task::JoinSet::new();
+    call.spawn(async move { client.generate(request(&model)).await.map(drop) });
+    soon(harness.emulator.wait_until(|stats| stats.opened == 1)).await;
+    harness.begin_shutdown();
+    let result = soon(call.join_next()).await.unwrap().unwrap();
+    assert!(result.unwrap_err().to_string().starts_with("DRAINING"));
+    assert_eq!(harness.ended().await, Ended::Forced(1));
 }

@@ -1,5 +1,6 @@
 //! Nothing lost: tools, reasoning, and what is newer than the contract.
 
+use bedrock_emulator::{Script, Step};
 use outcrop_client::proto::{StopReason, chunk::Event, reasoning_delta::Delta};
 
 use crate::harness::{Harness, finish_of, request, start_of};
@@ -61,4 +62,23 @@ async fn an_answer_newer_than_the_contract_arrives_with_everything_in_it() {
     assert_eq!((finish.stop_reason(), finish.stop_reason_name.as_str()), (StopReason::Unspecified, "sleepy"));
     let rest = &chunks.last().unwrap().unrecognized.as_ref().unwrap().fields;
     assert!(rest.contains_key("messageStop") && rest.contains_key("metadata"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_event_that_is_no_json_is_passed_on() {
+    let harness = Harness::start().await;
+    let header = |name: &'static str, value: &'static str| {
+        aws_smithy_types::event_stream::Header::new(
+            name,
+            aws_smithy_types::event_stream::HeaderValue::String(value.into()),
+        )
+    };
+    let headers = vec![header(":event-type", "telegram"), header(":message-type", "event")];
+    let message = aws_smithy_types::event_stream::Message::new_from_parts(headers, &b"STOP"[..]);
+    let mut bytes = Vec::new();
+    aws_smithy_eventstream::frame::write_message_to(&message, &mut bytes).unwrap();
+    let steps = [Step::message_start(), Step::text("a"), Step::Bytes(bytes), Step::message_stop("end_turn")];
+    let chunks = harness.play("telegram", Script::of(steps)).await.whole();
+    let Some(Event::Other(other)) = &chunks[2].event else { panic!("{chunks:?}") };
+    assert_eq!((other.event_type.as_str(), other.json.as_str()), ("telegram", "STOP"));
 }

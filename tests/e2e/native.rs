@@ -173,6 +173,66 @@ async fn what_a_family_lacks_is_refused_by_name() {
     }
 }
 
+#[tokio::test]
+async fn what_would_have_to_be_left_out_of_a_block_is_refused_too() {
+    let harness = Harness::start().await;
+    let tools = |tool: Value| value!({"prompt": "hi", "toolConfig": {"tools": [tool]}});
+    let result = |inner: Value| content(value!({"toolResult": {"toolUseId": "t", "content": [inner]}}));
+    let bytes = value!({"bytes": "AAEC"});
+    let block = "messages[0].content[0]";
+    let cases = [
+        (
+            "anthropic.claude-x",
+            content(value!({"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k"}}}})),
+            format!("{block}.image.source.s3_location"),
+        ),
+        (
+            "anthropic.claude-x",
+            content(value!({"document": {"format": "docx", "name": "d", "source": bytes}})),
+            format!("{block}.document.format"),
+        ),
+        (
+            "anthropic.claude-x",
+            tools(value!({"systemTool": {"name": "look"}})),
+            "tool_config.tools[0].system_tool".into(),
+        ),
+        (
+            "anthropic.claude-x",
+            result(value!({"video": {"format": "mp4", "source": bytes}})),
+            format!("{block}.tool_result.content[0].video"),
+        ),
+        (
+            "amazon.nova-lite-v1:0",
+            content(value!({"cachePoint": {"type": "default", "ttl": "1h"}})),
+            format!("{block}.cache_point.ttl"),
+        ),
+        (
+            "amazon.nova-lite-v1:0",
+            content(value!({"document": {"format": "txt", "name": "d", "context": "c", "source": bytes}})),
+            format!("{block}.document.context"),
+        ),
+        (
+            "qwen.qwen3-32b-v1:0",
+            result(value!({"image": {"format": "png", "source": bytes}})),
+            format!("{block}.tool_result.content[0].image"),
+        ),
+        (
+            "qwen.qwen3-32b-v1:0",
+            tools(value!({"toolSpec": {"name": "t", "strict": true, "inputSchema": {"json": {}}}})),
+            "tool_config.tools[0].tool_spec.strict".into(),
+        ),
+        (
+            "qwen.qwen3-32b-v1:0",
+            value!({"prompt": "hi", "guardrailConfig": {"streamProcessingMode": "async"}}),
+            "guardrail_config.stream_processing_mode".into(),
+        ),
+    ];
+    for (model, more, field) in cases {
+        let (_, error) = harness.ask(native(model, more)).await.failed();
+        assert_eq!(error.violations[0].field, field, "{error}");
+    }
+}
+
 fn content(block: impl Into<Value>) -> Value {
     value!({"messages": [{"role": "ROLE_USER", "content": [block.into(), {"text": "and?"}]}]})
 }

@@ -35,6 +35,11 @@ fn is_stream(recording: &Recording) -> bool {
     recording.operation == "ConverseStream" && recording.response.status == 200
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that a filter wants")]
+fn is_native_stream(recording: &&Recording) -> bool {
+    recording.operation == "InvokeModelWithResponseStream" && recording.response.status == 200
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_stream_arrives_complete_however_its_bytes_are_cut() {
     let Some(all) = recordings() else { return };
@@ -177,10 +182,7 @@ async fn every_recorded_native_stream_gives_what_was_recorded() {
     let Some(all) = recordings() else { return };
     let harness = Harness::start().await;
     let (mut replayed, mut failed) = (0, 0);
-    let streams = |recording: &&Recording| {
-        recording.operation == "InvokeModelWithResponseStream" && recording.response.status == 200
-    };
-    for recording in all.iter().filter(streams) {
+    for recording in all.iter().filter(is_native_stream) {
         let model = harness.emulator.register("recorded", recording.script());
         let request = GenerateRequest {
             model,
@@ -214,6 +216,61 @@ async fn every_recorded_native_stream_gives_what_was_recorded() {
     }
     println!("{replayed} recorded native streams replayed, {failed} of them with an exception");
     assert!(replayed > 0);
+}
+
+/// Parameters that the contract has no field for: they travel in `additional_model_request_fields`.
+const ADDITIONAL: [&str; 5] = ["top_k", "topK", "k", "num_generations", "thinking"];
+
+#[tokio::test]
+async fn every_parameter_of_a_recorded_native_request_has_the_same_name_in_ours() {
+    let Some(all) = recordings() else { return };
+    let harness = Harness::start().await;
+    let mut compared = 0;
+    for recording in all.iter().filter(is_native_stream) {
+        let Some(theirs) = recording.request["body"]["json"].as_object() else { continue };
+        let family = match family_of(recording) {
+            "anthropic" if theirs.contains_key("prompt") => "anthropic-text",
+            family => family,
+        };
+        let mut json = json!({
+            "model": harness.emulator.register("recorded", recording.script()), "modelFamily": family, "prompt": "hi",
+            "inferenceConfig": {"maxTokens": 9, "temperature": 0.5, "topP": 0.5},
+        });
+        if !family.starts_with("llama") {
+            json["inferenceConfig"]["stopSequences"] = json!(["END"]);
+        }
+        if theirs.contains_key("system") {
+            json["system"] = json!([{"text": "s"}]);
+        }
+        if theirs.contains_key("tools") || theirs.contains_key("toolConfig") {
+            let tool = json!({"toolSpec": {"name": "t", "inputSchema": {"json": {"type": "object"}}}});
+            json["toolConfig"] = json!({"tools": [tool], "toolChoice": {"auto": {}}});
+        }
+        harness.ask(outcrop_client::json::read("outcrop.v1.GenerateRequest", &json.to_string()).unwrap()).await;
+        let ours = harness.emulator.last_request().unwrap().body;
+        for name in theirs.keys().filter(|name| !ADDITIONAL.contains(&name.as_str())) {
+            assert!(ours.get(name).is_some(), "{}: {name} in {ours}", recording.name);
+        }
+        for nested in ["textGenerationConfig", "inferenceConfig"] {
+            for name in theirs.get(nested).and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+                // Nova knows some of its parameters under two names.
+                let name = match name.as_str() {
+                    "max_new_tokens" => "maxTokens",
+                    "top_p" => "topP",
+                    name => name,
+                };
+                let additional = ADDITIONAL.contains(&name);
+                assert!(
+                    additional || ours[nested].get(name).is_some(),
+                    "{}: {nested}.{name} in {ours}",
+                    recording.name
+                );
+            }
+        }
+        compared += 1;
+    }
+    println!("{compared} recorded native requests compared");
+    assert!(compared > 0);
 }
 
 fn spoken(chunks: Vec<Chunk>) -> Spoken {

@@ -27,6 +27,7 @@ EXPECTED = [
     (r"outcrop-client -- \"hi\"", "“hi”"),
     (r"--json -$", '"sequence":0'),
     (r"--example tool_use", "It is sunny in Paris."),
+    (r"--example lab", "Pepper and Moss"),
     (r"--example attachments", "Does the picture fit the text?"),
 ]
 
@@ -79,7 +80,7 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "emulator/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "emulator/README.md"])
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands

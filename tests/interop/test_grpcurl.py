@@ -1,8 +1,10 @@
 """grpcurl, with reflection and with the proto files, and the health service while the server drains."""
 
 import json
+import os
 import re
-import threading
+import subprocess
+import time
 
 from conftest import SERVICE, outcrop
 
@@ -58,25 +60,18 @@ def test_health_serves_and_stops_serving_while_draining(grpcurl):
         ).stdout
         assert '"SERVING"' in check("") and '"SERVING"' in check(SERVICE)
         story = json.dumps({"prompt": "Write a story about two cats that go on an adventure:"})
-        started, result = threading.Event(), {}
-
-        def stream():
-            started.set()
-            result["chunks"] = messages(
-                grpcurl("-plaintext", "-d", story, server.address, f"{SERVICE}/Generate").stdout
-            )
-
-        thread = threading.Thread(target=stream)
-        thread.start()
-        started.wait()
-        threading.Event().wait(1.5)
+        call = [os.environ.get("GRPCURL", "grpcurl"), "-plaintext", "-d", story, server.address, f"{SERVICE}/Generate"]
+        running = subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
+        begun = running.stdout.read(1)
         server.terminate()
-        threading.Event().wait(0.2)
+        deadline = time.monotonic() + 5
+        while '"NOT_SERVING"' not in check("") and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert '"NOT_SERVING"' in check("") and '"NOT_SERVING"' in check(SERVICE)
         refused = grpcurl("-plaintext", "-d", story, server.address, f"{SERVICE}/Generate", check=False)
         assert "Unavailable" in refused.stderr and "DRAINING" in refused.stderr
-        thread.join()
-        assert "finish" in result["chunks"][-1]
+        assert "finish" in messages(begun + running.stdout.read())[-1]
+        assert running.wait() == 0
         assert server.process.wait(timeout=20) == 0
     finally:
         server.stop()

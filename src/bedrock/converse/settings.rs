@@ -42,7 +42,8 @@ pub(super) fn prompt_variables(
 }
 
 pub(super) fn performance(config: &proto::PerformanceConfiguration) -> aws::PerformanceConfiguration {
-    aws::PerformanceConfiguration::builder().latency(config.latency.as_str().into()).build()
+    let latency = some_text(config.latency.clone()).map(|latency| latency.as_str().into());
+    aws::PerformanceConfiguration::builder().set_latency(latency).build()
 }
 
 pub(super) fn service_tier(tier: &proto::ServiceTier) -> Result<aws::ServiceTier, Error> {

@@ -101,7 +101,8 @@ fn base64_source(media_type: &str, bytes: &[u8]) -> Value {
 fn image(image: &ImageBlock) -> Value {
     let source = image.source.as_ref().and_then(|source| source.source.as_ref()).map(|source| match source {
         image_source::Source::Bytes(bytes) => base64_source(&format!("image/{}", image.format), bytes),
-        image_source::Source::S3Location(place) => json!({"type": "url", "url": place.uri}),
+        // Refused by `super::details`.
+        image_source::Source::S3Location(_) => Value::Null,
     });
     json!({"type": "image", "source": source})
 }
@@ -112,7 +113,8 @@ fn document(document: &DocumentBlock) -> Value {
         document_source::Source::Bytes(bytes) if document.format == "pdf" => base64_source("application/pdf", bytes),
         document_source::Source::Bytes(bytes) => plain(&String::from_utf8_lossy(bytes)),
         document_source::Source::Text(text) => plain(text),
-        document_source::Source::S3Location(place) => json!({"type": "url", "url": place.uri}),
+        // Refused by `super::details`.
+        document_source::Source::S3Location(_) => Value::Null,
         document_source::Source::Content(content) => {
             let pieces = content.blocks.iter().filter_map(|block| {
                 let document_content_block::Block::Text(text) = block.block.as_ref()?;
@@ -138,7 +140,7 @@ fn tool_result(result: &ToolResultBlock) -> Value {
         Block::Json(json) => Some(json!({"type": "text", "text": json::from_value(json).to_string()})),
         Block::Image(image) => Some(self::image(image)),
         Block::Document(document) => Some(self::document(document)),
-        // Refused by `super::support`.
+        // Refused by `super::details`.
         Block::Video(_) | Block::SearchResult(_) => None,
     });
     let content: Vec<_> = content.collect();
@@ -163,7 +165,8 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
                 tools.push(entry);
             }
             tool::Tool::CachePoint(point) => cache(&mut tools, point),
-            tool::Tool::SystemTool(system) => tools.push(json!({"type": system.name, "name": system.name})),
+            // Refused by `super::details`.
+            tool::Tool::SystemTool(_) => {}
         }
     }
     body.insert("tools".to_owned(), tools.into());

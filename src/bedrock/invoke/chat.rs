@@ -89,7 +89,7 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
             let function = json!({"name": spec.name, "description": spec.description, "parameters": parameters});
             Some(json!({"type": "function", "function": function}))
         }
-        // Refused by `super::support`.
+        // Refused by `super::details`.
         tool::Tool::SystemTool(_) | tool::Tool::CachePoint(_) => None,
     });
     body.insert("tools".to_owned(), tools.collect());

@@ -3,7 +3,7 @@
 //!
 //! Used by [`super::body`].
 
-use super::Family;
+use super::{Family, details};
 use crate::{
     proto::{ContentBlock, GenerateRequest, content_block::Block, system_content_block},
     request::violations::Violations,
@@ -68,16 +68,18 @@ const fn row(family: Family, features: &'static [Feature], usage: &'static str) 
     Support { family, features, usage }
 }
 
-fn can(family: Family, feature: Feature) -> bool {
+pub(super) fn can(family: Family, feature: Feature) -> bool {
     SUPPORT.iter().any(|row| row.family == family && row.features.contains(&feature))
 }
 
 /// Refuses what the family lacks, by the name of the field.
 pub(super) fn check(family: Family, request: &GenerateRequest, violations: &mut Violations) {
     let mut refuse = |field: String| {
-        let description =
-            format!("is not something that {} takes in its own format. Leave it out, or use Converse", family.name());
-        violations.add(field, description);
+        let whose = family.name();
+        violations.add(
+            field,
+            format!("is not something that {whose} takes in its own format. Leave it out, or use Converse"),
+        );
     };
     let config = request.inference_config.as_ref();
     let fields = [
@@ -105,9 +107,12 @@ pub(super) fn check(family: Family, request: &GenerateRequest, violations: &mut 
         for (index, block) in message.content.iter().enumerate() {
             if let Some(kind) = lacking(family, block) {
                 refuse(format!("messages[{at}].content[{index}].{kind}"));
+            } else if let Some(block) = &block.block {
+                details::check_block(family, block, &format!("messages[{at}].content[{index}]"), &mut refuse);
             }
         }
     }
+    details::check_rest(family, request, &mut refuse);
     let required = match family {
         Family::Anthropic => "max_tokens",
         Family::AnthropicText => "max_tokens_to_sample",
