@@ -30,7 +30,7 @@ impl Error {
         let mut metadata = HashMap::from([("phase".to_owned(), phase_name(inner.phase).to_owned())]);
         let mut details = ErrorDetails::new();
         if !inner.exception.is_empty() {
-            metadata.insert("exception".to_owned(), inner.exception);
+            metadata.insert("exception".to_owned(), shortened(inner.exception));
         }
         metadata.extend(inner.facts.into_iter().map(|(name, value)| (name.to_owned(), shortened(value))));
         if let Some(call) = inner.call {

@@ -13,6 +13,9 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         let wanted = "Use OPERATION_CHOICE_CONVERSE or OPERATION_CHOICE_NATIVE, or leave it out";
         violations.add("operation", format!("is {}, which is none. {wanted}", request.operation));
     }
+    if request.operation() == OperationChoice::Converse && !request.model_family.is_empty() {
+        violations.add("model_family", "goes with the native operation: Converse has one format for all. Leave it out");
+    }
     if request.native_body.is_empty() {
         return;
     }

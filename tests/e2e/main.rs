@@ -14,6 +14,7 @@ mod backpressure;
 mod bad_input;
 mod binary;
 mod cancellation;
+mod deadline;
 mod drain;
 mod error_table;
 mod failures;

@@ -107,6 +107,10 @@ async fn a_family_that_the_id_does_not_name_is_the_callers_to_say() {
     }
     let (_, error) = harness.ask(native(arn, value!({"prompt": "hi", "modelFamily": "gpt"}))).await.failed();
     assert!(error.message.contains("cohere-command"), "{error}");
+    let converse =
+        value!({"model": arn, "prompt": "hi", "modelFamily": "nova", "operation": "OPERATION_CHOICE_CONVERSE"});
+    let (_, error) = harness.ask(read(&converse)).await.failed();
+    assert_eq!(error.violations[0].field, "model_family", "{error}");
 }
 
 #[tokio::test]
@@ -366,6 +370,40 @@ async fn guardrail_tier_latency_and_metadata_travel_in_headers() {
 }
 
 #[tokio::test]
+async fn the_action_and_the_trace_of_a_guardrail_come_back_in_the_finish() {
+    let harness = Harness::start().await;
+    let trace =
+        value!({"guardrail": {"input": {"abc": {"topicPolicy": {"topics": [{"name": "t", "action": "BLOCKED"}]}}}}});
+    // A blocked prompt: the guardrail's own text, no reason of the model's, no metrics.
+    let blocked = Step::Chunk(value!({
+        "outputText": "Blocked.", "index": 0.0, "totalOutputTextTokenCount": 3.0, "inputTextTokenCount": 6.0,
+        "amazon-bedrock-guardrailAction": "INTERVENED", "amazon-bedrock-trace": trace,
+    }));
+    // A masked answer: the model's own reason stands beside the action.
+    let masked = Step::Chunk(value!({
+        "outputText": "{NAME}", "index": 0.0, "totalOutputTextTokenCount": 1.0, "completionReason": "FINISH",
+        "amazon-bedrock-guardrailAction": "INTERVENED", "amazon-bedrock-trace": trace,
+    }));
+    // Assessed, and nothing found.
+    let clear = Step::Chunk(value!({
+        "outputText": "Fine.", "index": 0, "totalOutputTextTokenCount": 1, "completionReason": "FINISH",
+        "amazon-bedrock-guardrailAction": "NONE", "amazon-bedrock-trace": trace,
+    }));
+    let cases = [
+        (blocked, StopReason::GuardrailIntervened, ""),
+        (masked, StopReason::GuardrailIntervened, "FINISH"),
+        (clear, StopReason::EndTurn, "FINISH"),
+    ];
+    for (chunk, reason, name) in cases {
+        let model = harness.emulator.register("guarded", Script::of([chunk]));
+        let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "titan"}))).await.whole();
+        let finish = finish_of(&chunks);
+        assert_eq!((finish.stop_reason(), finish.stop_reason_name.as_str()), (reason, name));
+        assert!(finish.trace.as_ref().unwrap().fields.contains_key("guardrail"));
+    }
+}
+
+#[tokio::test]
 async fn the_labs_parameters_reach_the_body_exactly() {
     let harness = Harness::start().await;
     let request = native(
@@ -455,10 +493,7 @@ async fn a_raw_body_must_be_an_object_and_stands_alone() {
     for (more, fields) in [
         (value!({"nativeBody": "[1]"}), vec!["native_body"]),
         (value!({"nativeBody": "{", "prompt": "hi"}), vec!["native_body", "prompt"]),
-        (
-            value!({"nativeBody": "{}", "operation": "OPERATION_CHOICE_CONVERSE", "modelFamily": "nova"}),
-            vec!["operation", "model_family"],
-        ),
+        (value!({"nativeBody": "{}", "operation": "OPERATION_CHOICE_CONVERSE"}), vec!["operation"]),
     ] {
         let mut json = value!({"model": "a.model"});
         json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
