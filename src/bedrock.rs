@@ -3,6 +3,7 @@
 //! Comes after [`crate::request`] and before [`crate::event`]. Requests go out typed, through the SDK's builders;
 //! answers come in raw, because the SDK's own types drop what is newer than they are.
 //!
+//! - `pool` as many SDK clients as the running streams need
 //! - `connected` the settings -> AWS, or an emulator in this process
 //! - [`client`] the SDK client: credentials, region, endpoint, time limits
 //! - [`converse`] request -> ConverseStream input
@@ -17,28 +18,29 @@ mod connected;
 mod converse;
 pub(crate) mod frames;
 pub(crate) mod invoke;
+mod pool;
 mod tap;
 
-use aws_sdk_bedrockruntime::Client;
-
+pub(crate) use self::pool::Lease;
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
     client::CallSettings,
     connected::{ConnectError, Connected},
     invoke::{Family, Feature, SUPPORT, Support},
 };
-use self::{frames::Frames, tap::Tap};
+use self::{frames::Frames, pool::Pool, tap::Tap};
 use crate::{
     error::{CallContext, Error, Reason},
     event::native::Decode,
     proto::{Attempt, CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };
+use aws_sdk_bedrockruntime::Config;
 
 /// Bedrock in one region.
 #[derive(Clone, Debug)]
 pub struct Bedrock {
-    client: Client,
+    pool: Pool,
     region: String,
 }
 
@@ -49,6 +51,8 @@ pub(crate) struct Upstream {
     pub(crate) frames: Frames,
     /// What its frames hold.
     pub(crate) format: Format,
+    /// The place that the stream takes up on its connection.
+    pub(crate) lease: Lease,
     /// What is known about the call.
     pub(crate) call: CallContext,
     /// Every attempt; the last is this one.
@@ -77,8 +81,8 @@ impl Format {
 }
 
 impl Bedrock {
-    fn new(client: Client, region: String) -> Self {
-        Self { client, region }
+    fn new(config: Config, region: String) -> Self {
+        Self { pool: Pool::new(config), region }
     }
 
     /// The Bedrock emulator at this address.
@@ -96,26 +100,34 @@ impl Bedrock {
     }
 
     async fn converse_stream(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
-        let operation = converse::stream(&self.client, request)?;
+        let lease = self.pool.lease();
+        let operation = converse::stream(lease.client(), request)?;
         let model_id = operation.get_model_id().clone().unwrap_or_default();
         let tap = Tap::of_stream(model_id.clone(), self.region.clone());
         let result = operation.customize().interceptor(tap.clone()).send().await.map(drop);
-        self.opened(result.map_err(classify::sdk_error), tap, model_id, Format::Converse)
+        self.opened(result.map_err(classify::sdk_error), tap, model_id, (Format::Converse, lease))
     }
 
     async fn invoke(&self, request: Valid<GenerateRequest>, format: Format) -> Result<Upstream, Error> {
-        let operation = invoke::operation(&self.client, request)?;
+        let lease = self.pool.lease();
+        let operation = invoke::operation(lease.client(), request)?;
         let model_id = operation.get_model_id().clone().unwrap_or_default();
         let tap = Tap::of_stream(model_id.clone(), self.region.clone());
         let result = operation.customize().interceptor(tap.clone()).send().await.map(drop);
-        self.opened(result.map_err(classify::sdk_error), tap, model_id, format)
+        self.opened(result.map_err(classify::sdk_error), tap, model_id, (format, lease))
     }
 
-    fn opened(&self, result: Result<(), Error>, tap: Tap, model_id: String, format: Format) -> Result<Upstream, Error> {
+    fn opened(
+        &self,
+        result: Result<(), Error>,
+        tap: Tap,
+        model_id: String,
+        (format, lease): (Format, Lease),
+    ) -> Result<Upstream, Error> {
         let (body, attempts, request_id) = tap.into_parts();
         let call = self.call(model_id, &attempts, request_id);
         match (result, body) {
-            (Ok(()), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, call, attempts }),
+            (Ok(()), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, lease, call, attempts }),
             (Ok(()), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
             (Err(error), _) => Err(error.in_call(call)),
         }
@@ -123,7 +135,8 @@ impl Bedrock {
 
     /// Counts the tokens of a request.
     pub(crate) async fn count_tokens(&self, request: Valid<CountTokensRequest>) -> Result<CountTokensResponse, Error> {
-        let operation = converse::count(&self.client, request)?;
+        let lease = self.pool.lease();
+        let operation = converse::count(lease.client(), request)?;
         let model_id = operation.get_model_id().clone().unwrap_or_default();
         let tap = Tap::of_unary(model_id.clone(), self.region.clone());
         let result = operation.customize().interceptor(tap.clone()).send().await;

@@ -8,7 +8,7 @@
 //! | [`telemetry`] | log lines on standard error |
 //! | [`app`] | settings -> a server that listens, runs and drains |
 //! | `front` | refuses what is no call to one of our methods; gives gRPC's own refusals a reason |
-//! | [`service`] | the method: validate -> admit -> open upstream -> return the stream |
+//! | [`service`] | the methods: validate -> admit -> open upstream -> return the stream |
 //! | [`request`] | the request, checked, in another type |
 //! | [`shutdown`] | who is still served while the server ends |
 //! | [`bedrock`] | everything that knows AWS: request -> SDK, body -> frames, failure -> error |

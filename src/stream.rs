@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     bedrock::{
-        Format, Upstream, classify,
+        Format, Lease, Upstream, classify,
         frames::{Frame, Frames},
         invoke,
     },
@@ -38,6 +38,8 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct ChunkStream {
     frames: Frames,
+    /// Given back after the frames are dropped, which ends the stream upstream.
+    _lease: Lease,
     format: Format,
     answer: Answer,
     ready: VecDeque<Chunk>,
@@ -60,7 +62,7 @@ impl ChunkStream {
         admission: Admission,
         deadline: Option<Deadline>,
     ) -> Self {
-        let Upstream { frames, format, call, attempts } = upstream;
+        let Upstream { frames, format, lease, call, attempts } = upstream;
         let start = Start {
             generation_id: generation_id.clone(),
             model_id: call.model_id.clone(),
@@ -72,6 +74,7 @@ impl ChunkStream {
         };
         Self {
             frames,
+            _lease: lease,
             format,
             answer: Answer::new(start),
             ready: VecDeque::new(),

@@ -60,10 +60,33 @@ pub(crate) async fn serve(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        ledger.count(|stats| stats.connections += 1);
-        connections.spawn(connection(stream, tls.clone(), max_streams, router.clone()));
+        let open = OpenConnection::new(Arc::clone(&ledger));
+        let connection = connection(stream, tls.clone(), max_streams, router.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(open);
+        });
     }
     connections.shutdown().await;
+}
+
+/// Counted while it lives.
+struct OpenConnection(Arc<Ledger>);
+
+impl OpenConnection {
+    fn new(ledger: Arc<Ledger>) -> Self {
+        ledger.count(|stats| {
+            stats.connections += 1;
+            stats.open_connections += 1;
+        });
+        Self(ledger)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.count(|stats| stats.open_connections -= 1);
+    }
 }
 
 async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, max_streams: Option<u32>, router: Router) {

@@ -30,6 +30,8 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Connections accepted.
     pub connections: u64,
+    /// Connections that are open.
+    pub open_connections: u64,
 }
 
 impl Stats {
@@ -90,6 +92,7 @@ impl Ledger {
             "requests": stats.requests, "refused": stats.refused, "opened": stats.opened, "completed": stats.completed,
             "faulted": stats.faulted, "abandoned": stats.abandoned, "running": stats.running(),
             "bytesSent": stats.bytes_sent, "connections": stats.connections,
+            "openConnections": stats.open_connections,
         })
     }
 

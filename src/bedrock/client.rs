@@ -1,13 +1,13 @@
-//! The SDK client: credentials, region, endpoint, retries and time limits, every one of them set on purpose.
+//! The configuration of the SDK clients: credentials, region, endpoint, retries and time limits, every one of them set on purpose.
 //!
-//! Comes after [`crate::config`], which says what is wanted; [`crate::app`] builds it once and every call shares it.
+//! Comes after [`crate::config`], which says what is wanted; [`super::pool`] makes clients of it.
 
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use aws_sdk_bedrockruntime::{
-    Client,
+    Config,
     config::{Builder, StalledStreamProtectionConfig},
 };
 
@@ -53,8 +53,8 @@ impl Environment {
     pub(super) fn bedrock(self, settings: &CallSettings) -> Result<Bedrock, Vec<String>> {
         match self.sdk.region() {
             Some(region) if self.problems.is_empty() => {
-                let client = client(Builder::from(&self.sdk), settings);
-                Ok(Bedrock::new(client, region.to_string()))
+                let config = config(Builder::from(&self.sdk), settings);
+                Ok(Bedrock::new(config, region.to_string()))
             }
             _ => Err(self.problems),
         }
@@ -69,19 +69,18 @@ pub(super) fn emulated(endpoint: &str, settings: &CallSettings) -> Bedrock {
         .region(Region::new(region))
         .credentials_provider(Credentials::new("emulator", "emulator", None, None, "emulator"))
         .endpoint_url(endpoint);
-    Bedrock::new(client(builder, settings), region.to_owned())
+    Bedrock::new(config(builder, settings), region.to_owned())
 }
 
-fn client(builder: Builder, settings: &CallSettings) -> Client {
+fn config(builder: Builder, settings: &CallSettings) -> Config {
     // Once a stream runs the SDK knows only one limit, the stalled stream protection, and that one takes a model that
     // thinks for a stalled connection. The operation limits would count the whole stream in.
     let timeouts = TimeoutConfig::builder().connect_timeout(settings.connect_timeout).build();
-    let config = builder
+    builder
         .retry_config(RetryConfig::standard().with_max_attempts(settings.attempts))
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .build();
-    Client::from_conf(config)
+        .build()
 }
 
 /// Asks the chain once, so that a server without credentials says so before it serves.

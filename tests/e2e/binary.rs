@@ -24,15 +24,24 @@ fn run(command: &mut Command) -> (String, String, Option<i32>) {
 }
 
 /// A running server, killed if the test fails.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl Serving {
     fn start(arguments: &[&str]) -> Self {
-        let mut child =
-            outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], arguments].concat()).spawn().unwrap();
+        Self::listening(&mut outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], arguments].concat()))
+    }
+
+    /// Without `--local`, in this environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
+        let mut command = outcrop(&["serve", "--listen", "127.0.0.1:0", "--log", "off"]);
+        Self::listening(command.envs(environment.iter().copied()))
+    }
+
+    fn listening(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));

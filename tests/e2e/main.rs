@@ -14,6 +14,7 @@ mod backpressure;
 mod bad_input;
 mod binary;
 mod cancellation;
+mod connections;
 mod deadline;
 mod drain;
 mod error_table;

@@ -1,0 +1,98 @@
+//! As many SDK clients as the running streams need: over TLS the SDK speaks HTTP/2 on one connection a client, Bedrock allows
+//! about 100 streams on it, and the next one would wait in line until another ends.
+//!
+//! Comes before [`super::converse`] and [`super::invoke`], which are handed a client each time; the stream holds the [`Lease`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use aws_sdk_bedrockruntime::{Client, Config};
+
+/// The most streams of one client: below Bedrock's limit, which counts a stream a moment longer than this side does.
+const STREAMS: usize = 90;
+
+/// The clients. Clones share them.
+#[derive(Clone)]
+pub(super) struct Pool {
+    config: Config,
+    clients: Arc<Mutex<Vec<Slot>>>,
+}
+
+/// A client, and how many streams it has.
+#[derive(Clone)]
+struct Slot {
+    client: Client,
+    streams: Arc<AtomicUsize>,
+}
+
+/// The right to one stream of a client, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    client: Client,
+    streams: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    /// Clients of this configuration. None is made before it is needed.
+    pub(super) fn new(config: Config) -> Self {
+        Self { config, clients: Arc::default() }
+    }
+
+    /// A client with room for one more stream: the first that has it, so that there are no more than are needed.
+    pub(super) fn lease(&self) -> Lease {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = clients.iter().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS).cloned();
+        let Slot { client, streams } = free.unwrap_or_else(|| {
+            let slot = Slot { client: Client::from_conf(self.config.clone()), streams: Arc::default() };
+            clients.push(slot.clone());
+            slot
+        });
+        streams.fetch_add(1, Ordering::Relaxed);
+        Lease { client, streams }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl Lease {
+    /// The client.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_bedrockruntime::config::BehaviorVersion;
+
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_clients_as_the_streams_need() {
+        let pool = Pool::new(Config::builder().behavior_version(BehaviorVersion::latest()).build());
+        let clients = || pool.clients.lock().unwrap().len();
+        assert_eq!(clients(), 0);
+        let mut leases: Vec<_> = (0..STREAMS).map(|_| pool.lease()).collect();
+        assert_eq!(clients(), 1);
+        leases.push(pool.lease());
+        assert_eq!(clients(), 2);
+        leases.clear();
+        let _lease = pool.lease();
+        assert_eq!(clients(), 2, "clients are kept for the next streams");
+    }
+}
