@@ -6,6 +6,7 @@
 mod anthropic;
 mod anthropic_text;
 mod chat;
+mod citation;
 mod cohere;
 mod command_r;
 mod deepseek_r1;

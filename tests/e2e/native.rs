@@ -352,6 +352,52 @@ async fn tools_reach_the_families_that_have_them_and_their_calls_come_back() {
 }
 
 #[tokio::test]
+async fn anthropics_citations_are_those_of_converse() {
+    use outcrop_client::proto::citation_location::Location;
+    let harness = Harness::start().await;
+    let at = |kind: &str, more: Value| {
+        let mut citation =
+            value!({"type": kind, "cited_text": "Cats sleep.", "document_title": "On cats", "document_index": 2});
+        citation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Step::Chunk(
+            value!({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": citation}}),
+        )
+    };
+    let steps = [
+        Step::Chunk(value!({"type": "message_start", "message": {"role": "assistant", "content": []}})),
+        at("char_location", value!({"start_char_index": 3, "end_char_index": 4})),
+        at("page_location", value!({"start_page_number": 3, "end_page_number": 4})),
+        at("content_block_location", value!({"start_block_index": 3, "end_block_index": 4})),
+        at("hologram_location", value!({"depth": 9})),
+        Step::Chunk(value!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})),
+        Step::Chunk(value!({"type": "message_stop"})),
+    ];
+    let model = harness.emulator.register("citations", Script::of(steps));
+    let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "anthropic"}))).await.whole();
+    let found: Vec<_> = chunks
+        .iter()
+        .filter_map(|chunk| match &chunk.event {
+            Some(Event::Citation(citation)) => Some((citation, &chunk.unrecognized)),
+            _ => None,
+        })
+        .collect();
+    assert!(found.iter().all(|(one, _)| one.title == "On cats" && one.source_content[0].text == "Cats sleep."));
+    let places: Vec<_> = found
+        .iter()
+        .map(|(one, _)| match one.location.as_ref().and_then(|location| location.location.as_ref()) {
+            Some(Location::DocumentChar(at)) => ("char", at.document_index, at.start, at.end),
+            Some(Location::DocumentPage(at)) => ("page", at.document_index, at.start, at.end),
+            Some(Location::DocumentChunk(at)) => ("chunk", at.document_index, at.start, at.end),
+            _ => ("none", None, None, None),
+        })
+        .collect();
+    let (two, three, four) = (Some(2), Some(3), Some(4));
+    assert_eq!(places[..3], [("char", two, three, four), ("page", two, three, four), ("chunk", two, three, four)]);
+    assert_eq!(places[3].0, "none");
+    assert!(format!("{:?}", found[3].1).contains("hologram_location"), "{:?}", found[3].1);
+}
+
+#[tokio::test]
 async fn guardrail_tier_latency_and_metadata_travel_in_headers() {
     let harness = Harness::start().await;
     let more = value!({

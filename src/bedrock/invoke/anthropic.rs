@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::{
-    foreign,
+    citation, foreign,
     prompt::{Names, is_assistant, parameters},
 };
 use crate::{
@@ -17,10 +17,10 @@ use crate::{
     },
     json,
     proto::{
-        CachePointBlock, Citation, ContentBlock, DocumentBlock, GenerateRequest, ImageBlock, ReasoningDelta,
-        TokenUsage, ToolConfiguration, ToolResultBlock, ToolUseStart, chunk::Event, content_block::Block,
-        document_content_block, document_source, image_source, reasoning_content_block, reasoning_delta::Delta,
-        system_content_block, tool, tool_choice::Choice, tool_input_schema, tool_result_content_block,
+        CachePointBlock, ContentBlock, DocumentBlock, GenerateRequest, ImageBlock, ReasoningDelta, TokenUsage,
+        ToolConfiguration, ToolResultBlock, ToolUseStart, chunk::Event, content_block::Block, document_content_block,
+        document_source, image_source, reasoning_content_block, reasoning_delta::Delta, system_content_block, tool,
+        tool_choice::Choice, tool_input_schema, tool_result_content_block,
     },
 };
 
@@ -297,18 +297,7 @@ fn block_delta(chunk: &mut Members, sink: &mut Sink<'_>) {
             "thinking_delta" => reasoning(index, Delta::Text(delta.text("thinking")?), sink),
             "signature_delta" => reasoning(index, Delta::Signature(delta.text("signature")?), sink),
             "citations_delta" => {
-                let citation = delta.object("citation", |citation| {
-                    Some(Citation {
-                        title: citation.text("document_title").or_else(|| citation.text("title")).unwrap_or_default(),
-                        source: citation.text("source").or_else(|| citation.text("url")).unwrap_or_default(),
-                        source_content: citation
-                            .text("cited_text")
-                            .map(|text| crate::proto::CitationSourceContent { text })
-                            .into_iter()
-                            .collect(),
-                        location: None,
-                    })
-                })?;
+                let citation = delta.object("citation", |members| Some(citation::read(members)))?;
                 sink.event(index, Event::Citation(citation));
             }
             other => {

@@ -1,0 +1,55 @@
+//! A citation as Anthropic's Messages have it -> ours. Their five kinds of location are Converse's under other names.
+//!
+//! Used by [`super::anthropic`].
+
+use crate::{
+    event::Members,
+    proto::{
+        Citation, CitationLocation, CitationSourceContent, DocumentCharLocation, DocumentChunkLocation,
+        DocumentPageLocation, SearchResultLocation, WebLocation, citation_location::Location,
+    },
+};
+
+/// Takes out of a citation what Converse has a place for; the rest goes to the caller as it is.
+pub(super) fn read(citation: &mut Members) -> Citation {
+    let location = location(citation);
+    Citation {
+        title: citation.text("document_title").or_else(|| citation.text("title")).unwrap_or_default(),
+        source: citation.text("source").unwrap_or_default(),
+        source_content: citation.text("cited_text").map(|text| CitationSourceContent { text }).into_iter().collect(),
+        location: location.map(|location| CitationLocation { location: Some(location) }),
+    }
+}
+
+fn location(citation: &mut Members) -> Option<Location> {
+    let kind = citation.text("type")?;
+    Some(match kind.as_str() {
+        "char_location" => Location::DocumentChar(DocumentCharLocation {
+            document_index: citation.int32("document_index"),
+            start: citation.int32("start_char_index"),
+            end: citation.int32("end_char_index"),
+        }),
+        "page_location" => Location::DocumentPage(DocumentPageLocation {
+            document_index: citation.int32("document_index"),
+            start: citation.int32("start_page_number"),
+            end: citation.int32("end_page_number"),
+        }),
+        "content_block_location" => Location::DocumentChunk(DocumentChunkLocation {
+            document_index: citation.int32("document_index"),
+            start: citation.int32("start_block_index"),
+            end: citation.int32("end_block_index"),
+        }),
+        "search_result_location" => Location::SearchResultLocation(SearchResultLocation {
+            search_result_index: citation.int32("search_result_index"),
+            start: citation.int32("start_block_index"),
+            end: citation.int32("end_block_index"),
+        }),
+        "web_search_result_location" => {
+            Location::Web(WebLocation { url: citation.text("url").unwrap_or_default(), domain: String::new() })
+        }
+        other => {
+            citation.put("type", other.into());
+            return None;
+        }
+    })
+}
