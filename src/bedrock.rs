@@ -26,7 +26,6 @@ pub use self::{
     classify::{EXCEPTIONS, STATUSES},
     client::CallSettings,
     connected::{ConnectError, Connected},
-    invoke::{Family, Feature, SUPPORT, Support},
 };
 use self::{frames::Frames, pool::Pool, tap::Tap};
 use crate::{

@@ -148,9 +148,7 @@ impl Error {
     pub fn violations(&self) -> &[Violation] {
         &self.0.violations
     }
-}
 
-impl Error {
     /// The error for a log line, not longer than one.
     pub(crate) fn for_log(&self) -> String {
         let Inner { reason, message, logged_as, cause, .. } = &*self.0;

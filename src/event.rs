@@ -9,7 +9,10 @@ mod finish;
 mod members;
 pub(crate) mod native;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    mem,
+};
 
 use prost_types::Struct;
 use serde_json::{Map, Value};
@@ -36,6 +39,8 @@ pub(crate) struct Answer {
     /// Blocks of a native answer that nothing has closed yet.
     open_blocks: BTreeSet<i32>,
     guardrail_intervened: bool,
+    /// What was not understood of native chunks from which no chunk of ours came: goes with the start or with the finish.
+    left: Vec<Map<String, Value>>,
 }
 
 /// An event, read.
@@ -60,6 +65,7 @@ impl Answer {
             finished: false,
             open_blocks: BTreeSet::new(),
             guardrail_intervened: false,
+            left: Vec::new(),
         }
     }
 
@@ -118,7 +124,9 @@ impl Answer {
             return Err(truncated("it closed without messageStop"));
         };
         self.finished = true;
-        let (finish, unrecognized) = finish::unite(stop, self.metadata.take(), self.guardrail_intervened);
+        let (finish, mut unrecognized) = finish::unite(stop, self.metadata.take(), self.guardrail_intervened);
+        // An answer without content has its start only now; it takes nothing of what is the finish's.
+        add_left(mem::take(&mut self.left), &mut unrecognized);
         self.release(None, Event::Finish(finish), unrecognized, ready);
         Ok(())
     }
@@ -159,7 +167,11 @@ impl Answer {
         // A message that began without messageStart has none later: it would be a second beginning.
         self.message_started = true;
         let chunk = Chunk { content_block_index, event: Some(event), unrecognized, ..Chunk::default() };
-        for chunk in self.start.take().into_iter().chain([chunk]) {
+        let start = self.start.take().map(|mut start| {
+            add_left(mem::take(&mut self.left), &mut start.unrecognized);
+            start
+        });
+        for chunk in start.into_iter().chain([chunk]) {
             ready.push_back(Chunk { sequence: Some(self.next_sequence), ..chunk });
             self.next_sequence += 1;
         }
@@ -186,6 +198,17 @@ fn role(name: &str) -> Role {
         "system" => Role::System,
         _ => Role::Unspecified,
     }
+}
+
+/// Adds what was left of native chunks: as an object if it is of one, as a list if it is of several.
+fn add_left(mut left: Vec<Map<String, Value>>, unrecognized: &mut Option<Struct>) {
+    let value = match left.len() {
+        0 => return,
+        1 => Value::Object(left.remove(0)),
+        _ => left.into_iter().map(Value::Object).collect(),
+    };
+    let fields = &mut unrecognized.get_or_insert_default().fields;
+    fields.insert(native::CHUNK.to_owned(), json::to_value(value));
 }
 
 /// What was not understood, under the name of its event.

@@ -6,16 +6,17 @@
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` what the model may call
 //! - `settings` sampling, guardrail, output and the rest
-//! - `native` what the native operation takes
+//! - [`native`] what the native operation takes, family by family
 //! - `path`, `violations` where something is wrong, and what
 
 mod content;
-mod native;
+pub(crate) mod native;
 mod path;
 mod settings;
 mod tools;
-pub(crate) mod violations;
+mod violations;
 
+pub use self::native::{Family, Feature, SUPPORT, Support};
 use self::{path::Path, violations::Violations};
 use crate::{
     error::Error,

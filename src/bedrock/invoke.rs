@@ -1,7 +1,7 @@
 //! InvokeModelWithResponseStream: a request in a model's own format, and an answer in it.
 //!
 //! Comes after [`crate::request`], beside [`super::converse`]. A family's room is pure in both directions: request -> body,
-//! chunk -> what it means. [`family`] tells which family a model is of; [`support`] what each of them can do.
+//! chunk -> what it means. [`crate::request::native`] tells which family a model is of, and has refused what that family lacks.
 
 mod anthropic;
 mod anthropic_text;
@@ -10,14 +10,11 @@ mod citation;
 mod cohere;
 mod command_r;
 mod deepseek_r1;
-mod details;
-mod family;
 mod jurassic;
 mod llama;
 mod mistral;
 mod nova;
 mod prompt;
-mod support;
 mod titan;
 
 use aws_sdk_bedrockruntime::{
@@ -27,17 +24,13 @@ use aws_sdk_bedrockruntime::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
-pub use self::{
-    family::Family,
-    support::{Feature, SUPPORT, Support},
-};
 use super::{Format, frames::corrupt};
 use crate::{
-    error::Error,
+    error::{Error, Reason},
     event::native::Decode,
     json,
-    proto::{GenerateRequest, OperationChoice},
-    request::{Valid, violations::Violations},
+    proto::GenerateRequest,
+    request::{Family, Valid, native},
 };
 
 /// How a request is to be served: what its answer will hold.
@@ -45,14 +38,14 @@ pub(super) fn format_of(request: &GenerateRequest) -> Result<Format, Error> {
     if !request.native_body.is_empty() {
         return Ok(Format::Raw);
     }
-    let native = match request.operation() {
-        OperationChoice::Converse => false,
-        OperationChoice::Native => true,
-        // A caller who says whose format it is means that format.
-        OperationChoice::Unspecified if !request.model_family.is_empty() => true,
-        OperationChoice::Unspecified => Family::of(request).is_ok_and(|family| !family.has_converse_stream()),
-    };
-    Ok(if native { Format::Native(decoder(Family::of(request)?)) } else { Format::Converse })
+    Ok(if native::is_native(request) { Format::Native(decoder(family(request)?)) } else { Format::Converse })
+}
+
+/// The family of a checked request.
+fn family(request: &GenerateRequest) -> Result<Family, Error> {
+    Family::of(request).map_err(|problem| {
+        Error::new(Reason::Internal, format!("a request whose model_family {problem} was not refused"))
+    })
 }
 
 /// The operation, ready to be sent.
@@ -91,12 +84,9 @@ pub(super) fn operation(
     Ok(operation)
 }
 
-/// The body in the model's own format. What the family lacks is refused by name.
-pub(super) fn body(request: &GenerateRequest) -> Result<Value, Error> {
-    let family = Family::of(request)?;
-    let mut violations = Violations::default();
-    support::check(family, request, &mut violations);
-    violations.into_result()?;
+/// The body in the model's own format.
+fn body(request: &GenerateRequest) -> Result<Value, Error> {
+    let family = family(request)?;
     let mut body = match family {
         Family::CohereCommand => cohere::body(request),
         Family::CohereCommandR => command_r::body(request),
@@ -147,8 +137,5 @@ pub(crate) fn chunk_bytes(event: &Map<String, Value>) -> Result<Vec<u8>, Error> 
 
 /// A chunk of which the family knows nothing.
 fn foreign(family: &str) -> Error {
-    corrupt(format!("a native chunk is not in the format of {family}. Is model_family right"))
+    corrupt(format!("a native chunk is not in the format of {family} (is model_family right?)"))
 }
-
-#[cfg(test)]
-mod tests;

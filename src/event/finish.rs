@@ -99,7 +99,7 @@ pub(super) fn unite(stop: Stop, metadata: Option<Metadata>, guardrail: bool) -> 
     (finish, rest)
 }
 
-fn stop_reason(name: &str) -> StopReason {
+pub(super) fn stop_reason(name: &str) -> StopReason {
     match name {
         "end_turn" => StopReason::EndTurn,
         "tool_use" => StopReason::ToolUse,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Answer,
-    finish::{Metadata, Stop},
+    finish::{self, Metadata, Stop},
     members::Members,
 };
 use crate::{
@@ -46,8 +46,18 @@ impl Sink<'_> {
         self.newer = true;
     }
 
+    /// Who speaks.
+    pub(crate) fn role(&mut self, name: &str) {
+        if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.answer.start {
+            start.set_role(super::role(name));
+            name.clone_into(&mut start.role_name);
+        }
+    }
+
     /// Something happened to a block.
     pub(crate) fn event(&mut self, index: i32, event: Event) {
+        // One of several choices had ended, and not the message.
+        self.answer.stop = None;
         self.answer.open_blocks.insert(index);
         self.answer.release(Some(index), event, None, self.ready);
     }
@@ -186,31 +196,29 @@ impl Answer {
         if newer {
             let json = Value::Object(rest).to_string();
             self.release(None, Event::Other(OtherEvent { event_type: CHUNK.to_owned(), json }), None, ready);
-        } else if let Some(start) = &mut self.start {
-            start.unrecognized = super::unrecognized([(CHUNK, rest)]);
         } else if ready.len() > before
             && self.stop.is_none()
             && let Some(last) = ready.back_mut()
         {
-            last.unrecognized = super::unrecognized([(CHUNK, rest)]);
+            let fields = &mut last.unrecognized.get_or_insert_default().fields;
+            fields.insert(CHUNK.to_owned(), json::to_value(Value::Object(rest)));
         } else {
-            self.metadata().unrecognized.extend(rest);
+            self.left.push(rest);
         }
     }
 }
 
 /// What a provider's word for the end means.
 fn stop_reason(name: &str) -> StopReason {
-    match name.to_ascii_lowercase().as_str() {
-        "end_turn" | "complete" | "finish" | "stop" | "eos" | "endoftext" | "completed" => StopReason::EndTurn,
-        "max_tokens" | "length" => StopReason::MaxTokens,
-        "stop_sequence" | "stop_criteria_met" => StopReason::StopSequence,
-        "tool_use" | "tool_call" | "tool_calls" => StopReason::ToolUse,
-        "content_filtered" | "content_filter" | "refusal" | "error_toxic" => StopReason::ContentFiltered,
-        "error_limit" | "model_context_window_exceeded" => StopReason::ModelContextWindowExceeded,
-        "guardrail_intervened" => StopReason::GuardrailIntervened,
-        "malformed_model_output" => StopReason::MalformedModelOutput,
-        "malformed_tool_use" => StopReason::MalformedToolUse,
-        _ => StopReason::Unspecified,
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        "complete" | "finish" | "stop" | "eos" | "endoftext" | "completed" => StopReason::EndTurn,
+        "length" => StopReason::MaxTokens,
+        "stop_criteria_met" => StopReason::StopSequence,
+        "tool_call" | "tool_calls" => StopReason::ToolUse,
+        "content_filter" | "refusal" | "error_toxic" => StopReason::ContentFiltered,
+        "error_limit" => StopReason::ModelContextWindowExceeded,
+        // Many use the words of Converse.
+        _ => finish::stop_reason(&name),
     }
 }

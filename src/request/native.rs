@@ -1,7 +1,18 @@
-//! The checks of what goes to the native operation: whose format it is, and a body that goes untouched.
+//! The checks of what goes to the native operation: whose format it is, what that format lacks, and a body that goes untouched.
 //!
-//! Used by [`super::check`]. What a family lacks is refused by [`crate::bedrock`]'s room for that operation, which knows it.
+//! Used by [`super::check`].
+//!
+//! - `family` whose format a model speaks
+//! - `support`, `details` what each family takes, and inside of what it takes
 
+mod details;
+mod family;
+mod support;
+
+pub use self::{
+    family::Family,
+    support::{Feature, SUPPORT, Support},
+};
 use super::violations::Violations;
 use crate::proto::{GenerateRequest, OperationChoice};
 
@@ -17,6 +28,12 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         violations.add("model_family", "goes with the native operation: Converse has one format for all. Leave it out");
     }
     if request.native_body.is_empty() {
+        if is_native(request) {
+            match Family::of(request) {
+                Ok(family) => support::check(family, request, violations),
+                Err(problem) => violations.add("model_family", problem),
+            }
+        }
         return;
     }
     let body: Result<serde_json::Map<_, _>, _> = serde_json::from_str(&request.native_body);
@@ -45,3 +62,17 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         violations.add(field, "does not go with native_body, which is sent untouched. Put it into the body");
     }
 }
+
+/// Whether a request is served in the model's own format, by its own wish or because its model has no other.
+pub(crate) fn is_native(request: &GenerateRequest) -> bool {
+    match request.operation() {
+        OperationChoice::Converse => false,
+        OperationChoice::Native => true,
+        // A caller who says whose format it is means that format.
+        OperationChoice::Unspecified if !request.model_family.is_empty() => true,
+        OperationChoice::Unspecified => Family::of(request).is_ok_and(|family| !family.has_converse_stream()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

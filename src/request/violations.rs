@@ -8,7 +8,7 @@ use crate::error::{Error, Reason, Violation};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Violations {
+pub(super) struct Violations {
     kept: Vec<Violation>,
     /// How many more there are: a small request can break a great many rules.
     more: usize,
@@ -19,7 +19,7 @@ const MOST: usize = 100;
 
 impl Violations {
     /// A field breaks a rule.
-    pub(crate) fn add(&mut self, field: impl Display, description: impl Into<String>) {
+    pub(super) fn add(&mut self, field: impl Display, description: impl Into<String>) {
         if self.kept.len() < MOST {
             self.kept.push(Violation { field: field.to_string(), description: description.into() });
         } else {
@@ -28,26 +28,26 @@ impl Violations {
     }
 
     /// A message whose kind is a choice has none, or one newer than this server.
-    pub(crate) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
+    pub(super) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
         self.add(field, format!("holds nothing that this server knows. Set one of its kinds, such as {such_as}"));
     }
 
     /// A string that must be there.
-    pub(crate) fn not_empty(&mut self, field: impl Display, value: &str, what: &str) {
+    pub(super) fn not_empty(&mut self, field: impl Display, value: &str, what: &str) {
         if value.is_empty() {
             self.add(field, format!("is not set. It must be {what}"));
         }
     }
 
     /// Text that Bedrock refuses if it is blank.
-    pub(crate) fn not_blank(&mut self, field: impl Display, value: &str) {
+    pub(super) fn not_blank(&mut self, field: impl Display, value: &str) {
         if value.trim().is_empty() {
             self.add(field, "is blank. Bedrock refuses blank text: write something, or leave it out");
         }
     }
 
     /// A string of a limited length, in characters, whose characters are limited too.
-    pub(crate) fn characters(
+    pub(super) fn characters(
         &mut self,
         field: impl Display,
         value: &str,
@@ -63,14 +63,14 @@ impl Violations {
     }
 
     /// A list of a limited length.
-    pub(crate) fn at_most(&mut self, field: impl Display, count: usize, most: usize) {
+    pub(super) fn at_most(&mut self, field: impl Display, count: usize, most: usize) {
         if count > most {
             self.add(field, format!("has {count} entries; at most {most} are allowed"));
         }
     }
 
     /// The verdict.
-    pub(crate) fn into_result(self) -> Result<(), Error> {
+    pub(super) fn into_result(self) -> Result<(), Error> {
         let Self { mut kept, more } = self;
         if kept.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bedrock_emulator::{At, FaultKind, Script, Step};
-use outcrop::bedrock::{Family, Feature, SUPPORT};
+use outcrop::request::{Family, Feature, SUPPORT};
 use outcrop_client::{
     json,
     proto::{Chunk, GenerateRequest, Operation, OperationChoice, StopReason, UsageSource, chunk::Event},
@@ -349,6 +349,60 @@ async fn tools_reach_the_families_that_have_them_and_their_calls_come_back() {
     assert_eq!((tool.tool_use_id.as_str(), tool.name.as_str()), ("call_1", "look"));
     assert_eq!(answer.finish.stop_reason(), StopReason::ToolUse);
     assert!(answer.finish.usage.is_none(), "usage is never invented");
+}
+
+#[tokio::test]
+async fn what_is_left_of_several_chunks_is_all_passed_on() {
+    let harness = Harness::start().await;
+    let script = Script::of([
+        Step::Chunk(value!({"type": "message_start", "message": {"role": "assistant", "id": "msg_1"}})),
+        Step::Chunk(
+            value!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "", "mood": "calm"}}),
+        ),
+        Step::Chunk(
+            value!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}, "weight": 1}),
+        ),
+        Step::Chunk(value!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "hint": "x"})),
+        Step::Chunk(value!({"type": "message_stop", "hint": "y"})),
+    ]);
+    let model = harness.emulator.register("left", script);
+    let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "anthropic"}))).await.whole();
+    assert_eq!(start_of(&chunks).role_name, "assistant");
+    let rest = |at: usize| format!("{:?}", chunks[at].unrecognized);
+    assert!(rest(0).contains("msg_1") && rest(0).contains("calm"), "{}", rest(0));
+    assert!(rest(1).contains("weight"), "{}", rest(1));
+    let last = rest(chunks.len() - 1);
+    assert!(last.contains("\"x\"") && last.contains("\"y\""), "{last}");
+}
+
+#[tokio::test]
+async fn a_message_of_several_choices_ends_with_the_last_of_them() {
+    let harness = Harness::start().await;
+    let choice = |index: i32, text: &str, reason: Value| {
+        Step::Chunk(
+            value!({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}], "usage": {"completion_tokens": 1}}),
+        )
+    };
+    let ended = [choice(0, "", value!("stop")), choice(0, "", Value::Null)];
+    let begun = [choice(0, "a", Value::Null), choice(1, "b", Value::Null)].into_iter().chain(ended);
+    let ask = |model: String| native(&model, value!({"prompt": "hi", "modelFamily": "qwen"}));
+    // The end of one choice is not the end of the message.
+    let model = harness.emulator.register("choices", Script::of(begun.clone()));
+    let (_, error) = harness.ask(ask(model)).await.failed();
+    assert_eq!(error.reason, "UPSTREAM_TRUNCATED");
+    let whole = begun.into_iter().chain([choice(1, "c", value!("length"))]);
+    let model = harness.emulator.register("choices", Script::of(whole));
+    let chunks = harness.ask(ask(model)).await.whole();
+    assert_eq!((text_of(&chunks).as_str(), finish_of(&chunks).stop_reason()), ("abc", StopReason::MaxTokens));
+}
+
+#[tokio::test]
+async fn what_a_family_lacks_comes_with_all_other_violations() {
+    let harness = Harness::start().await;
+    let more = value!({"prompt": " ", "system": [{"text": "s"}], "inferenceConfig": {"maxTokens": 0}});
+    let (_, error) = harness.ask(native("cohere.command-text-v14", more)).await.failed();
+    let fields: Vec<_> = error.violations.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!(fields, ["prompt", "inference_config.max_tokens", "system"]);
 }
 
 #[tokio::test]

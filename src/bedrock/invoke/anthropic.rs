@@ -77,7 +77,7 @@ fn blocks(content: &[ContentBlock]) -> Vec<Value> {
                 }
             })),
             Block::CachePoint(point) => cache(&mut blocks, point),
-            // Refused by `super::support`.
+            // Refused by `crate::request::native`.
             _ => {}
         }
     }
@@ -101,7 +101,7 @@ fn base64_source(media_type: &str, bytes: &[u8]) -> Value {
 fn image(image: &ImageBlock) -> Value {
     let source = image.source.as_ref().and_then(|source| source.source.as_ref()).map(|source| match source {
         image_source::Source::Bytes(bytes) => base64_source(&format!("image/{}", image.format), bytes),
-        // Refused by `super::details`.
+        // Refused by `crate::request::native`.
         image_source::Source::S3Location(_) => Value::Null,
     });
     json!({"type": "image", "source": source})
@@ -113,7 +113,7 @@ fn document(document: &DocumentBlock) -> Value {
         document_source::Source::Bytes(bytes) if document.format == "pdf" => base64_source("application/pdf", bytes),
         document_source::Source::Bytes(bytes) => plain(&String::from_utf8_lossy(bytes)),
         document_source::Source::Text(text) => plain(text),
-        // Refused by `super::details`.
+        // Refused by `crate::request::native`.
         document_source::Source::S3Location(_) => Value::Null,
         document_source::Source::Content(content) => {
             let pieces = content.blocks.iter().filter_map(|block| {
@@ -140,7 +140,7 @@ fn tool_result(result: &ToolResultBlock) -> Value {
         Block::Json(json) => Some(json!({"type": "text", "text": json::from_value(json).to_string()})),
         Block::Image(image) => Some(self::image(image)),
         Block::Document(document) => Some(self::document(document)),
-        // Refused by `super::details`.
+        // Refused by `crate::request::native`.
         Block::Video(_) | Block::SearchResult(_) => None,
     });
     let content: Vec<_> = content.collect();
@@ -165,7 +165,7 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
                 tools.push(entry);
             }
             tool::Tool::CachePoint(point) => cache(&mut tools, point),
-            // Refused by `super::details`.
+            // Refused by `crate::request::native`.
             tool::Tool::SystemTool(_) => {}
         }
     }
@@ -202,8 +202,9 @@ impl Decode for Decoder {
             "message_start" => {
                 chunk.object("message", |message| {
                     self.count(message, sink);
-                    for known in ["type", "role"] {
-                        message.text(known);
+                    message.text("type");
+                    if let Some(role) = message.text("role") {
+                        sink.role(&role);
                     }
                     message.null("stop_reason");
                     message.null("stop_sequence");

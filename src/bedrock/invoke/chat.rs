@@ -3,10 +3,12 @@
 //!
 //! Used by [`super`].
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
-    Family, foreign,
+    foreign,
     prompt::{Names, is_assistant, parameters, system_of, text_of},
 };
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
         content_block::Block, reasoning_delta::Delta, tool, tool_choice::Choice, tool_input_schema,
         tool_result_content_block,
     },
+    request::Family,
 };
 
 const NAMES: Names =
@@ -89,7 +92,7 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
             let function = json!({"name": spec.name, "description": spec.description, "parameters": parameters});
             Some(json!({"type": "function", "function": function}))
         }
-        // Refused by `super::details`.
+        // Refused by `crate::request::native`.
         tool::Tool::SystemTool(_) | tool::Tool::CachePoint(_) => None,
     });
     body.insert("tools".to_owned(), tools.collect());
@@ -112,6 +115,9 @@ enum Kind {
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     blocks: Vec<Kind>,
+    /// Which choices have ended, of those that have begun: the message ends with the last of them.
+    ended: BTreeMap<i32, bool>,
+    reason: Option<String>,
 }
 
 impl Decoder {
@@ -127,7 +133,9 @@ impl Decoder {
 
     /// A `delta`, or a whole `message`.
     fn said(&mut self, choice: i32, said: &mut Members, sink: &mut Sink<'_>) {
-        said.text("role");
+        if let Some(role) = said.text("role") {
+            sink.role(&role);
+        }
         said.null("content");
         for name in ["reasoning_content", "reasoning"] {
             said.null(name);
@@ -188,7 +196,6 @@ impl Decode for Decoder {
         if let Some(usage) = usage {
             sink.usage(usage);
         }
-        let mut reason = None;
         let choices = chunk.list("choices", |choice| {
             let index = choice.int32("index").unwrap_or_default();
             for name in ["delta", "message"] {
@@ -200,15 +207,21 @@ impl Decode for Decoder {
             if let Some(text) = choice.text("text").filter(|text| !text.is_empty()) {
                 sink.text(self.block(Kind::Text(index)), text);
             }
+            let ended = self.ended.entry(index).or_default();
             for name in ["finish_reason", "stop_reason"] {
                 choice.null(name);
-                reason = choice.text(name).or(reason.take());
+                if let Some(reason) = choice.text(name) {
+                    *ended = true;
+                    self.reason = Some(reason);
+                }
             }
         });
         if choices.is_none() && !counted {
             return Err(foreign("a model with choices"));
         }
-        if let Some(reason) = reason {
+        if self.ended.values().all(|ended| *ended)
+            && let Some(reason) = self.reason.take()
+        {
             sink.stop(&reason);
         }
         Ok(())

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Family, foreign,
+    foreign,
     prompt::{Names, parameters, system_of, turns},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         native::{Decode, Sink},
     },
     proto::{GenerateRequest, TokenUsage},
+    request::Family,
 };
 
 const NAMES: Names =

@@ -72,7 +72,7 @@ fn block(block: &ContentBlock) -> Option<Value> {
                 document_source::Source::Bytes(bytes) => json!({"bytes": BASE64_STANDARD.encode(bytes)}),
                 document_source::Source::S3Location(place) => s3(place),
                 document_source::Source::Text(text) => json!({"bytes": BASE64_STANDARD.encode(text)}),
-                // Refused by `super::details`.
+                // Refused by `crate::request::native`.
                 document_source::Source::Content(_) => return None,
             };
             let format = if document.format.is_empty() { "txt" } else { &document.format };
@@ -84,7 +84,7 @@ fn block(block: &ContentBlock) -> Option<Value> {
         }
         Block::ToolResult(result) => tool_result(result),
         Block::CachePoint(point) => json!({"cachePoint": {"type": point.r#type}}),
-        // Refused by `super::support`.
+        // Refused by `crate::request::native`.
         _ => return None,
     })
 }
@@ -102,7 +102,7 @@ fn tool_result(result: &ToolResultBlock) -> Value {
     let content = result.content.iter().filter_map(|content| match content.block.as_ref()? {
         Block::Text(text) => Some(json!({"text": text})),
         Block::Json(json) => Some(json!({"json": json::from_value(json)})),
-        // Refused by `super::details`.
+        // Refused by `crate::request::native`.
         _ => None,
     });
     let content: Vec<_> = content.collect();

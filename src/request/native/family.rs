@@ -2,10 +2,7 @@
 //!
 //! Used by [`super`].
 
-use crate::{
-    error::{Error, Reason, Violation},
-    proto::GenerateRequest,
-};
+use crate::proto::GenerateRequest;
 
 /// Whose format a model speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,21 +67,21 @@ const NAMES: [(&str, &[&str], Family); 18] = [
 ];
 
 impl Family {
-    /// The family of the model of a request.
-    pub(super) fn of(request: &GenerateRequest) -> Result<Self, Error> {
+    /// The family of the model of a request, or what is wrong with `model_family`.
+    pub(crate) fn of(request: &GenerateRequest) -> Result<Self, String> {
         if !request.model_family.is_empty() {
             let found = NAMES.iter().find(|(name, ..)| *name == request.model_family);
             return found.map(|(.., family)| *family).ok_or_else(|| {
                 let names: Vec<_> = NAMES.iter().map(|(name, ..)| *name).collect();
                 let given = &request.model_family;
-                unknown("model_family", format!("is {given:?}; it must be one of {}", names.join(", ")))
+                format!("is {given:?}; it must be one of {}", names.join(", "))
             });
         }
         let model = base_model(&request.model);
         let found = NAMES.iter().find(|(_, parts, _)| parts.iter().any(|part| model.starts_with(part)));
         found.map(|(.., family)| *family).ok_or_else(|| {
             let model = &request.model;
-            unknown("model_family", format!("is not set, and {model:?} does not say whose format the model speaks"))
+            format!("is not set, and {model:?} does not say whose format the model speaks")
         })
     }
 
@@ -121,12 +118,6 @@ fn base_model(model: &str) -> &str {
         }
         _ => id,
     }
-}
-
-fn unknown(field: &str, description: String) -> Error {
-    let message = format!("{field} {description}");
-    Error::new(Reason::InvalidRequest, message)
-        .with_violations(vec![Violation { field: field.to_owned(), description }])
 }
 
 #[cfg(test)]
@@ -180,6 +171,6 @@ mod tests {
         }
         assert_eq!(family("acme.rocket-v1"), None);
         let request = GenerateRequest { model_family: "gpt".into(), ..GenerateRequest::default() };
-        assert!(Family::of(&request).unwrap_err().to_string().contains("cohere-command"));
+        assert!(Family::of(&request).unwrap_err().contains("cohere-command"));
     }
 }

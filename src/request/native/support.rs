@@ -1,7 +1,7 @@
 //! What each family can do in its own format, as far as this server translates: the table that the documentation shows, and
 //! the check that refuses everything else by name.
 //!
-//! Used by [`super::body`].
+//! Used by [`super::check`].
 
 use super::{Family, details};
 use crate::{
