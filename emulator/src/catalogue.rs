@@ -56,6 +56,10 @@ impl Catalogue {
         self.scripts().insert(model_id, scripts.into_iter().collect());
     }
 
+    pub(crate) fn register_in(&self, model_id: &str, region: &str, scripts: impl IntoIterator<Item = Script>) {
+        self.register(in_region(model_id, region), scripts);
+    }
+
     fn scripts(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Script>>> {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,11 +91,13 @@ impl Catalogue {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(self.scripts().keys().cloned()).collect()
+        let all = self.scripts().keys().filter(|name| !name.contains('@')).cloned().collect::<Vec<_>>();
+        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(all).collect()
     }
 
-    pub(crate) fn find(&self, model_id: &str) -> Entry {
-        if let Some(script) = self.next(model_id) {
+    /// What answers this model id in this region: a script for the region alone, or one for all.
+    pub(crate) fn find(&self, model_id: &str, region: &str) -> Entry {
+        if let Some(script) = self.next(&in_region(model_id, region)).or_else(|| self.next(model_id)) {
             return Entry::Script(Box::new(script));
         }
         if model_id.strip_prefix(SCRIPT_PREFIX) == Some(DEFAULT) {
@@ -104,6 +110,11 @@ impl Catalogue {
             Entry::Malformed
         }
     }
+}
+
+/// The key of a model in one region; no model id holds an `@`.
+fn in_region(model_id: &str, region: &str) -> String {
+    format!("{model_id}@{region}")
 }
 
 /// Bedrock's model ids are `provider.model`, in lower case.
@@ -272,11 +283,11 @@ mod tests {
     #[test]
     fn model_ids_are_told_apart() {
         let catalogue = Catalogue::new();
-        assert_eq!(catalogue.find("emulator.default"), Entry::Model);
-        assert_eq!(catalogue.find("us.anthropic.claude-haiku-4-5-20251001-v1:0"), Entry::Model);
-        assert_eq!(catalogue.find("arn:aws:bedrock:us-east-1:1:inference-profile/x"), Entry::Model);
-        assert!(matches!(catalogue.find("emulator.cut"), Entry::Script(_)));
-        assert_eq!(catalogue.find("emulator.nonsense"), Entry::Unknown);
-        assert_eq!(catalogue.find("gpt-4"), Entry::Malformed);
+        assert_eq!(catalogue.find("emulator.default", ""), Entry::Model);
+        assert_eq!(catalogue.find("us.anthropic.claude-haiku-4-5-20251001-v1:0", ""), Entry::Model);
+        assert_eq!(catalogue.find("arn:aws:bedrock:us-east-1:1:inference-profile/x", ""), Entry::Model);
+        assert!(matches!(catalogue.find("emulator.cut", ""), Entry::Script(_)));
+        assert_eq!(catalogue.find("emulator.nonsense", ""), Entry::Unknown);
+        assert_eq!(catalogue.find("gpt-4", ""), Entry::Malformed);
     }
 }

@@ -50,6 +50,8 @@ pub struct CapturedRequest {
     pub model_id: String,
     /// How it was authorised: the scheme alone, such as `AWS4-HMAC-SHA256` or `Bearer`. Empty if it was not.
     pub authorization: String,
+    /// The AWS region that the request was signed for; empty if it was not signed.
+    pub region: String,
     /// The headers of Bedrock's own, `x-amzn-bedrock-…`.
     pub headers: BTreeMap<String, String>,
     /// The body as it came.
@@ -100,6 +102,7 @@ impl Ledger {
         self.last_request().map_or(Value::Null, |request| {
             json!({
                 "operation": request.operation, "modelId": request.model_id, "authorization": request.authorization,
+                "region": request.region,
                 "headers": request.headers, "body": request.body,
             })
         })

@@ -193,6 +193,14 @@ impl Emulator {
         model_id
     }
 
+    /// Makes these scripts the answers to the model `emulator.<name>` in one region alone, as [`Emulator::register_sequence`] does for all
+    /// regions. A request's region is that for which it was signed.
+    pub fn register_in(&self, name: &str, region: &str, scripts: impl IntoIterator<Item = Script>) -> String {
+        let model_id = format!("{SCRIPT_PREFIX}{name}");
+        self.catalogue.register_in(&model_id, region, scripts);
+        model_id
+    }
+
     /// The counts of now.
     pub fn stats(&self) -> Stats {
         self.ledger.stats()

@@ -114,12 +114,13 @@ fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
         operation: operation.name(),
         model_id: model_id.to_owned(),
         authorization: scheme(headers),
+        region: region(headers).to_owned(),
         headers: bedrock_headers(headers),
         raw_body: body.clone(),
         body: parsed.clone().unwrap_or_default(),
     });
     let result = match parsed {
-        Some(body) => script_for(shared, operation, model_id, &body).map(|script| (script, body)),
+        Some(body) => script_for(shared, asked, &body).map(|script| (script, body)),
         None => Err(invalid("The request body is no JSON.")),
     };
     match result {
@@ -137,13 +138,21 @@ fn scheme(headers: &HeaderMap) -> String {
     authorization.split(' ').next().unwrap_or_default().to_owned()
 }
 
+/// The region in the scope of the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+fn region(headers: &HeaderMap) -> &str {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let scope = authorization.split_once("Credential=").map(|(_, scope)| scope).unwrap_or_default();
+    scope.split('/').nth(2).unwrap_or_default()
+}
+
 fn bedrock_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amzn-bedrock-"));
     own.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
 }
 
-fn script_for(shared: &Shared, operation: Operation, model_id: &str, body: &Value) -> Result<Script, Refusal> {
-    match shared.catalogue.find(model_id) {
+fn script_for(shared: &Shared, asked: Asked<'_>, body: &Value) -> Result<Script, Refusal> {
+    let Asked { operation, model_id, headers, .. } = asked;
+    match shared.catalogue.find(model_id, region(headers)) {
         Entry::Script(script) => Ok(match *script {
             Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
             script => script,
