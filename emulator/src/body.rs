@@ -86,7 +86,11 @@ impl Body for ScriptBody {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(Action::Wait(how_long)) => self.pause(how_long),
-                Some(Action::Stall) => return Poll::Pending,
+                // HTTP may ask again, and must not get what comes after.
+                Some(Action::Stall) => {
+                    self.actions = Box::new(std::iter::repeat(Action::Stall));
+                    return Poll::Pending;
+                }
                 Some(ending @ (Action::Cut | Action::Reset)) => {
                     self.pause(FLUSH);
                     self.ending = Some(ending);
