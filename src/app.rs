@@ -2,11 +2,11 @@
 //!
 //! Comes after [`crate::config`]; [`crate::front`] and [`crate::service`] are put together here.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    time::{sleep, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -14,15 +14,23 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::server::HealthReporter;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
+    abandoned::Drains,
     bedrock::Bedrock,
     config::Settings,
+    dispatch::Dispatch,
     front::{Methods, front},
+    limits::Limits,
+    metrics::Metrics,
     proto::{self, generation_service_server::GenerationServiceServer},
     service::Service,
-    shutdown::Drain,
+    shutdown::{
+        Drain,
+        steps::{self, DrainSettings, Ended},
+    },
+    stream::Register,
 };
 
 /// How long connections get to close once no call is left. Watchers of the health service would hold them for ever.
@@ -30,6 +38,12 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 /// How often a silent connection is asked whether it is alive, and how long it may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How often calls are looked for whose time is over and which nobody polls.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How many sweeps there are between two in which idle callers are forgotten.
+const FORGET_EVERY: u32 = 60;
 
 /// Everything that callers may ask reflection about. The details of errors are among it, so that grpcurl can print them.
 const DESCRIPTORS: [&[u8]; 5] = [
@@ -45,18 +59,25 @@ const DESCRIPTORS: [&[u8]; 5] = [
 pub struct App {
     listener: TcpListener,
     address: SocketAddr,
+    metrics_listener: Option<TcpListener>,
     routes: Routes,
     health: HealthReporter,
     drain: Drain,
-    grace: Duration,
+    register: Register,
+    limits: Limits,
+    metrics: Metrics,
+    steps: DrainSettings,
+    max_connection_age: Option<Duration>,
 }
 
 /// Why a server cannot be started or ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The address is not to be had.
-    #[error("cannot listen on {address}: {source}. Choose another with --listen")]
+    /// An address is not to be had.
+    #[error("cannot listen on {address}: {source}. Choose another with {flag}")]
     Listen {
+        /// The flag that says which.
+        flag: &'static str,
         /// The address asked for.
         address: SocketAddr,
         /// Why not.
@@ -70,23 +91,23 @@ pub enum AppError {
     Serve(#[from] tonic::transport::Error),
 }
 
-/// How a server ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Every stream came to its own end.
-    Drained,
-    /// The grace period was over, and this many streams were ended.
-    Forced(usize),
-}
-
 impl App {
-    /// Binds the listener and puts the layers together. Nothing is served before [`App::run`].
+    /// Binds the listeners and puts the layers together. Nothing is served before [`App::run`].
     ///
     /// # Errors
     /// See [`AppError`].
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
-        let drain = Drain::default();
-        let service = Service { bedrock, drain: drain.clone(), default_model: settings.default_model.clone() };
+        let (drain, register, metrics) = (Drain::default(), Register::default(), Metrics::default());
+        let limits = Limits::new(&settings.limits);
+        let service = Service {
+            dispatch: Arc::new(Dispatch::new(bedrock, settings.attempts, metrics.clone())),
+            rules: settings.rules.clone(),
+            drain: drain.clone(),
+            limits: limits.clone(),
+            drains: Drains::new(settings.abandonment),
+            register: register.clone(),
+            metrics: metrics.clone(),
+        };
         let generation = GenerationServiceServer::new(service).max_decoding_message_size(settings.max_request_bytes);
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<GenerationServiceServer<Service>>().await;
@@ -99,15 +120,39 @@ impl App {
             .into_axum_router()
             // Outermost: sees every request first and every answer last.
             .layer(axum::middleware::from_fn_with_state(methods, front));
-        let unbound = |source| AppError::Listen { address: settings.listen, source };
-        let listener = TcpListener::bind(settings.listen).await.map_err(unbound)?;
-        let address = listener.local_addr().map_err(unbound)?;
-        Ok(Self { listener, address, routes: router.into(), health, drain, grace: settings.grace })
+        let (listener, address) = bind("--listen", settings.listen).await?;
+        let metrics_listener = match settings.metrics_listen {
+            Some(address) => Some(bind("--metrics-listen", address).await?.0),
+            None => None,
+        };
+        Ok(Self {
+            listener,
+            address,
+            metrics_listener,
+            routes: router.into(),
+            health,
+            drain,
+            register,
+            limits,
+            metrics,
+            steps: settings.drain,
+            max_connection_age: settings.max_connection_age,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its metrics are, if they are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Serves until `shutdown` is ready and the drain is over: when every stream has ended, the grace period has, or `hurry`
@@ -120,24 +165,40 @@ impl App {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<Ended, AppError> {
-        let Self { listener, routes, health, drain, grace, .. } = self;
+        let Self {
+            listener,
+            metrics_listener,
+            routes,
+            health,
+            drain,
+            register,
+            limits,
+            metrics,
+            steps,
+            max_connection_age,
+            ..
+        } = self;
         let stop = CancellationToken::new();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let mut serving = pin!(
-            Server::builder()
-                // Only to tell a browser or curl what this port is.
-                .accept_http1(true)
-                // A caller whose machine is gone must not hold a stream, and a request to Bedrock, for ever.
-                .http2_keepalive_interval(Some(KEEPALIVE))
-                .http2_keepalive_timeout(Some(KEEPALIVE))
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
-        );
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
+        let mut server = Server::builder()
+            // Only to tell a browser or curl what this port is.
+            .accept_http1(true)
+            // A caller whose machine is gone must not hold a stream, and a request to Bedrock, for ever.
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE));
+        if let Some(age) = max_connection_age {
+            // Without a grace: the connection takes no new calls, and its streams end by themselves.
+            server = server.max_connection_age(age);
+        }
+        let mut serving =
+            pin!(server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
         let ended = tokio::select! {
             result = &mut serving => return result.map(|()| Ended::Drained).map_err(AppError::from),
+            () = housekeeping(&register, &limits) => Ended::Drained,
+            () = crate::metrics::serve(metrics_listener, metrics) => Ended::Drained,
             ended = async {
                 shutdown.await;
-                drain_steps(&drain, &health, grace, hurry).await
+                steps::walk(&drain, &register, &health, steps, hurry).await
             } => ended,
         };
         stop.cancel();
@@ -150,6 +211,26 @@ impl App {
     }
 }
 
+async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let unbound = |source| AppError::Listen { flag, address, source };
+    let listener = TcpListener::bind(address).await.map_err(unbound)?;
+    let bound = listener.local_addr().map_err(unbound)?;
+    Ok((listener, bound))
+}
+
+/// Looks, as long as it is polled, after what nobody else does.
+async fn housekeeping(register: &Register, limits: &Limits) {
+    let mut sweeps = interval(SWEEP);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        for _ in 0..FORGET_EVERY {
+            sweeps.tick().await;
+            register.end_overdue();
+        }
+        limits.forget_idle();
+    }
+}
+
 /// What reflection tells about, beside itself.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     DESCRIPTORS
@@ -158,28 +239,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
             builder.register_encoded_file_descriptor_set(set)
         })
         .include_reflection_service(false)
-}
-
-/// Not ready -> refuse new calls -> wait for the running ones -> end what is left.
-async fn drain_steps(
-    drain: &Drain,
-    health: &HealthReporter,
-    grace: Duration,
-    hurry: impl Future<Output = ()>,
-) -> Ended {
-    health.set_not_serving::<GenerationServiceServer<Service>>().await;
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    drain.begin();
-    info!(running = drain.running(), grace = ?grace, "draining: new calls are refused");
-    let why = tokio::select! {
-        () = drain.finished() => return Ended::Drained,
-        () = sleep(grace) => "the grace period is over",
-        () = hurry => "a second signal came",
-    };
-    let left = drain.running();
-    warn!(left, "{why}: ending what is left");
-    drain.revoke();
-    // A stream whose caller does not read cannot be told, so this wait has an end too.
-    let _ = timeout(CLOSE, drain.finished()).await;
-    Ended::Forced(left)
 }

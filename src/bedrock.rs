@@ -4,11 +4,12 @@
 //! answers come in raw, because the SDK's own types drop what is newer than they are.
 //!
 //! - `pool` as many SDK clients as the running streams need
+//! - `http` the HTTP client under the SDK: windows, pings, proxies
 //! - `connected` the settings -> AWS, or an emulator in this process
 //! - [`client`] the SDK client: credentials, region, endpoint, time limits
 //! - [`converse`] request -> ConverseStream input
 //! - [`invoke`] request -> native body, native chunk -> events; one file a model family
-//! - [`tap`] takes the response body out of the SDK, and notes each attempt
+//! - [`tap`] takes the response body out of the SDK, and tells whether there is a connection
 //! - [`frames`] body -> event-stream frames
 //! - [`classify`] every failure -> [`Error`]
 
@@ -17,30 +18,42 @@ mod client;
 mod connected;
 mod converse;
 pub(crate) mod frames;
+mod http;
 pub(crate) mod invoke;
 mod pool;
 mod tap;
 
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_sdk_bedrockruntime::{Config, config::Region};
+
 pub(crate) use self::pool::Lease;
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
-    client::CallSettings,
     connected::{ConnectError, Connected},
 };
-use self::{frames::Frames, pool::Pool, tap::Tap};
+use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{
+    attempts::Target,
     error::{CallContext, Error, Reason},
     event::native::Decode,
-    proto::{Attempt, CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
+    proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };
-use aws_sdk_bedrockruntime::Config;
 
-/// Bedrock in one region.
+/// Bedrock, in its own region and in those that routes name. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Bedrock {
-    pool: Pool,
-    region: String,
+    config: Config,
+    http: Http,
+    home: String,
+    /// By region; their number is that of the configuration.
+    pools: Arc<Mutex<HashMap<String, Pool>>>,
 }
 
 /// A stream that Bedrock has agreed to send.
@@ -52,10 +65,8 @@ pub(crate) struct Upstream {
     pub(crate) format: Format,
     /// The place that the stream takes up on its connection.
     pub(crate) lease: Lease,
-    /// What is known about the call.
+    /// What is known about the call; the attempts are known elsewhere.
     pub(crate) call: CallContext,
-    /// Every attempt; the last is this one.
-    pub(crate) attempts: Vec<Attempt>,
 }
 
 /// What the frames of an answer hold.
@@ -79,75 +90,97 @@ impl Format {
     }
 }
 
+#[cfg(test)]
+impl Upstream {
+    /// A stream whose bytes a test makes.
+    pub(crate) fn of_body(body: aws_smithy_types::body::SdkBody) -> Self {
+        let config = Config::builder().behavior_version(aws_sdk_bedrockruntime::config::BehaviorVersion::latest());
+        let lease = Pool::new(config.build(), Http::load(Duration::from_secs(1)).expect("certificates")).lease();
+        Self { frames: Frames::new(body), format: Format::Converse, lease, call: CallContext::default() }
+    }
+}
+
 impl Bedrock {
-    fn new(config: Config, region: String) -> Self {
-        Self { pool: Pool::new(config), region }
+    fn new(config: Config, http: Http, home: String) -> Self {
+        Self { config, http, home, pools: Arc::default() }
     }
 
-    /// The Bedrock emulator at this address.
-    pub fn emulated(endpoint: &str, settings: &CallSettings) -> Self {
-        client::emulated(endpoint, settings)
+    /// The Bedrock emulator at this address. `max_connect` is the longest that a connection may take for any call.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Self> {
+        client::emulated(endpoint, max_connect)
     }
 
-    /// Opens the stream, by the operation that the request asks for or that suits its model. Failed attempts are repeated
-    /// by the SDK as far as the configuration allows; none of them has reached the caller.
-    pub(crate) async fn open(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
-        match invoke::format_of(request.get())? {
-            Format::Converse => self.converse_stream(request).await,
-            format => self.invoke(request, format).await,
-        }
+    /// The region of a target that names none.
+    pub fn home(&self) -> &str {
+        &self.home
     }
 
-    async fn converse_stream(&self, request: Valid<GenerateRequest>) -> Result<Upstream, Error> {
-        let lease = self.pool.lease();
-        let operation = converse::stream(lease.client(), request)?;
-        let model_id = operation.get_model_id().clone().unwrap_or_default();
-        let tap = Tap::of_stream(model_id.clone(), self.region.clone());
-        let result = operation.customize().interceptor(tap.clone()).send().await.map(drop);
-        self.opened(result.map_err(classify::sdk_error), tap, model_id, (Format::Converse, lease))
-    }
-
-    async fn invoke(&self, request: Valid<GenerateRequest>, format: Format) -> Result<Upstream, Error> {
-        let lease = self.pool.lease();
-        let operation = invoke::operation(lease.client(), request)?;
-        let model_id = operation.get_model_id().clone().unwrap_or_default();
-        let tap = Tap::of_stream(model_id.clone(), self.region.clone());
-        let result = operation.customize().interceptor(tap.clone()).send().await.map(drop);
-        self.opened(result.map_err(classify::sdk_error), tap, model_id, (format, lease))
-    }
-
-    fn opened(
+    /// Makes one attempt to open the stream, by the operation that the request asks for or that suits its model.
+    pub(crate) async fn open(
         &self,
-        result: Result<(), Error>,
-        tap: Tap,
-        model_id: String,
-        (format, lease): (Format, Lease),
+        target: &Target,
+        request: Valid<GenerateRequest>,
+        connect: Duration,
     ) -> Result<Upstream, Error> {
-        let (body, attempts, request_id) = tap.into_parts();
-        let call = self.call(model_id, &attempts, request_id);
+        let (region, lease) = self.lease(target);
+        let tap = Tap::of_stream();
+        let sent = async {
+            match invoke::format_of(request.get())? {
+                Format::Converse => {
+                    let operation = converse::stream(lease.client(), request)?.customize().interceptor(tap.clone());
+                    operation.send().await.map_err(classify::sdk_error)?;
+                    Ok(Format::Converse)
+                }
+                format => {
+                    let operation = invoke::operation(lease.client(), request)?.customize().interceptor(tap.clone());
+                    operation.send().await.map_err(classify::sdk_error)?;
+                    Ok(format)
+                }
+            }
+        };
+        let result = tap.connected_within(connect, sent).await;
+        let (body, request_id) = tap.into_parts();
+        let call = CallContext { model_id: target.model_id.clone(), region, request_id, attempts: Vec::new() };
         match (result, body) {
-            (Ok(()), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, lease, call, attempts }),
-            (Ok(()), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
+            (Ok(format), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, lease, call }),
+            (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
             (Err(error), _) => Err(error.in_call(call)),
         }
     }
 
-    /// Counts the tokens of a request.
-    pub(crate) async fn count_tokens(&self, request: Valid<CountTokensRequest>) -> Result<CountTokensResponse, Error> {
-        let lease = self.pool.lease();
-        let operation = converse::count(lease.client(), request)?;
-        let model_id = operation.get_model_id().clone().unwrap_or_default();
-        let tap = Tap::of_unary(model_id.clone(), self.region.clone());
-        let result = operation.customize().interceptor(tap.clone()).send().await;
-        let (_, attempts, request_id) = tap.into_parts();
+    /// Makes one attempt to count the tokens of a request.
+    pub(crate) async fn count_tokens(
+        &self,
+        target: &Target,
+        request: Valid<CountTokensRequest>,
+        connect: Duration,
+    ) -> Result<CountTokensResponse, Error> {
+        let (region, lease) = self.lease(target);
+        let tap = Tap::of_unary();
+        let sent = async {
+            let operation = converse::count(lease.client(), request)?.customize().interceptor(tap.clone());
+            operation.send().await.map_err(classify::sdk_error)
+        };
+        let result = tap.connected_within(connect, sent).await;
+        let (_, request_id) = tap.into_parts();
+        let model_id = target.model_id.clone();
         match result {
             Ok(counted) => Ok(CountTokensResponse { input_tokens: counted.input_tokens, model_id }),
-            Err(error) => Err(classify::sdk_error(error).in_call(self.call(model_id, &attempts, request_id))),
+            Err(error) => Err(error.in_call(CallContext { model_id, region, request_id, attempts: Vec::new() })),
         }
     }
 
-    fn call(&self, model_id: String, attempts: &[Attempt], request_id: String) -> CallContext {
-        let attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-        CallContext { model_id, region: self.region.clone(), request_id, attempts }
+    /// A place on a connection to the target's region, and which region that is.
+    fn lease(&self, target: &Target) -> (String, Lease) {
+        let region = target.region.as_ref().unwrap_or(&self.home);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = pools.entry(region.clone()).or_insert_with(|| {
+            let config = self.config.to_builder().region(Region::new(region.clone())).build();
+            Pool::new(config, self.http.clone())
+        });
+        (region.clone(), pool.lease())
     }
 }

@@ -16,7 +16,7 @@ use crate::{app::App, bedrock::Connected, config::Settings};
 /// If the emulator or the server does not start.
 pub async fn run(prompt: String) -> Result<ExitCode, Box<dyn Error>> {
     let settings = Settings::local();
-    let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, &settings.calls).await?;
+    let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, settings.max_connect()).await?;
     let app = App::build(&settings, bedrock).await?;
     let endpoint = format!("http://{}", app.address());
     let stop = CancellationToken::new();

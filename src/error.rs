@@ -7,6 +7,8 @@ mod status;
 
 use std::time::Duration;
 
+use crate::proto::Attempt;
+
 pub use self::reason::{Reason, Row, TABLE};
 pub(crate) use self::status::from_bare;
 
@@ -18,6 +20,16 @@ pub enum Phase {
     BeforeContent,
     /// Chunks were sent.
     AfterContent,
+}
+
+impl Phase {
+    /// Its name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BeforeContent => "before_content",
+            Self::AfterContent => "after_content",
+        }
+    }
 }
 
 /// One thing wrong with a request.
@@ -38,8 +50,17 @@ pub struct CallContext {
     pub region: String,
     /// The AWS request id, once there was an answer.
     pub request_id: String,
-    /// How many attempts were made.
-    pub attempts: u32,
+    /// Every attempt that was made, this one among them.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A limit of this server that a call has met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Whose limit it is, such as `caller:192.0.2.7`.
+    pub subject: String,
+    /// What the limit is.
+    pub description: String,
 }
 
 /// A failure, on its way to the caller.
@@ -60,7 +81,10 @@ struct Inner {
     call: Option<CallContext>,
     /// What Bedrock asked for, in place of the delay of the reason.
     retry_after: Option<Duration>,
+    /// Whether trying the same call again is of no use, although its reason allows it.
+    hopeless: bool,
     violations: Vec<Violation>,
+    quota: Option<Quota>,
     /// What stands in the log in place of the message.
     logged_as: Option<String>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -77,7 +101,9 @@ impl Error {
             facts: Vec::new(),
             call: None,
             retry_after: None,
+            hopeless: false,
             violations: Vec::new(),
+            quota: None,
             logged_as: None,
             cause: None,
         }))
@@ -111,6 +137,16 @@ impl Error {
         self
     }
 
+    /// The same after all these attempts. What it says itself about the last of them stands.
+    #[must_use]
+    pub fn after(mut self, call: CallContext) -> Self {
+        self.0.call = Some(match self.0.call.take() {
+            Some(own) => CallContext { attempts: call.attempts, ..own },
+            None => call,
+        });
+        self
+    }
+
     /// The same with Bedrock's exception.
     #[must_use]
     pub fn with_exception(mut self, exception: impl Into<String>) -> Self {
@@ -132,6 +168,20 @@ impl Error {
         self
     }
 
+    /// The same for a call that can never succeed as it is, whatever its reason says of others.
+    #[must_use]
+    pub fn without_retry(mut self) -> Self {
+        self.0.hopeless = true;
+        self
+    }
+
+    /// The same with the limit that was met.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.0.quota = Some(quota);
+        self
+    }
+
     /// The same with what is wrong with the request.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
@@ -142,6 +192,21 @@ impl Error {
     /// Why.
     pub fn reason(&self) -> Reason {
         self.0.reason
+    }
+
+    /// The delay that Bedrock asked for, if it did.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// What was known about the call to Bedrock.
+    pub(crate) fn call(&self) -> CallContext {
+        self.0.call.clone().unwrap_or_default()
+    }
+
+    /// Whether content had reached the caller.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
     }
 
     /// Everything wrong with the request, if that is what it is about.

@@ -18,7 +18,7 @@ use prost_types::Struct;
 use serde_json::{Map, Value};
 
 use self::finish::{Metadata, Stop};
-pub(crate) use self::members::Members;
+pub(crate) use self::{finish::Used, members::Members};
 use crate::{
     bedrock::frames::{corrupt, truncated},
     error::{Error, Phase},
@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     /// Blocks of a native answer that nothing has closed yet.
     open_blocks: BTreeSet<i32>,
     guardrail_intervened: bool,
+    /// What the message used, once Bedrock has said so.
+    used: Option<Used>,
     /// What was not understood of native chunks from which no chunk of ours came: goes with the start or with the finish.
     left: Vec<Map<String, Value>>,
 }
@@ -65,8 +67,15 @@ impl Answer {
             finished: false,
             open_blocks: BTreeSet::new(),
             guardrail_intervened: false,
+            used: None,
             left: Vec::new(),
         }
+    }
+
+    /// What the message used, if Bedrock has said so, also of one that came to no end.
+    pub(crate) fn used(&self) -> Option<Used> {
+        let told = self.metadata.as_ref().and_then(|metadata| metadata.usage.as_ref()).map(Used::of);
+        self.used.or(told)
     }
 
     /// Whether chunks have gone out.
@@ -124,6 +133,7 @@ impl Answer {
             return Err(truncated("it closed without messageStop"));
         };
         self.finished = true;
+        self.used = self.used();
         let (finish, mut unrecognized) = finish::unite(stop, self.metadata.take(), self.guardrail_intervened);
         // An answer without content has its start only now; it takes nothing of what is the finish's.
         add_left(mem::take(&mut self.left), &mut unrecognized);

@@ -56,7 +56,9 @@ pub(crate) async fn front(State(methods): State<Methods>, mut request: Request, 
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
     let deadline = time_left(&request);
-    if let Some(at) = deadline.and_then(|time_left| Instant::now().checked_add(time_left)) {
+    // A stream gets a moment less, so that it knows why it ended.
+    let for_stream = deadline.map(|time_left| time_left.saturating_sub(Duration::from_millis(1)));
+    if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
         request.extensions_mut().insert(Deadline(at));
     }
     let answer = next.run(request);

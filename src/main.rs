@@ -10,6 +10,7 @@ use clap::Parser;
 use outcrop::{
     app::App,
     bedrock::{ConnectError, Connected},
+    clocks::ClockSettings,
     config::{Cli, Command, ConfigError, ServeArgs},
     demo,
     shutdown::Signals,
@@ -46,16 +47,19 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
         Ok(settings) => settings,
         Err(ConfigError(mut problems)) => {
             if !local {
-                problems.extend(Connected::problems(region).await);
+                problems.extend(Connected::problems(region, ClockSettings::default().max.connect).await);
             }
             return Err(ConfigError(problems).into());
         }
     };
-    let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, &settings.calls).await?;
+    let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, settings.max_connect()).await?;
     let app = App::build(&settings, bedrock).await?;
     // The first signal begins the drain, the second ends it.
     let (first, second) = (Signals::listen()?, Signals::listen()?);
     writeln!(stdout(), "listening on {}", app.address())?;
+    if let Some(address) = app.metrics_address() {
+        tracing::info!(%address, "metrics are served");
+    }
     app.run(first.count(1), second.count(2)).await?;
     if let Some(emulator) = emulator {
         emulator.stop().await;

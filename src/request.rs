@@ -6,19 +6,26 @@
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` what the model may call
 //! - `settings` sampling, guardrail, output and the rest
+//! - `serving` time limits, abandonment, heartbeats
 //! - [`native`] what the native operation takes, family by family
 //! - `path`, `violations` where something is wrong, and what
 
 mod content;
 pub(crate) mod native;
 mod path;
+mod serving;
 mod settings;
 mod tools;
 mod violations;
 
-pub use self::native::{Family, Feature, SUPPORT, Support};
+pub use self::{
+    native::{Family, Feature, SUPPORT, Support},
+    serving::Serving,
+};
 use self::{path::Path, violations::Violations};
 use crate::{
+    attempts::{Routes, Target},
+    clocks::ClockSettings,
     error::Error,
     proto::{ContentBlock, CountTokensRequest, GenerateRequest, Message, Role, content_block},
 };
@@ -45,13 +52,49 @@ impl<Request> Valid<Request> {
     }
 }
 
+impl Valid<GenerateRequest> {
+    /// The same for a target of its route.
+    pub(crate) fn at(&self, target: &Target) -> Self {
+        Self(GenerateRequest { model: target.model_id.clone(), ..self.0.clone() })
+    }
+}
+
+impl Valid<CountTokensRequest> {
+    /// The same for a target of its route.
+    pub(crate) fn at(&self, target: &Target) -> Self {
+        Self(CountTokensRequest { model: target.model_id.clone(), ..self.0.clone() })
+    }
+}
+
+/// What requests are checked against.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The model, or route, of a request that names none.
+    pub default_model: Option<String>,
+    /// The routes that may be asked for in place of a model.
+    pub routes: Routes,
+    /// The time limits.
+    pub clocks: ClockSettings,
+}
+
+/// A request, checked, and how it is to be served.
+#[derive(Clone, Debug)]
+pub struct Checked<Request> {
+    /// The request, for the first of its targets.
+    pub request: Valid<Request>,
+    /// The model or route as it was asked for.
+    pub asked: String,
+    /// Where it may be answered; never empty.
+    pub route: Vec<Target>,
+}
+
 /// Checks a request to generate.
 ///
 /// # Errors
 /// `INVALID_REQUEST` with every violation.
-pub fn check(mut request: GenerateRequest, default_model: Option<&str>) -> Result<Valid<GenerateRequest>, Error> {
+pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<GenerateRequest>, Serving), Error> {
     let mut violations = Violations::default();
-    resolve_model(&mut request.model, default_model, &mut violations);
+    let (asked, mut route) = resolve_model(&mut request.model, rules, &mut violations);
     if request.native_body.is_empty() {
         check_conversation(&request.messages, &request.prompt, &request.model, &mut violations);
     }
@@ -61,21 +104,21 @@ pub fn check(mut request: GenerateRequest, default_model: Option<&str>) -> Resul
     }
     settings::check(&request, &mut violations);
     native::check(&request, &mut violations);
+    let serving = serving::check(&request, &rules.clocks, &mut violations);
     violations.into_result()?;
+    // A target that cannot take the request is none of its route.
+    route.retain(|target| target.model_id == request.model || native::also_suits(&mut request, &target.model_id));
     take_prompt(&mut request.prompt, &mut request.messages);
-    Ok(Valid(request))
+    Ok((Checked { request: Valid(request), asked, route }, serving))
 }
 
 /// Checks a request to count tokens.
 ///
 /// # Errors
 /// `INVALID_REQUEST` with every violation.
-pub fn check_count(
-    mut request: CountTokensRequest,
-    default_model: Option<&str>,
-) -> Result<Valid<CountTokensRequest>, Error> {
+pub fn check_count(mut request: CountTokensRequest, rules: &Rules) -> Result<Checked<CountTokensRequest>, Error> {
     let mut violations = Violations::default();
-    resolve_model(&mut request.model, default_model, &mut violations);
+    let (asked, route) = resolve_model(&mut request.model, rules, &mut violations);
     check_conversation(&request.messages, &request.prompt, &request.model, &mut violations);
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {
@@ -83,12 +126,13 @@ pub fn check_count(
     }
     violations.into_result()?;
     take_prompt(&mut request.prompt, &mut request.messages);
-    Ok(Valid(request))
+    Ok(Checked { request: Valid(request), asked, route })
 }
 
-fn resolve_model(model: &mut String, default_model: Option<&str>, violations: &mut Violations) {
+/// What was asked for, and where it may be answered. `model` becomes that of the first target.
+fn resolve_model(model: &mut String, rules: &Rules, violations: &mut Violations) -> (String, Vec<Target>) {
     if model.is_empty() {
-        default_model.unwrap_or_default().clone_into(model);
+        rules.default_model.as_deref().unwrap_or_default().clone_into(model);
     }
     let length = model.chars().count();
     if model.is_empty() {
@@ -98,6 +142,9 @@ fn resolve_model(model: &mut String, default_model: Option<&str>, violations: &m
     } else if model.chars().any(|c| c.is_whitespace() || c.is_control()) {
         violations.add("model", format!("{model:?} holds white space; a model id or ARN does not"));
     }
+    let route = rules.routes.targets(model);
+    let first = route.first().map(|target| target.model_id.clone()).unwrap_or_default();
+    (std::mem::replace(model, first), route)
 }
 
 fn check_conversation(messages: &[Message], prompt: &str, model: &str, violations: &mut Violations) {

@@ -1,57 +1,86 @@
-//! The gRPC methods, thin: validate -> admit -> open upstream -> return the stream. The order is part of the contract.
+//! The gRPC methods, thin: validate -> admit -> make attempts -> return the stream. The order is part of the contract.
 //!
-//! Comes after [`crate::front`] and before [`crate::request`], [`crate::shutdown`], [`crate::bedrock`] and
+//! Comes after [`crate::front`] and before [`crate::request`], [`crate::shutdown`], [`crate::limits`], [`crate::dispatch`] and
 //! [`crate::stream`], which each do one of these steps.
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    bedrock::Bedrock,
+    abandoned::Drains,
+    account::Account,
+    attempts::Journal,
+    caller::Caller,
+    dispatch::Dispatch,
     error::Error,
     front::Deadline,
+    limits::{Limits, Permit},
+    metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, generation_service_server::GenerationService},
-    request,
+    request::{self, Rules},
     shutdown::Drain,
-    stream::ChunkStream,
+    stream::{self, Call, ChunkStream, Opening, Register},
 };
 
 /// What a call needs.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Service {
     /// Where answers come from.
-    pub bedrock: Bedrock,
+    pub(crate) dispatch: Arc<Dispatch>,
+    /// What requests are checked against.
+    pub(crate) rules: Rules,
     /// Who may still come in.
-    pub drain: Drain,
-    /// The model of a request that names none.
-    pub default_model: Option<String>,
+    pub(crate) drain: Drain,
+    /// How much of it.
+    pub(crate) limits: Limits,
+    /// What becomes of calls whose callers leave.
+    pub(crate) drains: Drains,
+    /// All running streams.
+    pub(crate) register: Register,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
 }
 
 impl Service {
-    async fn open(&self, request: GenerateRequest, deadline: Option<Deadline>) -> Result<ChunkStream, Error> {
-        let request = request::check(request, self.default_model.as_deref())?;
-        let mut admission = self.drain.admit()?;
-        // Boxed: the SDK's futures are large, and this one lives in the stack of the connection.
-        let upstream = admission.unless_revoked(Box::pin(self.bedrock.open(request))).await?;
-        let mut stream = ChunkStream::new(upstream, Uuid::new_v4().to_string(), admission, deadline);
-        stream.first_content().await?;
-        Ok(stream)
+    async fn admit(
+        &self,
+        caller: Caller,
+        request: GenerateRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<ChunkStream, Error> {
+        let began = Instant::now();
+        let (call, serving) = request::check(request, &self.rules)?;
+        let admission = self.drain.admit()?;
+        let limits = stream::Limits::new(began, serving.clocks.total, deadline);
+        let max_tokens = call.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
+        let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
+        let Permit { places, reservation } = self.limits.admit(caller, &call.asked, max_tokens).await?;
+        let generation_id = Uuid::new_v4().to_string();
+        let account = Account::open(generation_id.clone(), reservation, self.metrics.clone());
+        let journal = Journal::default();
+        let attempts = Arc::clone(&self.dispatch).generate(call, serving.clocks, generation_id, journal.clone());
+        let call = Call::new(Opening::new(attempts), journal, (limits, serving), (account, places, admission));
+        Ok(ChunkStream::new(call, self.drains.clone(), &self.register))
     }
 
-    async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
-        let request = request::check_count(request, self.default_model.as_deref())?;
-        let mut admission = self.drain.admit()?;
-        admission.unless_revoked(Box::pin(self.bedrock.count_tokens(request))).await
+    async fn count(&self, caller: &Caller, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
+        let call = request::check_count(request, &self.rules)?;
+        let admission = self.drain.admit()?;
+        self.limits.admit_unary(caller)?;
+        let counted = self.dispatch.count_tokens(call, self.rules.clocks.default);
+        admission.unless_revoked(Box::pin(counted)).await
     }
-}
 
-/// The one place where a call that never became a stream is logged and given its status.
-fn answered<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|error| {
+    /// The one place where a call that never became a stream is logged, counted and given its status.
+    fn refused(&self, error: Error) -> Status {
         warn!(error = %error.for_log(), "refused");
+        self.metrics.refused(error.reason());
         error.into_status()
-    })
+    }
 }
 
 #[tonic::async_trait]
@@ -60,13 +89,19 @@ impl GenerationService for Service {
 
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
-        answered(self.open(request.into_inner(), deadline).await)
+        let caller = Caller::of(&request);
+        let admitted = self.admit(caller, request.into_inner(), deadline).await;
+        let mut stream = admitted.map_err(|error| self.refused(error))?;
+        stream.first_content().await.map_err(Error::into_status)?;
+        Ok(Response::new(stream))
     }
 
     async fn count_tokens(
         &self,
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
-        answered(self.count(request.into_inner()).await)
+        let caller = Caller::of(&request);
+        let counted = self.count(&caller, request.into_inner()).await;
+        counted.map(Response::new).map_err(|error| self.refused(error))
     }
 }

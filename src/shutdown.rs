@@ -1,20 +1,20 @@
 //! Ending without cutting anybody off: who is still served, who is refused, and when waiting is over.
 //!
-//! [`crate::service`] asks for an [`Admission`] for each call, [`crate::stream`] holds it, and [`crate::app`] walks the
-//! steps: refuse new calls, wait for the running ones, revoke what is left.
+//! [`crate::service`] asks for an [`Admission`] for each call, [`crate::stream`] holds it, and [`crate::app`] walks the steps.
+//!
+//! - [`steps`] not ready -> lame duck -> refuse -> grace -> force
+//! - `signals` what begins and what hurries it
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+mod signals;
+pub mod steps;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::runtime::Handle;
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFutureOwned},
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
+pub use self::{signals::Signals, steps::Ended};
 use crate::error::{Error, Reason};
 
 /// The state of the server's life; clones share it.
@@ -29,7 +29,7 @@ pub struct Drain {
 #[derive(Debug)]
 pub struct Admission {
     _running: TaskTrackerToken,
-    revoked: Pin<Box<WaitForCancellationFutureOwned>>,
+    drain: Drain,
 }
 
 impl Drain {
@@ -38,9 +38,10 @@ impl Drain {
         // Counted first: a call that finds the server open is then surely waited for.
         let running = self.running.token();
         if self.refusing.is_cancelled() {
-            return Err(Error::new(Reason::Draining, "the server is shutting down. Try again elsewhere"));
+            let message = "the server is shutting down. Try again elsewhere";
+            return Err(Error::new(Reason::Draining, message).with_fact("drain", "refusing".to_owned()));
         }
-        Ok(Admission { _running: running, revoked: Box::pin(self.revoked.clone().cancelled_owned()) })
+        Ok(Admission { _running: running, drain: self.clone() })
     }
 
     /// From here on calls are refused.
@@ -59,61 +60,46 @@ impl Drain {
         self.running.wait().await;
     }
 
-    /// Ends the calls that are still being served.
+    /// Ends what is not a stream and is still being served.
     pub fn revoke(&self) {
         self.revoked.cancel();
-    }
-}
-
-impl Admission {
-    /// What comes of a call that has no stream yet, unless the server can wait for it no longer.
-    pub async fn unless_revoked<T>(&mut self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        tokio::select! {
-            result = call => result,
-            () = &mut self.revoked => Err(Self::revocation()),
-        }
     }
 
     /// What a call is told that the server can wait for no longer.
     pub fn revocation() -> Error {
-        Error::new(Reason::Draining, "the server is shutting down and its grace period is over. Try again elsewhere")
-    }
-
-    /// Ready once the call must end.
-    pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.revoked.as_mut().poll(cx)
+        let message = "the server is shutting down and its grace period is over. Try again elsewhere";
+        Error::new(Reason::Draining, message).with_fact("drain", "force".to_owned())
     }
 }
 
-/// SIGTERM and Ctrl-C. They are listened for from the moment this is made, so that none is missed.
-#[derive(Debug)]
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// If the process may not.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits until this many signals have come.
-    pub async fn count(mut self, number: usize) {
-        for _ in 0..number {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+impl Admission {
+    /// What comes of a call that is no stream, unless the server can wait for it no longer.
+    pub async fn unless_revoked<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            result = call => result,
+            () = self.revoked() => Err(Drain::revocation()),
         }
+    }
+
+    /// Ready when the server can wait no longer.
+    pub(crate) fn revoked(&self) -> WaitForCancellationFutureOwned {
+        self.drain.revoked.clone().cancelled_owned()
+    }
+
+    /// Goes on with a call that nobody polls any more. The server waits for it as for any other.
+    pub(crate) fn spawn(self, runtime: &Handle, rest: impl Future<Output = ()> + Send + 'static) {
+        let running = self.drain.running.clone();
+        running.spawn_on(rest, runtime);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
 
     #[tokio::test]
@@ -124,20 +110,26 @@ mod tests {
         assert_eq!(drain.admit().unwrap_err().reason(), Reason::Draining);
         let finished = drain.finished();
         tokio::pin!(finished);
-        assert!(futures_poll(finished.as_mut()).is_pending());
+        assert!(poll(finished.as_mut()).is_pending());
         drop(admission);
         finished.await;
     }
 
     #[tokio::test]
-    async fn a_revoked_call_learns_of_it() {
+    async fn what_nobody_polls_is_waited_for_too() {
         let drain = Drain::default();
-        let mut admission = drain.admit().unwrap();
+        let admission = drain.admit().unwrap();
+        let revoked = admission.revoked();
+        admission.spawn(&Handle::current(), revoked);
+        drain.begin();
+        let finished = drain.finished();
+        tokio::pin!(finished);
+        assert!(poll(finished.as_mut()).is_pending());
         drain.revoke();
-        std::future::poll_fn(|cx| admission.poll_revoked(cx)).await;
+        finished.await;
     }
 
-    fn futures_poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-        future.poll(&mut Context::from_waker(std::task::Waker::noop()))
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
     }
 }

@@ -100,7 +100,7 @@ impl Collector {
             Some(Event::Image(image)) => parts.image(image),
             Some(Event::Other(other)) => self.answer.others.push(other),
             Some(Event::Finish(finish)) => self.answer.finish = finish,
-            Some(Event::BlockStop(_) | Event::Native(_)) | None => {}
+            Some(Event::BlockStop(_) | Event::Native(_) | Event::Heartbeat(_)) | None => {}
         }
     }
 

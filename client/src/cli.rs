@@ -58,6 +58,9 @@ pub struct AskArgs {
     /// Give up after this long
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub timeout: Option<Duration>,
+    /// Have a heartbeat sent after this long a silence, so that nothing between takes the connection for dead
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub heartbeat: Option<Duration>,
     /// Print one chunk a line, as JSON
     #[arg(long)]
     pub json: bool,
@@ -78,6 +81,7 @@ impl AskArgs {
             top_p: None,
             stop_sequences: Vec::new(),
             timeout: None,
+            heartbeat: None,
             json: false,
             quiet: false,
         }
@@ -104,6 +108,8 @@ impl AskArgs {
                 .map(|text| SystemContentBlock { block: Some(Block::Text(text.clone())) })
                 .collect(),
             inference_config: (config != InferenceConfiguration::default()).then_some(config),
+            // What is too long for the contract the server refuses.
+            heartbeat_interval: self.heartbeat.and_then(|interval| interval.try_into().ok()),
             ..GenerateRequest::default()
         })
     }

@@ -44,6 +44,17 @@ pub struct CallError {
     pub request_id: Option<String>,
     /// Everything wrong with the request.
     pub violations: Vec<FieldViolation>,
+    /// The limit of the server that was met.
+    pub quota: Option<Quota>,
+}
+
+/// A limit of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Whose limit it is, such as `caller:192.0.2.7`.
+    pub subject: String,
+    /// What the limit is.
+    pub description: String,
 }
 
 /// One thing wrong with a request.
@@ -68,6 +79,7 @@ impl From<&Status> for CallError {
         let (reason, metadata) =
             details.error_info().map(|info| (info.reason.clone(), info.metadata.clone())).unwrap_or_default();
         let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
+        let quota = details.quota_failure().and_then(|failure| failure.violations.first());
         Self {
             code: status.code(),
             message: status.message().to_owned(),
@@ -79,6 +91,7 @@ impl From<&Status> for CallError {
                 .into_iter()
                 .map(|one| FieldViolation { field: one.field, description: one.description })
                 .collect(),
+            quota: quota.map(|one| Quota { subject: one.subject.clone(), description: one.description.clone() }),
         }
     }
 }

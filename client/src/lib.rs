@@ -34,6 +34,8 @@ pub mod json;
 mod printer;
 pub mod proto;
 
+use std::time::Duration;
+
 use tonic::transport::{Channel, Endpoint};
 
 use crate::proto::{CountTokensRequest, GenerateRequest, generation_service_client::GenerationServiceClient};
@@ -42,6 +44,9 @@ pub use crate::{
     chunks::Chunks,
     error::{CallError, ClientError},
 };
+
+/// How often a connection that is silent during a call is asked whether it is alive, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// The largest chunk accepted, in bytes: an event-stream frame of Bedrock has at most 16 MiB.
 const MAX_CHUNK: usize = 32 << 20;
@@ -59,7 +64,8 @@ impl Client {
     /// If the address is none, or nobody listens there.
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
         let unusable = |source| ClientError::Connect { endpoint: endpoint.to_owned(), source };
-        let channel = Endpoint::from_shared(endpoint.to_owned()).map_err(unusable)?.tcp_nodelay(true);
+        let channel = Endpoint::from_shared(endpoint.to_owned()).map_err(unusable)?;
+        let channel = channel.tcp_nodelay(true).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
         Ok(Self::over(channel.connect().await.map_err(unusable)?))
     }
 

@@ -25,9 +25,11 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         let mut settings = Settings::local();
-        settings.calls.attempts = 1;
+        settings.attempts = 1;
         let emulator = Emulator::start(Config::default()).await.unwrap();
-        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), &settings.calls)).await.unwrap();
+        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap())
+            .await
+            .unwrap();
         let endpoint = format!("http://{}", app.address());
         let mut serving = JoinSet::new();
         serving.spawn(async { app.run(pending(), pending()).await.map(drop).unwrap() });

@@ -101,11 +101,6 @@ pub(crate) fn sdk_error<E: StdError + Send + Sync + 'static>(error: SdkError<E, 
     }
 }
 
-/// What an HTTP error means.
-pub(super) fn response_reason(response: &HttpResponse) -> Reason {
-    reason(&exception_of(response), Some(response.status().as_u16()))
-}
-
 /// The AWS request id of an answer.
 pub(super) fn request_id(headers: &Headers) -> String {
     headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).unwrap_or_default().to_owned()

@@ -1,8 +1,8 @@
 //! The configuration of the SDK clients: credentials, region, endpoint, retries and time limits, every one of them set on purpose.
 //!
-//! Comes after [`crate::config`], which says what is wanted; [`super::pool`] makes clients of it.
+//! Comes after [`super::connected`]; [`super::pool`] makes clients of it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
@@ -11,31 +11,24 @@ use aws_sdk_bedrockruntime::{
     config::{Builder, StalledStreamProtectionConfig},
 };
 
-use super::Bedrock;
+use super::{Bedrock, http::Http};
 
 /// What a Bedrock API key is passed in.
 const API_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
-
-/// How a call to Bedrock is made.
-#[derive(Clone, Debug)]
-pub struct CallSettings {
-    /// How often a call is made at the most, the first time included.
-    pub attempts: u32,
-    /// How long a connection may take.
-    pub connect_timeout: Duration,
-}
 
 /// The standard chain of credentials and region, asked once.
 #[derive(Debug)]
 pub(super) struct Environment {
     sdk: SdkConfig,
+    /// `None` is one of the problems.
+    http: Option<Http>,
     /// Everything that is missing, each with what to set.
     pub(super) problems: Vec<String>,
 }
 
 impl Environment {
-    /// Asks the chain. The region is the one given, if one is.
-    pub(super) async fn load(region: Option<String>) -> Self {
+    /// Asks the chain. The region is the one given, if one is. `max_connect` is the longest that a connection may take for any call.
+    pub(super) async fn load(region: Option<String>, max_connect: Duration) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = region {
             loader = loader.region(Region::new(region));
@@ -46,15 +39,18 @@ impl Environment {
             problems.push("no AWS region: set --region, OUTCROP_REGION or AWS_REGION, such as us-east-1".to_owned());
         }
         problems.extend(check_credentials(&sdk).await.err());
-        Self { sdk, problems }
+        let http = Http::load(max_connect).map_err(|error| {
+            let advice = "install them (the package ca-certificates), or set SSL_CERT_FILE";
+            problems.push(format!("no certificates of authorities ({error}): {advice}"));
+        });
+        Self { sdk, http: http.ok(), problems }
     }
 
     /// Bedrock there, or what is missing.
-    pub(super) fn bedrock(self, settings: &CallSettings) -> Result<Bedrock, Vec<String>> {
-        match self.sdk.region() {
-            Some(region) if self.problems.is_empty() => {
-                let config = config(Builder::from(&self.sdk), settings);
-                Ok(Bedrock::new(config, region.to_string()))
+    pub(super) fn bedrock(self) -> Result<Bedrock, Vec<String>> {
+        match (self.sdk.region(), self.http) {
+            (Some(region), Some(http)) if self.problems.is_empty() => {
+                Ok(Bedrock::new(config(Builder::from(&self.sdk)), http, region.to_string()))
             }
             _ => Err(self.problems),
         }
@@ -62,22 +58,29 @@ impl Environment {
 }
 
 /// The emulator at this address.
-pub(super) fn emulated(endpoint: &str, settings: &CallSettings) -> Bedrock {
+pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedrock> {
     let region = "us-east-1";
     let builder = Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
         .credentials_provider(Credentials::new("emulator", "emulator", None, None, "emulator"))
         .endpoint_url(endpoint);
-    Bedrock::new(config(builder, settings), region.to_owned())
+    let http = Http::load(max_connect).or_else(|_| Http::without_authorities(max_connect))?;
+    Ok(Bedrock::new(config(builder), http, region.to_owned()))
 }
 
-fn config(builder: Builder, settings: &CallSettings) -> Config {
-    // Once a stream runs the SDK knows only one limit, the stalled stream protection, and that one takes a model that
-    // thinks for a stalled connection. The operation limits would count the whole stream in.
-    let timeouts = TimeoutConfig::builder().connect_timeout(settings.connect_timeout).build();
+fn config(builder: Builder) -> Config {
+    // Every limit is ours (`crate::clocks`, `super::http`). Once a stream runs the SDK knows only one, the stalled stream protection,
+    // and that one takes a model that thinks for a stalled connection; the others would count the whole stream in.
+    let timeouts = TimeoutConfig::builder()
+        .disable_connect_timeout()
+        .disable_read_timeout()
+        .disable_operation_attempt_timeout()
+        .disable_operation_timeout()
+        .build();
     builder
-        .retry_config(RetryConfig::standard().with_max_attempts(settings.attempts))
+        // Ours too (`crate::attempts`): two kinds of retries would multiply.
+        .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()

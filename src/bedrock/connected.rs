@@ -2,10 +2,12 @@
 //!
 //! Comes after [`crate::config`] and before [`crate::app`].
 
+use std::{io, time::Duration};
+
 use bedrock_emulator::{Config, Emulator, StartError};
 use tracing::info;
 
-use super::{Bedrock, CallSettings, client::Environment};
+use super::{Bedrock, client::Environment};
 use crate::config::{ConfigError, UpstreamSettings};
 
 /// Where answers come from, ready for calls.
@@ -23,6 +25,9 @@ pub enum ConnectError {
     /// Region or credentials are missing.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] io::Error),
     /// The emulator does not start.
     #[error("the emulator does not start: {0}")]
     Emulator(#[from] StartError),
@@ -30,27 +35,28 @@ pub enum ConnectError {
 
 impl Connected {
     /// What the AWS environment lacks, for a configuration that cannot be used for other reasons already.
-    pub async fn problems(region: Option<String>) -> Vec<String> {
-        Environment::load(region).await.problems
+    pub async fn problems(region: Option<String>, max_connect: Duration) -> Vec<String> {
+        Environment::load(region, max_connect).await.problems
     }
 
-    /// Reads the AWS environment, or starts the emulator.
+    /// Reads the AWS environment, or starts the emulator. `max_connect` is the longest that a connection may take for any call.
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn connect(upstream: &UpstreamSettings, calls: &CallSettings) -> Result<Self, ConnectError> {
+    pub async fn connect(upstream: &UpstreamSettings, max_connect: Duration) -> Result<Self, ConnectError> {
         match upstream {
             UpstreamSettings::Aws { region } => {
-                let environment = Environment::load(region.clone()).await;
-                let bedrock = environment.bedrock(calls).map_err(ConfigError)?;
-                info!(region = %bedrock.region, "answers come from AWS");
+                let environment = Environment::load(region.clone(), max_connect).await;
+                let bedrock = environment.bedrock().map_err(ConfigError)?;
+                info!(region = %bedrock.home(), "answers come from AWS");
                 Ok(Self { bedrock, emulator: None })
             }
             UpstreamSettings::Local { scripts, recordings } => {
                 let config = Config { scripts: scripts.clone(), recordings: recordings.clone(), ..Config::default() };
                 let emulator = Emulator::start(config).await?;
                 info!(endpoint = %emulator.endpoint(), "answers come from the emulator in this process");
-                Ok(Self { bedrock: Bedrock::emulated(&emulator.endpoint(), calls), emulator: Some(emulator) })
+                let bedrock = Bedrock::emulated(&emulator.endpoint(), max_connect)?;
+                Ok(Self { bedrock, emulator: Some(emulator) })
             }
         }
     }

@@ -53,6 +53,10 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         operation: _,
         model_family: _,
         native_body: _,
+        // How the call is served: `crate::request::Serving`.
+        time_limits: _,
+        abandonment_mode: _,
+        heartbeat_interval: _,
     } = request.into_inner();
     Ok(client
         .converse_stream()

@@ -57,15 +57,33 @@ pub(crate) struct Frames {
     /// `None` once it has ended or failed: a connection is not held longer than it is of use.
     body: Option<SdkBody>,
     buffer: BytesMut,
+    received: u64,
+    longest: usize,
 }
 
 impl Frames {
     pub(crate) fn new(body: SdkBody) -> Self {
-        Self { body: Some(body), buffer: BytesMut::new() }
+        Self { body: Some(body), buffer: BytesMut::new(), received: 0, longest: LONGEST }
+    }
+
+    /// How many bytes have come: a frame that is under way is a sign of life too.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Reads no more, and lets go of the connection.
+    pub(crate) fn close(&mut self) {
+        self.body = None;
+        self.buffer = BytesMut::new();
+    }
+
+    /// From here on a frame longer than this is refused.
+    pub(crate) fn at_most(&mut self, longest: usize) {
+        self.longest = longest;
     }
 
     /// Takes the next whole frame out of the buffer.
-    fn decode(buffer: &mut BytesMut) -> Result<Option<Frame>, Error> {
+    fn decode(buffer: &mut BytesMut, longest: usize) -> Result<Option<Frame>, Error> {
         let Some(prelude) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
         let (lengths, checksum) = prelude.split_at(8);
         if crc32fast::hash(lengths).to_be_bytes() != checksum {
@@ -73,8 +91,8 @@ impl Frames {
         }
         let [a, b, c, d, ..] = *prelude;
         let total = u32::from_be_bytes([a, b, c, d]) as usize;
-        if !(SHORTEST..=LONGEST).contains(&total) {
-            return Err(corrupt(format!("a frame declares {total} bytes; AWS sends {SHORTEST} to {LONGEST}")));
+        if !(SHORTEST..=longest).contains(&total) {
+            return Err(corrupt(format!("a frame declares {total} bytes; {SHORTEST} to {longest} are taken")));
         }
         if buffer.len() < total {
             buffer.reserve(total - buffer.len());
@@ -87,12 +105,13 @@ impl Frames {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         while let Some(body) = &mut self.body {
-            if let Some(frame) = Self::decode(&mut self.buffer).transpose() {
+            if let Some(frame) = Self::decode(&mut self.buffer, self.longest).transpose() {
                 return Poll::Ready(Some(frame));
             }
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(part)) => {
                     if let Ok(data) = part.into_data() {
+                        self.received += data.len() as u64;
                         self.buffer.extend_from_slice(&data);
                     }
                 }
@@ -115,8 +134,7 @@ impl Stream for Frames {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let frame = ready!(self.poll_frame(cx));
         if let Some(Err(_)) = &frame {
-            self.body = None;
-            self.buffer.clear();
+            self.close();
         }
         Poll::Ready(frame)
     }

@@ -13,13 +13,16 @@ use std::{
 
 use aws_sdk_bedrockruntime::{Client, Config};
 
+use super::http::Http;
+
 /// The most streams of one client: below Bedrock's limit, which counts a stream a moment longer than this side does.
-const STREAMS: usize = 90;
+pub(super) const STREAMS: usize = 90;
 
 /// The clients. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
     config: Config,
+    http: Http,
     clients: Arc<Mutex<Vec<Slot>>>,
 }
 
@@ -39,8 +42,8 @@ pub(crate) struct Lease {
 
 impl Pool {
     /// Clients of this configuration. None is made before it is needed.
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, clients: Arc::default() }
+    pub(super) fn new(config: Config, http: Http) -> Self {
+        Self { config, http, clients: Arc::default() }
     }
 
     /// A client with room for one more stream: the first that has it, so that there are no more than are needed.
@@ -48,7 +51,8 @@ impl Pool {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let free = clients.iter().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS).cloned();
         let Slot { client, streams } = free.unwrap_or_else(|| {
-            let slot = Slot { client: Client::from_conf(self.config.clone()), streams: Arc::default() };
+            let config = self.config.to_builder().http_client(self.http.client()).build();
+            let slot = Slot { client: Client::from_conf(config), streams: Arc::default() };
             clients.push(slot.clone());
             slot
         });
@@ -78,13 +82,16 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aws_sdk_bedrockruntime::config::BehaviorVersion;
 
     use super::*;
 
     #[test]
     fn there_are_as_many_clients_as_the_streams_need() {
-        let pool = Pool::new(Config::builder().behavior_version(BehaviorVersion::latest()).build());
+        let config = Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let pool = Pool::new(config, Http::load(Duration::from_secs(1)).unwrap());
         let clients = || pool.clients.lock().unwrap().len();
         assert_eq!(clients(), 0);
         let mut leases: Vec<_> = (0..STREAMS).map(|_| pool.lease()).collect();

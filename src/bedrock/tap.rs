@@ -1,62 +1,87 @@
-//! An SDK interceptor that takes the body of a stream before the SDK reads it, and notes how each attempt went.
+//! An SDK interceptor that takes the body of a stream before the SDK reads it, and tells whether there is a connection yet.
 //!
 //! Comes between [`super::converse`], which makes the operation it is attached to, and [`super::frames`], which reads
 //! the body. The SDK is left with an empty body, which it takes for an empty stream.
 
 use std::{
+    future::pending,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
+        connection::CaptureSmithyConnection,
         interceptors::{
             Intercept,
             context::{
                 BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
-                FinalizerInterceptorContextRef,
+                BeforeTransmitInterceptorContextRef,
             },
         },
         runtime_components::RuntimeComponents,
     },
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
+use tokio::time::sleep;
 
 use super::classify;
-use crate::{error::Reason, proto::Attempt};
+use crate::error::{Error, Reason};
 
-/// One per call; clones share what they see.
+/// One per attempt; clones share what they see.
 #[derive(Clone, Debug)]
 pub(super) struct Tap {
-    model_id: String,
-    region: String,
     takes_body: bool,
     seen: Arc<Mutex<Seen>>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
+    connection: Option<CaptureSmithyConnection>,
     body: Option<SdkBody>,
-    attempts: Vec<Attempt>,
     request_id: String,
 }
 
 impl Tap {
     /// For an operation whose answer is a stream.
-    pub(super) fn of_stream(model_id: String, region: String) -> Self {
-        Self { model_id, region, takes_body: true, seen: Arc::default() }
+    pub(super) fn of_stream() -> Self {
+        Self { takes_body: true, seen: Arc::default() }
     }
 
     /// For an operation whose answer the SDK reads itself.
-    pub(super) fn of_unary(model_id: String, region: String) -> Self {
-        Self { takes_body: false, ..Self::of_stream(model_id, region) }
+    pub(super) fn of_unary() -> Self {
+        Self { takes_body: false, seen: Arc::default() }
     }
 
-    /// The body, if Bedrock agreed; the attempts; the request id of the last answer.
-    pub(super) fn into_parts(self) -> (Option<SdkBody>, Vec<Attempt>, String) {
+    /// What comes of the attempt, unless there is no connection for it after this time. The SDK's own limit cannot differ from call
+    /// to call without a pool of connections for each.
+    pub(super) async fn connected_within<T>(
+        &self,
+        limit: Duration,
+        attempt: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            result = attempt => result,
+            () = self.unconnected_after(limit) => {
+                let message = format!("there was no connection to Bedrock after {limit:?}. Try again, or allow more time");
+                Err(Error::new(Reason::ConnectTimeout, message))
+            }
+        }
+    }
+
+    async fn unconnected_after(&self, limit: Duration) {
+        sleep(limit).await;
+        if self.seen().connection.as_ref().is_some_and(|connection| connection.get().is_some()) {
+            pending::<()>().await;
+        }
+    }
+
+    /// The body, if Bedrock agreed, and the request id.
+    pub(super) fn into_parts(self) -> (Option<SdkBody>, String) {
         let seen = mem::take(&mut *self.seen());
-        (seen.body, seen.attempts, seen.request_id)
+        (seen.body, seen.request_id)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -77,8 +102,16 @@ impl Intercept for Tap {
     ) -> Result<(), BoxError> {
         // A compressed stream is held back until there is enough to compress.
         context.request_mut().headers_mut().insert("accept-encoding", "identity");
-        let attempt = Attempt { model_id: self.model_id.clone(), region: self.region.clone(), reason: String::new() };
-        self.seen().attempts.push(attempt);
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.seen().connection = config.load::<CaptureSmithyConnection>().cloned();
         Ok(())
     }
 
@@ -93,19 +126,6 @@ impl Intercept for Tap {
         seen.request_id = classify::request_id(response.headers());
         if self.takes_body && response.status().is_success() {
             seen.body = Some(mem::replace(response.body_mut(), SdkBody::empty()));
-        }
-        Ok(())
-    }
-
-    fn read_after_attempt(
-        &self,
-        context: &FinalizerInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let (Some(Err(_)), Some(attempt)) = (context.output_or_error(), self.seen().attempts.last_mut()) {
-            let reason = context.response().map_or(Reason::UpstreamUnreachable, classify::response_reason);
-            reason.name().clone_into(&mut attempt.reason);
         }
         Ok(())
     }

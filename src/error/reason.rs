@@ -24,12 +24,17 @@ pub enum Reason {
     BedrockInternal,
     BedrockUnknown,
     UpstreamUnreachable,
+    ConnectTimeout,
     ModelError,
     ModelTimeout,
+    FirstContentTimeout,
+    IdleTimeout,
+    TotalTimeout,
     CallerDeadline,
     CallerCancelled,
     UpstreamTruncated,
     UpstreamCorrupt,
+    LocalLimit,
     Draining,
     Internal,
     Transport,
@@ -56,7 +61,7 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 23] = [
+pub const TABLE: [Row; 28] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request breaks a rule; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request are no GenerateRequest"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than the server accepts"),
@@ -71,12 +76,17 @@ pub const TABLE: [Row; 23] = [
     row(Reason::BedrockInternal, "BEDROCK_INTERNAL", Code::Unavailable, Some(1_000), "Bedrock failed: InternalServerException"),
     row(Reason::BedrockUnknown, "BEDROCK_UNKNOWN", Code::Unknown, None, "An answer of Bedrock that this server does not know"),
     row(Reason::UpstreamUnreachable, "UPSTREAM_UNREACHABLE", Code::Unavailable, Some(500), "Bedrock could not be reached"),
+    row(Reason::ConnectTimeout, "CONNECT_TIMEOUT", Code::Unavailable, Some(500), "There was no connection to Bedrock within the connect limit"),
     row(Reason::ModelError, "MODEL_ERROR", Code::Unavailable, Some(500), "The model failed: ModelErrorException, modelStreamErrorException"),
     row(Reason::ModelTimeout, "MODEL_TIMEOUT", Code::DeadlineExceeded, Some(1_000), "The model took too long: ModelTimeoutException"),
+    row(Reason::FirstContentTimeout, "FIRST_CONTENT_TIMEOUT", Code::DeadlineExceeded, Some(1_000), "Bedrock sent no content within the first-content limit"),
+    row(Reason::IdleTimeout, "IDLE_TIMEOUT", Code::DeadlineExceeded, Some(1_000), "Bedrock fell silent in the middle of the answer for longer than the idle limit"),
+    row(Reason::TotalTimeout, "TOTAL_TIMEOUT", Code::DeadlineExceeded, None, "The call took longer than the total limit"),
     row(Reason::CallerDeadline, "CALLER_DEADLINE", Code::DeadlineExceeded, None, "The caller's own deadline passed"),
     row(Reason::CallerCancelled, "CALLER_CANCELLED", Code::Cancelled, None, "The caller cancelled"),
     row(Reason::UpstreamTruncated, "UPSTREAM_TRUNCATED", Code::Unavailable, Some(500), "The stream from Bedrock ended before the message did"),
     row(Reason::UpstreamCorrupt, "UPSTREAM_CORRUPT", Code::DataLoss, Some(500), "The bytes from Bedrock are damaged"),
+    row(Reason::LocalLimit, "LOCAL_LIMIT", Code::ResourceExhausted, Some(1_000), "A limit of this server is reached; QuotaFailure says which"),
     row(Reason::Draining, "DRAINING", Code::Unavailable, Some(1_000), "The server is shutting down; another one, or this one later, will answer"),
     row(Reason::Internal, "INTERNAL", Code::Internal, None, "A defect of this server"),
     row(Reason::Transport, "TRANSPORT", Code::Unknown, None, "The gRPC layer refused the call; the message says why"),
@@ -95,6 +105,25 @@ impl Reason {
     /// The gRPC code.
     pub fn code(self) -> Code {
         self.row().code
+    }
+
+    /// Whether another attempt, also at another target, may go better. What a caller is told to try again later
+    /// is mostly the same; what only the caller can mend is not.
+    pub(crate) fn allows_another_attempt(self) -> bool {
+        matches!(
+            self,
+            Self::BedrockThrottled
+                | Self::BedrockUnavailable
+                | Self::BedrockModelNotReady
+                | Self::BedrockInternal
+                | Self::UpstreamUnreachable
+                | Self::ConnectTimeout
+                | Self::ModelError
+                | Self::ModelTimeout
+                | Self::FirstContentTimeout
+                | Self::UpstreamTruncated
+                | Self::UpstreamCorrupt
+        )
     }
 
     /// When to try again, if the same call may succeed later.

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{Error, Phase, Reason};
+use crate::proto::Attempt;
 
 /// How a status begins that tonic makes of a message that prost cannot decode.
 const UNDECODABLE: &str = "failed to decode Protobuf message: ";
@@ -27,7 +28,7 @@ impl Error {
     pub fn into_status(self) -> Status {
         let inner = *self.0;
         let reason = inner.reason;
-        let mut metadata = HashMap::from([("phase".to_owned(), phase_name(inner.phase).to_owned())]);
+        let mut metadata = HashMap::from([("phase".to_owned(), inner.phase.name().to_owned())]);
         let mut details = ErrorDetails::new();
         if !inner.exception.is_empty() {
             metadata.insert("exception".to_owned(), shortened(inner.exception));
@@ -36,14 +37,20 @@ impl Error {
         if let Some(call) = inner.call {
             metadata.insert("model_id".to_owned(), shortened(call.model_id));
             metadata.insert("region".to_owned(), call.region);
-            metadata.insert("attempts".to_owned(), call.attempts.to_string());
+            metadata.insert("attempts".to_owned(), call.attempts.len().to_string());
+            if call.attempts.len() > 1 {
+                metadata.insert("tried".to_owned(), shortened(tried(&call.attempts)));
+            }
             if !call.request_id.is_empty() {
                 details.set_request_info(call.request_id, "");
             }
         }
         details.set_error_info(reason.name(), DOMAIN, metadata);
-        if let Some(delay) = reason.retry_delay() {
+        if let Some(delay) = reason.retry_delay().filter(|_| !inner.hopeless) {
             details.set_retry_info(Some(inner.retry_after.unwrap_or(delay)));
+        }
+        if let Some(quota) = inner.quota {
+            details.add_quota_failure_violation(shortened(quota.subject), shortened(quota.description));
         }
         if !inner.violations.is_empty() {
             details.set_bad_request(bounded(inner.violations));
@@ -60,7 +67,7 @@ pub(crate) fn from_bare(code: Code, message: &str) -> Status {
         Code::Internal if let Some(stack) = message.strip_prefix(UNDECODABLE) => return malformed(stack).into_status(),
         Code::Cancelled => Reason::CallerCancelled,
         _ => {
-            let metadata = HashMap::from([("phase".to_owned(), phase_name(Phase::BeforeContent).to_owned())]);
+            let metadata = HashMap::from([("phase".to_owned(), Phase::BeforeContent.name().to_owned())]);
             let details = ErrorDetails::with_error_info(Reason::Transport.name(), DOMAIN, metadata);
             return Status::with_error_details(code, shortened(message.to_owned()), details);
         }
@@ -95,11 +102,13 @@ fn malformed(stack: &str) -> Error {
     Error::new(Reason::MalformedRequest, message).with_violations(vec![violation])
 }
 
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::BeforeContent => "before_content",
-        Phase::AfterContent => "after_content",
-    }
+/// Each attempt with why it failed, in order: `model@region REASON, …`.
+fn tried(attempts: &[Attempt]) -> String {
+    let each = attempts.iter().map(|Attempt { model_id, region, reason }| match reason.as_str() {
+        "" => format!("{model_id}@{region}"),
+        reason => format!("{model_id}@{region} {reason}"),
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// As many violations as trailers hold, and how many more there are.

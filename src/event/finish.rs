@@ -37,6 +37,25 @@ pub(super) struct Metadata {
     pub(super) unrecognized: Map<String, Value>,
 }
 
+/// How many tokens a message used, by Bedrock's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) input: u32,
+    pub(crate) output: u32,
+}
+
+impl Used {
+    pub(super) fn of(usage: &TokenUsage) -> Self {
+        let count = |tokens: Option<i32>| u32::try_from(tokens.unwrap_or_default()).unwrap_or_default();
+        Self { input: count(usage.input_tokens), output: count(usage.output_tokens) }
+    }
+
+    /// Both.
+    pub(crate) fn total(self) -> u32 {
+        self.input.saturating_add(self.output)
+    }
+}
+
 pub(super) fn stop(members: &mut Members) -> Stop {
     let reason_name = members.text("stopReason").unwrap_or_default();
     Stop {

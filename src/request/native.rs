@@ -13,6 +13,8 @@ pub use self::{
     family::Family,
     support::{Feature, SUPPORT, Support},
 };
+use std::mem;
+
 use super::violations::Violations;
 use crate::proto::{GenerateRequest, OperationChoice};
 
@@ -72,6 +74,22 @@ pub(crate) fn is_native(request: &GenerateRequest) -> bool {
         OperationChoice::Unspecified if !request.model_family.is_empty() => true,
         OperationChoice::Unspecified => Family::of(request).is_ok_and(|family| !family.has_converse_stream()),
     }
+}
+
+/// Whether a request that suits its own model suits this one too. A body in a model's own format suits only models of its family.
+pub(super) fn also_suits(request: &mut GenerateRequest, model: &str) -> bool {
+    let own_family = Family::of(request);
+    // In place, because requests may be large.
+    let own = mem::replace(&mut request.model, model.to_owned());
+    let suits = if request.native_body.is_empty() {
+        let mut violations = Violations::default();
+        check(request, &mut violations);
+        violations.into_result().is_ok()
+    } else {
+        own_family.is_ok_and(|own| Family::of(request).is_ok_and(|family| family == own))
+    };
+    request.model = own;
+    suits
 }
 
 #[cfg(test)]

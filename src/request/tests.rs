@@ -13,8 +13,16 @@ fn text(role: Role, text: &str) -> Message {
     Message { role: role.into(), content: vec![block] }
 }
 
+fn rules(default_model: Option<&str>) -> Rules {
+    Rules { default_model: default_model.map(str::to_owned), ..Rules::default() }
+}
+
+fn valid(request: GenerateRequest) -> GenerateRequest {
+    check(request, &rules(Some("a.model"))).unwrap().0.request.into_inner()
+}
+
 fn violations(request: GenerateRequest) -> (Reason, Vec<String>) {
-    let error = check(request, Some("a.model")).unwrap_err();
+    let error = check(request, &rules(Some("a.model"))).unwrap_err();
     (error.reason(), error.violations().iter().map(|violation| violation.field.clone()).collect())
 }
 
@@ -22,8 +30,7 @@ fn violations(request: GenerateRequest) -> (Reason, Vec<String>) {
 fn a_prompt_becomes_the_last_user_message() {
     let messages = vec![text(Role::User, "a"), text(Role::Assistant, "b")];
     let request = GenerateRequest { prompt: "c".into(), messages, ..GenerateRequest::default() };
-    let valid = check(request, Some("a.model")).unwrap();
-    let valid = valid.into_inner();
+    let valid = valid(request);
     assert_eq!((valid.model.as_str(), valid.prompt.as_str()), ("a.model", ""));
     assert_eq!(valid.messages.len(), 3);
     assert_eq!(valid.messages[2], text(Role::User, "c"));
@@ -32,9 +39,9 @@ fn a_prompt_becomes_the_last_user_message() {
 #[test]
 fn the_model_of_the_request_wins_and_without_any_it_is_a_violation() {
     let request = GenerateRequest { model: "b.model".into(), prompt: "x".into(), ..GenerateRequest::default() };
-    assert_eq!(check(request.clone(), Some("a.model")).unwrap().into_inner().model, "b.model");
+    assert_eq!(valid(request.clone()).model, "b.model");
     let request = GenerateRequest { model: String::new(), ..request };
-    let error = check(request, None).unwrap_err();
+    let error = check(request, &rules(None)).unwrap_err();
     assert!(error.to_string().contains("--default-model"), "{error}");
 }
 
@@ -82,7 +89,7 @@ fn an_empty_request_says_what_to_set() {
 fn fields_of(blocks: Vec<Block>) -> Vec<String> {
     let content = blocks.into_iter().map(|block| ContentBlock { block: Some(block) }).collect();
     let messages = vec![text(Role::User, "a"), Message { role: Role::User.into(), content }];
-    match check(GenerateRequest { messages, ..GenerateRequest::default() }, Some("a.model")) {
+    match check(GenerateRequest { messages, ..GenerateRequest::default() }, &rules(Some("a.model"))) {
         Ok(_) => Vec::new(),
         Err(error) => error.violations().iter().map(|violation| violation.field.clone()).collect(),
     }
@@ -135,6 +142,6 @@ fn a_json_schema_must_be_json() {
 #[test]
 fn a_prompt_arn_brings_its_own_messages() {
     let model = "arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1".to_owned();
-    let valid = check(GenerateRequest { model, ..GenerateRequest::default() }, None).unwrap();
-    assert!(valid.into_inner().messages.is_empty());
+    let valid = valid(GenerateRequest { model, ..GenerateRequest::default() });
+    assert!(valid.messages.is_empty());
 }

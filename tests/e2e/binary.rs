@@ -1,64 +1,15 @@
 //! The program `outcrop` as a person or a supervisor runs it.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Output, Stdio},
+use std::io::Write;
+
+use outcrop_client::{Client, ClientError};
+use tokio::io::AsyncReadExt;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{
+    harness::{collect, request, soon},
+    process::{Serving, outcrop, run},
 };
-
-use outcrop_client::Client;
-
-use crate::harness::{collect, request, soon};
-
-/// The program in an environment with nothing in it.
-fn outcrop(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop"));
-    // The metadata service of EC2 is the last of the chain to be asked, and nobody answers here.
-    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent").args(arguments);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(command: &mut Command) -> (String, String, Option<i32>) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), status.code())
-}
-
-/// A running server, killed if the test fails.
-pub(crate) struct Serving {
-    child: Child,
-    pub(crate) endpoint: String,
-}
-
-impl Serving {
-    fn start(arguments: &[&str]) -> Self {
-        Self::listening(&mut outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], arguments].concat()))
-    }
-
-    /// Without `--local`, in this environment.
-    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
-        let mut command = outcrop(&["serve", "--listen", "127.0.0.1:0", "--log", "off"]);
-        Self::listening(command.envs(environment.iter().copied()))
-    }
-
-    fn listening(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        Self { endpoint: format!("http://{address}"), child }
-    }
-
-    fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn the_demo_streams_the_story_and_leaves() {
@@ -143,6 +94,96 @@ async fn a_second_signal_ends_what_is_left() {
     });
     assert!(error.await.to_string().contains("DRAINING"));
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_steps_of_a_shutdown_are_in_the_log_in_their_order() {
+    let mut serving = Serving::start(&["--lame-duck", "700ms", "--grace", "300ms"]);
+    let stderr = serving.child.stderr.take().unwrap();
+    let log = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    let mut running = soon(client.generate(request("emulator.endless"))).await.unwrap();
+    let mut health = HealthClient::new(
+        tonic::transport::Endpoint::from_shared(serving.endpoint.clone()).unwrap().connect().await.unwrap(),
+    );
+    serving.signal("-TERM");
+    soon(async {
+        loop {
+            let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+            if answer.get_ref().status() == ServingStatus::NotServing {
+                break;
+            }
+        }
+    })
+    .await;
+    // A lame duck still serves those who have not noticed.
+    soon(client.generate(request("emulator.tools"))).await.unwrap();
+    let refused = soon(async {
+        loop {
+            if let Err(ClientError::Call(error)) = client.generate(request("emulator.tools")).await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert_eq!((refused.reason.as_str(), refused.metadata["drain"].as_str()), ("DRAINING", "refusing"));
+    let ended = soon(async {
+        loop {
+            if let Err(ClientError::Call(error)) = running.next().await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert_eq!((ended.reason.as_str(), ended.metadata["drain"].as_str()), ("DRAINING", "force"));
+    assert_eq!(ended.metadata["phase"], "after_content");
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    let log = log.join().unwrap();
+    let steps = ["not ready", "lame duck", "new calls are refused", "grace", "force", "stopped"];
+    let places: Vec<_> = steps.iter().map(|step| log.find(step).unwrap_or_else(|| panic!("{step} in {log}"))).collect();
+    assert!(places.is_sorted(), "{log}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_old_takes_no_new_calls_and_cuts_no_stream() {
+    let serving = Serving::start(&["--max-connection-age", "300ms"]);
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    let chunks = soon(client.generate(request("emulator.slow"))).await.unwrap();
+    soon(collect(chunks)).await.whole();
+    let mut idle = tokio::net::TcpStream::connect(serving.endpoint.trim_start_matches("http://")).await.unwrap();
+    assert_eq!(soon(idle.read(&mut [0])).await.unwrap(), 0, "closed by the server, because of its age alone");
+    // The library connects anew by itself.
+    soon(collect(soon(client.generate(request("emulator.tools"))).await.unwrap())).await.whole();
+}
+
+#[tokio::test]
+async fn metrics_are_served_where_they_are_wanted() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let serving = Serving::start(&["--metrics-listen", &address.to_string()]);
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    soon(collect(soon(client.generate(request("emulator.tools"))).await.unwrap())).await.whole();
+    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let answer = std::io::read_to_string(connection).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("outcrop_streams_finished_total 1\n"), "{answer}");
+    assert!(answer.ends_with("# EOF\n"), "{answer}");
+}
+
+#[test]
+fn routes_and_limits_that_cannot_work_are_all_said_before_anything_is_bound() {
+    let flags = ["serve", "--local", "--listen", "127.0.0.1:0", "--max-streams", "0", "--idle-timeout=-5s"];
+    let (out, err, code) = run(outcrop(&flags).env("OUTCROP_ROUTES", "a=b;b=a;c=nothing;d=x.y@nowhere"));
+    for part in [
+        "--max-streams is 0",
+        "--idle-timeout is \"-5s\"",
+        "--route a loops: a -> b -> a",
+        "names the unknown target \"nothing\"",
+        "\"nowhere\" is no AWS region",
+    ] {
+        assert!(err.contains(part), "{part} in {err}");
+    }
+    assert_eq!((out.as_str(), code), ("", Some(2)));
 }
 
 #[tokio::test]

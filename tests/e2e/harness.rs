@@ -4,15 +4,20 @@ use std::{future::pending, time::Duration};
 
 use bedrock_emulator::{Config, Emulator, Script};
 use outcrop::{
-    app::{App, AppError, Ended},
+    app::{App, AppError},
     bedrock::Bedrock,
     config::Settings,
+    metrics::Metrics,
+    shutdown::Ended,
 };
 use outcrop_client::{
     CallError, Chunks, Client, ClientError,
     proto::{Chunk, Finish, GenerateRequest, Start, chunk::Event},
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here may take; a test that waits so long has failed.
@@ -23,6 +28,7 @@ pub(crate) struct Harness {
     pub(crate) emulator: Emulator,
     pub(crate) client: Client,
     pub(crate) endpoint: String,
+    metrics: Metrics,
     stop: CancellationToken,
     server: JoinSet<Result<Ended, AppError>>,
 }
@@ -37,20 +43,22 @@ pub(crate) struct Outcome {
 impl Harness {
     pub(crate) async fn start() -> Self {
         // One attempt, so that a refusal is seen at once; retries have tests of their own.
-        Self::with(|settings| settings.calls.attempts = 1).await
+        Self::with(|settings| settings.attempts = 1).await
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::local();
         change(&mut settings);
         let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
-        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), &settings.calls)).await.unwrap();
-        let endpoint = format!("http://{}", app.address());
+        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap())
+            .await
+            .unwrap();
+        let (endpoint, metrics) = (format!("http://{}", app.address()), app.metrics());
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
         server.spawn(app.run(stop.clone().cancelled_owned(), pending()));
         let client = Client::connect(&endpoint).await.unwrap();
-        Self { emulator, client, endpoint, stop, server }
+        Self { emulator, client, endpoint, metrics, stop, server }
     }
 
     /// Asks the model `emulator.<name>` whose answer is this script.
@@ -67,6 +75,22 @@ impl Harness {
             }
         };
         timeout(PATIENCE, answer).await.expect("the call hangs")
+    }
+
+    /// The sum of a metric over all lines that hold these labels.
+    pub(crate) fn count(&self, name: &str, labels: &[&str]) -> u64 {
+        metric(&self.metrics.text().unwrap(), name, labels)
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn counted(&self, name: &str, labels: &[&str], wanted: u64) {
+        let reached = async {
+            while self.count(name, labels) != wanted {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let in_time = timeout(PATIENCE, reached).await;
+        assert!(in_time.is_ok(), "{name}{labels:?} is not {wanted}:\n{}", self.metrics.text().unwrap());
     }
 
     /// As SIGTERM would.
@@ -100,6 +124,18 @@ impl Outcome {
             other => panic!("not a failed call: {other:?}"),
         }
     }
+}
+
+/// The sum of a metric over all lines that hold these labels.
+pub(crate) fn metric(text: &str, name: &str, labels: &[&str]) -> u64 {
+    let of_name = text.lines().filter_map(|line| line.strip_prefix("outcrop_")?.strip_prefix(name));
+    let with_labels = of_name.filter(|rest| rest.starts_with(['{', ' ']) && labels.iter().all(|l| rest.contains(l)));
+    with_labels.map(|rest| rest.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// How long a test goes on that gains by going on; a variable says another time.
+pub(crate) fn duration_of(variable: &str, otherwise: Duration) -> Duration {
+    std::env::var(variable).map_or(otherwise, |written| humantime::parse_duration(&written).unwrap())
 }
 
 /// A request for this model.
@@ -143,8 +179,10 @@ pub(crate) fn finish_of(chunks: &[Chunk]) -> &Finish {
     }
 }
 
+/// Heartbeats have no number.
 fn assert_sequence(chunks: &[Chunk]) {
-    for (at, chunk) in chunks.iter().enumerate() {
+    let numbered = chunks.iter().filter(|chunk| !matches!(chunk.event, Some(Event::Heartbeat(_))));
+    for (at, chunk) in numbered.enumerate() {
         assert_eq!(chunk.sequence(), u32::try_from(at).unwrap());
     }
 }

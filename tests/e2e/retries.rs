@@ -6,7 +6,7 @@ use crate::harness::{Harness, request, start_of, text_of};
 
 #[tokio::test]
 async fn a_refused_attempt_is_replaced_and_both_are_told() {
-    let harness = Harness::with(|settings| settings.calls.attempts = 2).await;
+    let harness = Harness::with(|settings| settings.attempts = 2).await;
     let refusal = Script::refuse(503, "ServiceUnavailableException", "Model is getting throttled.");
     let model = harness.emulator.register_sequence("second-try", [refusal, Script::reply("here")]);
     let chunks = harness.ask(request(&model)).await.whole();
@@ -17,7 +17,7 @@ async fn a_refused_attempt_is_replaced_and_both_are_told() {
 
 #[tokio::test]
 async fn attempts_are_counted_in_the_error() {
-    let harness = Harness::with(|settings| settings.calls.attempts = 2).await;
+    let harness = Harness::with(|settings| settings.attempts = 2).await;
     let script = Script::refuse(503, "ServiceUnavailableException", "Model is getting throttled.");
     let (_, error) = harness.play("down", script).await.failed();
     assert_eq!(error.metadata["attempts"], "2");
@@ -26,7 +26,7 @@ async fn attempts_are_counted_in_the_error() {
 
 #[tokio::test]
 async fn what_cannot_succeed_is_not_tried_again() {
-    let harness = Harness::with(|settings| settings.calls.attempts = 3).await;
+    let harness = Harness::with(|settings| settings.attempts = 3).await;
     let script = Script::refuse(400, "ValidationException", "no");
     let (_, error) = harness.play("wrong", script).await.failed();
     assert_eq!(error.metadata["attempts"], "1");
@@ -35,7 +35,7 @@ async fn what_cannot_succeed_is_not_tried_again() {
 
 #[tokio::test]
 async fn after_content_nothing_is_repeated() {
-    let harness = Harness::with(|settings| settings.calls.attempts = 3).await;
+    let harness = Harness::with(|settings| settings.attempts = 3).await;
     harness.ask(request("emulator.exception")).await.failed();
     assert_eq!(harness.emulator.stats().requests, 1);
 }

@@ -21,6 +21,8 @@ SERVES = re.compile(r"cargo run (-- serve|-p bedrock-emulator)")
 EXPECTED = [
     (r"-- demo", "Pepper and Moss"),
     (r"grpcurl .* list$", "outcrop.v1.GenerationService"),
+    (r"grpcurl .*heartbeat_interval.*/Generate$", '"heartbeat"'),
+    (r"grpcurl .*\"best\".*/Generate$", '"reason": "BEDROCK_THROTTLED"'),
     (r"grpcurl .*/Generate$", '"finish"'),
     (r"grpcurl .*/CountTokens$", '"inputTokens": 3'),
     (r"grpcurl .*Check$", '"SERVING"'),
@@ -80,7 +82,7 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "emulator/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "emulator/README.md"])
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands
@@ -110,6 +112,8 @@ def test_every_command_does_what_it_says(document, emulator):
 def test_every_example_of_a_chunk_is_one(server):
     def chunks(model):
         command = [TARGET / "outcrop-client", "--endpoint", f"http://{server.address}", "--json", "--model", model, "hi"]
+        if model == "emulator.slow":
+            command += ["--heartbeat", "400ms"]
         lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
         return [json.loads(line) for line in lines]
 
@@ -119,7 +123,7 @@ def test_every_example_of_a_chunk_is_one(server):
                 chunk["start"][name] = "…"
         return chunk
 
-    real = [comparable(chunk) for model in ["emulator.everything", "emulator.newer"] for chunk in chunks(model)]
+    real = [comparable(chunk) for model in ["emulator.everything", "emulator.newer", "emulator.slow"] for chunk in chunks(model)]
     examples = [json.loads(line) for block in blocks_of("docs/chunks.md", "json") for line in block.splitlines()]
     assert len(examples) >= 18
     for example in examples:

@@ -31,6 +31,8 @@ STATUSES = re.findall(r"^\| (\d+) \| `(\w+)` \|$", DOCUMENT, re.MULTILINE)
 ELSEWHERE = {
     "DRAINING": "test_grpcurl.py, tests/e2e/drain.rs",
     "UPSTREAM_UNREACHABLE": "tests/e2e/failures.rs",
+    "CONNECT_TIMEOUT": "tests/e2e/clocks.rs",
+    "LOCAL_LIMIT": "tests/e2e/limits.rs",
     "CALLER_CANCELLED": "nobody is left to read it",
     "INTERNAL": "a defect, which nobody knows how to provoke",
 }
@@ -121,12 +123,20 @@ def test_statuses(failure, status, reason):
     assert seen == 0
 
 
+def limited(model, clock):
+    """A request in which one of the clocks fires soon."""
+    return {"model": model, "prompt": "hi", "time_limits": {clock: {"nanos": 300_000_000}}}
+
+
 @pytest.mark.parametrize(
     "reason, phase, called, request_",
     [
         ("INVALID_REQUEST", "before_content", False, {}),
         ("MESSAGE_TOO_LARGE", "before_content", False, {"prompt": "x" * 20_000}),
         ("BEDROCK_UNKNOWN", "before_content", True, {"model": "emulator.teapot", "prompt": "hi"}),
+        ("FIRST_CONTENT_TIMEOUT", "before_content", True, limited("emulator.slow", "first_content")),
+        ("IDLE_TIMEOUT", "after_content", True, limited("emulator.stall", "idle")),
+        ("TOTAL_TIMEOUT", "after_content", True, limited("emulator.endless", "total")),
         ("UPSTREAM_TRUNCATED", "after_content", True, {"model": "emulator.end", "prompt": "hi"}),
         ("UPSTREAM_CORRUPT", "after_content", True, {"model": "emulator.corrupt", "prompt": "hi"}),
     ],
@@ -158,6 +168,6 @@ def test_reasons_that_a_library_would_not_let_through(server):
 
 def test_every_reason_is_provoked_somewhere():
     here = {"INVALID_REQUEST", "MESSAGE_TOO_LARGE", "BEDROCK_UNKNOWN", "UPSTREAM_TRUNCATED", "UPSTREAM_CORRUPT"}
-    here |= {"UNKNOWN_METHOD", "MALFORMED_REQUEST", "CALLER_DEADLINE", "TRANSPORT"}
+    here |= {"FIRST_CONTENT_TIMEOUT", "IDLE_TIMEOUT", "TOTAL_TIMEOUT", "UNKNOWN_METHOD", "MALFORMED_REQUEST", "CALLER_DEADLINE", "TRANSPORT"}
     here |= {reason for _, reason in EXCEPTIONS} | {reason for _, reason in STATUSES}
     assert here | set(ELSEWHERE) == set(REASONS)

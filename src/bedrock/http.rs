@@ -1,0 +1,186 @@
+//! The HTTP client under the SDK: hyper and rustls as in the SDK's own, with windows and pings that the SDK's has no setting for.
+//!
+//! Given to each client of [`super::pool`]. Over HTTP/2 all streams of a connection share its window. With hyper's defaults three callers
+//! who do not read fill it, and nobody else on the connection gets anything; here the windows of all its streams together fit
+//! into it. A connection that is silent is pinged, so that one whose other end is gone is noticed.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use aws_smithy_runtime_api::client::{
+    connection::{CaptureSmithyConnection, ConnectionMetadata},
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use aws_smithy_types::body::SdkBody;
+use http::{Uri, uri::Scheme};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::{
+        legacy::{
+            Client,
+            connect::{self, CaptureConnection, capture_connection, proxy::Tunnel},
+        },
+        proxy::matcher::Matcher,
+    },
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::aws_lc_rs};
+use tokio::net::TcpStream;
+use tower::{BoxError, Service, timeout::Timeout, util::BoxCloneSyncService};
+
+use super::pool::STREAMS;
+
+/// How much of a stream may lie here unread, in bytes: HTTP/2's own default, and some hundred events.
+const STREAM_WINDOW: u32 = 64 << 10;
+
+/// How often a silent connection is asked whether it is alive, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+type Connecting = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
+/// Makes the connections of one SDK client.
+#[derive(Clone)]
+struct Connections(Client<Connecting, SdkBody>);
+
+/// What all clients have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    tls: ClientConfig,
+    proxies: Arc<Matcher>,
+    max_connect: Duration,
+}
+
+impl Http {
+    /// Trusts the authorities that the machine trusts. No connection may take longer to be made than `max_connect`.
+    ///
+    /// # Errors
+    /// If the machine has no certificates of authorities, or none that can be read.
+    pub(super) fn load(max_connect: Duration) -> io::Result<Self> {
+        Ok(Self::with(tls()?.with_native_roots()?.with_no_client_auth(), max_connect))
+    }
+
+    /// Trusts nobody: for an emulator on a machine that has no certificates, as small containers are.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub(super) fn without_authorities(max_connect: Duration) -> io::Result<Self> {
+        Ok(Self::with(tls()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth(), max_connect))
+    }
+
+    fn with(tls: ClientConfig, max_connect: Duration) -> Self {
+        Self { tls, proxies: Arc::new(Matcher::from_env()), max_connect }
+    }
+
+    /// A client with connections of its own.
+    pub(super) fn client(&self) -> SharedHttpClient {
+        let mut tcp = connect::HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(Proxied { tcp, proxies: Arc::clone(&self.proxies) });
+        let streams = u32::try_from(STREAMS).unwrap_or(u32::MAX);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW))
+            .http2_keep_alive_interval(KEEPALIVE)
+            .http2_keep_alive_timeout(KEEPALIVE)
+            .build(BoxCloneSyncService::new(Timeout::new(https, self.max_connect)));
+        SharedHttpClient::new(Connections(client))
+    }
+}
+
+fn tls() -> io::Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connections")
+    }
+}
+
+impl HttpClient for Connections {
+    // The settings are those of the SDK's clocks, which are off.
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Connections {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        let connection = capture_connection(&mut request);
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || metadata(&connection));
+        }
+        let answer = self.0.request(request);
+        HttpConnectorFuture::new(async move {
+            let response = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+/// That there is a connection, for [`super::tap`]; and the way for the SDK to give up one that has failed.
+fn metadata(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
+    let proxied = connection.connection_metadata().as_ref()?.is_proxied();
+    let connection = connection.clone();
+    let poison = move || {
+        if let Some(connected) = connection.connection_metadata().as_ref() {
+            connected.poison();
+        }
+    };
+    Some(ConnectionMetadata::builder().proxied(proxied).poison_fn(poison).build())
+}
+
+/// TCP, through the proxy that the environment names (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) if Bedrock is behind one.
+#[derive(Clone)]
+struct Proxied {
+    tcp: connect::HttpConnector,
+    proxies: Arc<Matcher>,
+}
+
+impl Service<Uri> for Proxied {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let secure = target.scheme() == Some(&Scheme::HTTPS);
+        let Some(proxy) = self.proxies.intercept(&target).filter(|_| secure) else {
+            let connecting = self.tcp.call(target);
+            return Box::pin(async { Ok(connecting.await?) });
+        };
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
+        if let Some(auth) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(auth.clone());
+        }
+        Box::pin(async move { Ok(tunnel.call(target).await?) })
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything that is wrong with the configuration, collected, and how values are read.
+//!
+//! Used by the other files of [`super`]. A value that cannot be read is reported and stands for its type's default, which nobody gets to
+//! see, because what has problems has no settings.
+
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
+
+/// Everything wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:\n  - {}", .0.join("\n  - "))]
+pub struct ConfigError(pub Vec<String>);
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<String>);
+
+impl Problems {
+    pub(super) fn add(&mut self, problem: impl Into<String>) {
+        self.0.push(problem.into());
+    }
+
+    pub(super) fn extend(&mut self, problems: Vec<String>) {
+        self.0.extend(problems);
+    }
+
+    /// The settings, if nothing is wrong with them.
+    pub(super) fn verdict<T>(self, settings: T) -> Result<T, ConfigError> {
+        if self.0.is_empty() { Ok(settings) } else { Err(ConfigError(self.0)) }
+    }
+
+    /// Any value that has a form of its own.
+    pub(super) fn parse<T: FromStr>(&mut self, flag: &str, value: &str, wanted: &str) -> Option<T> {
+        let parsed = value.trim().parse().ok();
+        if parsed.is_none() {
+            self.add(format!("{flag} is {value:?}; it must be {wanted}"));
+        }
+        parsed
+    }
+
+    /// A number that is not zero.
+    pub(super) fn at_least_one(&mut self, flag: &str, value: &str) -> usize {
+        let wanted = "a whole number of at least 1";
+        match self.parse(flag, value, wanted) {
+            Some(0) => {
+                self.add(format!("{flag} is 0; it must be {wanted}"));
+                0
+            }
+            number => number.unwrap_or_default(),
+        }
+    }
+
+    /// The same where nothing is meant by leaving it out.
+    pub(super) fn some_at_least_one(&mut self, flag: &str, value: Option<&str>) -> Option<usize> {
+        value.filter(|value| !value.is_empty()).map(|value| self.at_least_one(flag, value))
+    }
+
+    /// The same for what is counted by the minute.
+    pub(super) fn rate(&mut self, flag: &str, value: Option<&str>) -> Option<NonZeroU32> {
+        let number = self.some_at_least_one(flag, value)?;
+        if u32::try_from(number).is_err() {
+            self.add(format!("{flag} is {number}; it must be at most {}", u32::MAX));
+        }
+        NonZeroU32::new(u32::try_from(number).ok()?)
+    }
+
+    /// A duration; `zero_allowed` where none at all means something.
+    pub(super) fn duration(&mut self, flag: &str, value: &str, zero_allowed: bool) -> Duration {
+        match humantime::parse_duration(value.trim()) {
+            Ok(duration) if duration.is_zero() && !zero_allowed => {
+                self.add(format!("{flag} is {value:?}; it must be longer than nothing"));
+                duration
+            }
+            Ok(duration) if duration > MOST => {
+                self.add(format!("{flag} is {value:?}; it must be at most a year"));
+                duration
+            }
+            Ok(duration) => duration,
+            Err(error) => {
+                self.add(format!("{flag} is {value:?}; it must be a duration such as 500ms, 30s or 2m ({error})"));
+                Duration::default()
+            }
+        }
+    }
+}
+
+/// Longer than anything here is meant to take, and short enough to be added to any point in time.
+const MOST: Duration = Duration::from_hours(365 * 24);

@@ -1,0 +1,110 @@
+//! The flags of `outcrop serve`, and how they become settings.
+//!
+//! Part of [`super`].
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+use super::{ConfigError, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, UpstreamSettings, problems::Problems};
+use crate::{attempts::Routes, request::Rules};
+
+/// As typed.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "OUTCROP_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
+    pub listen: String,
+    /// Where to serve metrics for Prometheus, under /metrics [default: nowhere]
+    #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
+    /// Answer from a Bedrock emulator inside this process instead of AWS
+    #[arg(long, env = "OUTCROP_LOCAL")]
+    pub local: bool,
+    /// With --local: a folder of script files; `name.json` becomes the model `emulator.name`
+    #[arg(long, env = "OUTCROP_SCRIPTS", value_name = "FOLDER")]
+    pub scripts: Option<PathBuf>,
+    /// With --local: a folder of recordings; `folder/name.json` becomes the model `recording.folder/name`
+    #[arg(long, env = "OUTCROP_RECORDINGS", value_name = "FOLDER")]
+    pub recordings: Option<PathBuf>,
+    /// The AWS region [default: the standard chain, such as `AWS_REGION`]
+    #[arg(long, env = "OUTCROP_REGION")]
+    pub region: Option<String>,
+    /// The model or route of a request that names none [default with --local: emulator.default]
+    #[arg(long, env = "OUTCROP_DEFAULT_MODEL", value_name = "MODEL")]
+    pub default_model: Option<String>,
+    /// Where a model may be answered, first choice first: NAME=TARGET,TARGET. A target is MODEL, MODEL@REGION, @REGION or another
+    /// route; may be repeated (in the environment: separated by `;`)
+    #[arg(long = "route", env = "OUTCROP_ROUTES", value_name = "ROUTE", value_delimiter = ';')]
+    pub routes: Vec<String>,
+    /// How often Bedrock is asked for a call at the most while nothing of it has reached the caller
+    #[arg(long, env = "OUTCROP_ATTEMPTS", default_value = "3", value_name = "NUMBER")]
+    pub attempts: String,
+    /// The largest request, in bytes
+    #[arg(long, env = "OUTCROP_MAX_REQUEST_BYTES", default_value = "33554432", value_name = "BYTES")]
+    pub max_request_bytes: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub limits: LimitArgs,
+}
+
+impl ServeArgs {
+    /// The settings, or every problem with them.
+    pub fn resolve(self) -> Result<Settings, ConfigError> {
+        let mut problems = Problems::default();
+        let wanted = "an address and a port, such as 127.0.0.1:50051";
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = problems.parse("--listen", &self.listen, wanted).unwrap_or(free);
+        // An empty variable, as compose files make them, is one that is not set.
+        let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.parse("--metrics-listen", &at, wanted));
+        let max_request_bytes = problems.at_least_one("--max-request-bytes", &self.max_request_bytes);
+        let attempts = problems.at_least_one("--attempts", &self.attempts);
+        let written: Vec<_> = self.routes.iter().filter(|route| !route.trim().is_empty()).cloned().collect();
+        let routes = Routes::parse(&written, attempts.max(1)).unwrap_or_else(|wrong| {
+            problems.extend(wrong);
+            Routes::default()
+        });
+        let clocks = self.time.clocks(&mut problems);
+        let settings = Settings {
+            listen,
+            metrics_listen,
+            upstream: self.upstream(set(&self.region), &mut problems),
+            rules: Rules {
+                default_model: set(&self.default_model).or_else(|| self.local.then(|| LOCAL_MODEL.to_owned())),
+                routes,
+                clocks,
+            },
+            max_request_bytes,
+            attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+            limits: self.limits.limits(&mut problems),
+            abandonment: self.limits.abandonment(&mut problems),
+            drain: self.time.drain(&mut problems),
+            max_connection_age: self.time.max_connection_age(&mut problems),
+        };
+        problems.verdict(settings)
+    }
+
+    fn upstream(&self, region: Option<String>, problems: &mut Problems) -> UpstreamSettings {
+        let Self { local, scripts, recordings, .. } = self;
+        for (flag, folder) in [("--scripts", scripts), ("--recordings", recordings)] {
+            let Some(folder) = folder else { continue };
+            if !local {
+                problems.add(format!("{flag} is for the emulator: it goes with --local"));
+            } else if !folder.is_dir() {
+                problems.add(format!("{flag} is {}, which is no folder", folder.display()));
+            }
+        }
+        if *local && region.is_some() {
+            problems.add("--region is for AWS: it does not go with --local");
+        }
+        if *local {
+            UpstreamSettings::Local { scripts: scripts.clone(), recordings: recordings.clone() }
+        } else {
+            UpstreamSettings::Aws { region }
+        }
+    }
+}

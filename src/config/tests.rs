@@ -1,0 +1,53 @@
+use super::*;
+
+fn serve(flags: &[&str]) -> Result<Settings, ConfigError> {
+    let cli = Cli::try_parse_from([&["outcrop", "serve"], flags].concat()).unwrap();
+    let Command::Serve(args) = cli.command else { panic!("serve") };
+    args.resolve()
+}
+
+#[test]
+fn the_defaults_are_usable_and_those_of_a_local_server() {
+    let settings = serve(&["--local"]).unwrap();
+    assert_eq!(settings.listen, "127.0.0.1:50051".parse().unwrap());
+    assert_eq!(settings.rules.default_model.as_deref(), Some("emulator.default"));
+    assert!(serve(&[]).unwrap().rules.default_model.is_none());
+    let local = Settings { listen: settings.listen, ..Settings::local() };
+    assert_eq!(format!("{settings:?}"), format!("{local:?}"), "the flags say what the code says");
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let flags = [
+        ["--listen", "here"],
+        ["--attempts", "0"],
+        ["--grace", "soon"],
+        ["--connect-timeout", "0s"],
+        ["--idle-timeout", "20m"],
+        ["--total-timeout=-1s", "--local"],
+        ["--max-streams", "0"],
+        ["--requests-per-minute", "none"],
+        ["--tokens-per-minute", "10"],
+        ["--abandonment", "leave"],
+        ["--route", "a=b"],
+        ["--scripts", "nowhere"],
+    ];
+    let error = serve(&flags.concat()).unwrap_err();
+    assert_eq!(error.0.len(), flags.len(), "{error}");
+    for part in [
+        "--listen is \"here\"",
+        "--attempts is 0",
+        "--grace is \"soon\"",
+        "--connect-timeout is \"0s\"; it must be longer than nothing",
+        "--idle-timeout is 1200s, which is more than --max-idle-timeout allows (900s)",
+        "--total-timeout is \"-1s\"",
+        "--max-streams is 0",
+        "--requests-per-minute is \"none\"",
+        "--tokens-per-minute is 10, which is less than --reserved-tokens (4096)",
+        "--abandonment is \"leave\"",
+        "--route a names the unknown target \"b\"",
+        "--scripts is nowhere, which is no folder",
+    ] {
+        assert!(error.to_string().contains(part), "{part} in {error}");
+    }
+}

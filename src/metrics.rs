@@ -1,0 +1,214 @@
+//! What is counted, in one table of names; docs/metrics.md says the same, and a test holds the two together.
+//!
+//! Written by [`crate::account`], [`crate::dispatch`] and [`crate::service`]; served by [`crate::app`] where `--metrics-listen` says.
+
+use std::{fmt, future::pending, sync::Arc, time::Duration};
+
+use axum::{Router, response::IntoResponse, routing::get};
+use http::{StatusCode, header::CONTENT_TYPE};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::{attempts::Journal, error::Reason};
+
+/// The content type of the text.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The upper ends of the buckets for the time to the first content, in seconds.
+const FIRST_CONTENT: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+/// Everything that is counted; clones share it.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    running: Gauge,
+    drains: Gauge,
+    finished: Counter,
+    failed: Family<Failure, Counter>,
+    abandoned: Family<Abandonment, Counter>,
+    refused: Family<Refusal, Counter>,
+    attempts: Family<Attempted, Counter>,
+    tokens: Family<Direction, Counter>,
+    first_content: Histogram,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Failure {
+    reason: &'static str,
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Abandonment {
+    mode: &'static str,
+    usage: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Refusal {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Attempted {
+    region: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Direction {
+    direction: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("outcrop");
+        let running = Gauge::default();
+        registry.register("streams_running", "Streams that are being answered", running.clone());
+        let drains = Gauge::default();
+        registry.register("drains_running", "Calls that are read on after their callers left", drains.clone());
+        let finished = Counter::default();
+        registry.register("streams_finished", "Streams that came to their own end", finished.clone());
+        let failed = Family::default();
+        registry.register("streams_failed", "Streams that ended with a status other than OK", failed.clone());
+        let abandoned = Family::default();
+        let help = "Streams whose callers left, and where the figure of what they used comes from";
+        registry.register("streams_abandoned", help, abandoned.clone());
+        let refused = Family::default();
+        registry.register("calls_refused", "Calls that were refused before Bedrock was asked", refused.clone());
+        let attempts = Family::default();
+        registry.register("attempts", "Attempts at Bedrock by what came of them", attempts.clone());
+        let tokens = Family::default();
+        registry.register("tokens", "Tokens used, by Bedrock's own count", tokens.clone());
+        let first_content = Histogram::new(FIRST_CONTENT);
+        let help = "From the call to its first content, with every attempt and every wait";
+        registry.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
+        Self(Arc::new(Inner {
+            registry,
+            running,
+            drains,
+            finished,
+            failed,
+            abandoned,
+            refused,
+            attempts,
+            tokens,
+            first_content,
+        }))
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// All of it, as Prometheus reads it.
+    ///
+    /// # Errors
+    /// None that is known: a string can always be written to.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0.registry).map(|()| text)
+    }
+
+    pub(crate) fn begun(&self) {
+        self.0.running.inc();
+    }
+
+    pub(crate) fn answered(&self, after: Duration) {
+        self.0.first_content.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn finished(&self) {
+        self.0.running.dec();
+        self.0.finished.inc();
+    }
+
+    pub(crate) fn failed(&self, reason: Reason, phase: &'static str) {
+        self.0.running.dec();
+        self.0.failed.get_or_create(&Failure { reason: reason.name(), phase }).inc();
+    }
+
+    /// The stream is no more, but its call is read on.
+    pub(crate) fn drain_begun(&self) {
+        self.0.running.dec();
+        self.0.drains.inc();
+    }
+
+    pub(crate) fn drain_ended(&self, usage: &'static str) {
+        self.0.drains.dec();
+        self.0.abandoned.get_or_create(&Abandonment { mode: "drain", usage }).inc();
+    }
+
+    pub(crate) fn cancelled(&self, usage: &'static str) {
+        self.0.running.dec();
+        self.0.abandoned.get_or_create(&Abandonment { mode: "cancel", usage }).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.0.refused.get_or_create(&Refusal { reason: reason.name() }).inc();
+    }
+
+    /// The last attempt of the journal has come to this.
+    pub(crate) fn attempted(&self, journal: &Journal, failure: Option<Reason>) {
+        let region = journal.attempts().pop().map(|attempt| attempt.region).unwrap_or_default();
+        let outcome = failure.map_or("ANSWERED", Reason::name);
+        self.0.attempts.get_or_create(&Attempted { region, outcome }).inc();
+    }
+
+    pub(crate) fn used(&self, input: u32, output: u32) {
+        for (direction, tokens) in [("input", input), ("output", output)] {
+            self.0.tokens.get_or_create(&Direction { direction }).inc_by(tokens.into());
+        }
+    }
+}
+
+/// Serves `GET /metrics` as long as it is polled; without a listener it only never ends.
+pub(crate) async fn serve(listener: Option<TcpListener>, metrics: Metrics) {
+    if let Some(listener) = listener {
+        let page = get(async move || match metrics.text() {
+            Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        });
+        if let Err(error) = axum::serve(listener, Router::new().route("/metrics", page)).await {
+            warn!(%error, "metrics are served no more");
+        }
+    }
+    pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_the_same_metrics() {
+        let document = include_str!("../docs/metrics.md");
+        let metrics = Metrics::default();
+        // What has labels is there once it was counted.
+        metrics.failed(Reason::Internal, "after_content");
+        metrics.cancelled("none");
+        metrics.refused(Reason::LocalLimit);
+        metrics.attempted(&Journal::default(), None);
+        metrics.used(1, 2);
+        let text = metrics.text().unwrap();
+        let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        for name in &names {
+            let (name, kind) = name.split_once(' ').unwrap();
+            let written = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+            assert!(document.contains(&format!("| `{written}` |")), "docs/metrics.md lacks {written}");
+        }
+        let rows = document.lines().filter(|line| line.starts_with("| `outcrop_")).count();
+        assert_eq!(rows, names.len(), "docs/metrics.md has rows that the code has not");
+    }
+}

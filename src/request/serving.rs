@@ -1,0 +1,119 @@
+//! The checks of how a call wants to be served: its time limits, what becomes of it if its caller leaves, its heartbeats.
+//!
+//! Used by [`super::check`].
+
+use std::time::Duration;
+
+use prost_types::Duration as ProtoDuration;
+
+use super::violations::Violations;
+use crate::{
+    clocks::{ClockSettings, Clocks},
+    proto::{AbandonmentMode, GenerateRequest},
+};
+
+/// The shortest and the longest time between heartbeats.
+const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_hours(1));
+
+/// How a call is to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// Its time limits.
+    pub clocks: Clocks,
+    /// What becomes of the call to Bedrock if the caller leaves; `UNSPECIFIED` if the caller does not mind.
+    pub abandonment: AbandonmentMode,
+    /// After how long a silence a heartbeat is sent, if any is.
+    pub heartbeat: Option<Duration>,
+}
+
+pub(super) fn check(request: &GenerateRequest, settings: &ClockSettings, violations: &mut Violations) -> Serving {
+    let wishes = request.time_limits.unwrap_or_default();
+    let ClockSettings { default, max } = settings;
+    let mut clock = |name: &str, wish: Option<ProtoDuration>, default: Duration, max: Duration| {
+        let Some(wish) = wish else { return default };
+        let field = format!("time_limits.{name}");
+        match positive(wish) {
+            Some(wish) if wish <= max => return wish,
+            Some(wish) => violations.add(field, format!("is {wish:?}; this server allows at most {max:?}")),
+            None => violations.add(field, format!("is {}; it must be longer than nothing", written(wish))),
+        }
+        default
+    };
+    let clocks = Clocks {
+        connect: clock("connect", wishes.connect, default.connect, max.connect),
+        first_content: clock("first_content", wishes.first_content, default.first_content, max.first_content),
+        idle: clock("idle", wishes.idle, default.idle, max.idle),
+        total: clock("total", wishes.total, default.total, max.total),
+    };
+    if AbandonmentMode::try_from(request.abandonment_mode).is_err() {
+        let number = request.abandonment_mode;
+        violations.add("abandonment_mode", format!("is {number}, which this server does not know"));
+    }
+    let heartbeat = request.heartbeat_interval.and_then(|wish| {
+        let (least, most) = HEARTBEATS;
+        let interval = positive(wish).filter(|interval| (least..=most).contains(interval));
+        if interval.is_none() {
+            let description = format!("is {}; it must be {least:?} to {most:?}", written(wish));
+            violations.add("heartbeat_interval", description);
+        }
+        interval
+    });
+    Serving { clocks, abandonment: request.abandonment_mode(), heartbeat }
+}
+
+fn positive(wish: ProtoDuration) -> Option<Duration> {
+    Duration::try_from(wish).ok().filter(|wish| !wish.is_zero())
+}
+
+/// As the JSON of protobuf writes it.
+fn written(wish: ProtoDuration) -> String {
+    let ProtoDuration { seconds, nanos } = wish;
+    if nanos == 0 { format!("{seconds}s") } else { format!("{seconds}s and {nanos}ns") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::TimeLimits;
+
+    fn seconds(seconds: i64) -> ProtoDuration {
+        ProtoDuration { seconds, nanos: 0 }
+    }
+
+    fn checked(request: &GenerateRequest) -> Result<Serving, Vec<String>> {
+        let mut violations = Violations::default();
+        let serving = check(request, &ClockSettings::default(), &mut violations);
+        let listed = |error: crate::error::Error| error.violations().iter().map(|one| one.field.clone()).collect();
+        violations.into_result().map(|()| serving).map_err(listed)
+    }
+
+    #[test]
+    fn a_request_may_ask_for_other_limits() {
+        let limits = TimeLimits { idle: Some(seconds(7)), ..TimeLimits::default() };
+        let request =
+            GenerateRequest { time_limits: Some(limits), heartbeat_interval: Some(seconds(1)), ..Default::default() };
+        let serving = checked(&request).unwrap();
+        let expected = Clocks { idle: Duration::from_secs(7), ..ClockSettings::default().default };
+        assert_eq!((serving.clocks, serving.heartbeat), (expected, Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn absurd_limits_are_refused_all_at_once() {
+        let limits = TimeLimits {
+            connect: Some(seconds(0)),
+            first_content: Some(seconds(-3)),
+            idle: Some(seconds(i64::MAX)),
+            total: Some(ProtoDuration { seconds: 1, nanos: i32::MIN }),
+        };
+        let request = GenerateRequest {
+            time_limits: Some(limits),
+            heartbeat_interval: Some(ProtoDuration { seconds: 0, nanos: 1 }),
+            abandonment_mode: 9,
+            ..Default::default()
+        };
+        let fields = checked(&request).unwrap_err();
+        let expected = ["connect", "first_content", "idle", "total"].map(|name| format!("time_limits.{name}"));
+        assert_eq!(fields[..4], expected);
+        assert_eq!(fields[4..], ["abandonment_mode", "heartbeat_interval"]);
+    }
+}

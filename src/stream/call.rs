@@ -1,0 +1,296 @@
+//! Everything that one stream owns: the attempts or the answer, its time, its place, its books.
+//!
+//! Polled by [`super::ChunkStream`]; ended by [`super::register`] if nobody polls it.
+
+use std::{
+    fmt, mem,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::{
+    abandoned::{Drains, Left},
+    account::Account,
+    attempts::Journal,
+    error::{CallContext, Error, Reason},
+    event::Used,
+    front::Deadline,
+    limits::Places,
+    proto::{AbandonmentMode, Chunk, Heartbeat, chunk::Event},
+    reading::Reading,
+    request::Serving,
+    shutdown::Admission,
+};
+
+/// The way to an answer.
+pub(crate) struct Opening(Pin<Box<dyn Future<Output = Result<Reading, Error>> + Send>>);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Call {
+    state: State,
+    journal: Journal,
+    limits: Limits,
+    heartbeat: Option<Beat>,
+    abandonment: AbandonmentMode,
+    /// Who waits for this call, for whoever ends it from outside.
+    waker: Option<Waker>,
+    /// What has to be given back or settled; `None` once the call is over.
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+enum State {
+    Opening(Opening),
+    Reading(Box<Reading>),
+    /// Ended, and by this error if there is one that has not been told yet.
+    Over(Option<Error>),
+}
+
+#[derive(Debug)]
+struct Held {
+    account: Account,
+    _places: Places,
+    /// Keeps the server from shutting down under the call.
+    admission: Admission,
+}
+
+/// When a call must be over: by the server's or the request's limit, or by the caller's own deadline, whichever is sooner.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    at: Instant,
+    total: Duration,
+    callers: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Sends a sign of life when nothing else was sent for a while.
+#[derive(Debug)]
+struct Beat {
+    interval: Duration,
+    timer: Pin<Box<Sleep>>,
+    due: bool,
+}
+
+impl Opening {
+    pub(crate) fn new(attempts: impl Future<Output = Result<Reading, Error>> + Send + 'static) -> Self {
+        Self(Box::pin(attempts))
+    }
+}
+
+impl Future for Opening {
+    type Output = Result<Box<Reading>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map_ok(Box::new)
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening")
+    }
+}
+
+impl Limits {
+    /// For a call that began at `began`.
+    pub(crate) fn new(began: Instant, total: Duration, deadline: Option<Deadline>) -> Self {
+        let by_total = began + total;
+        let by_caller = deadline.map(|Deadline(at)| at).filter(|at| *at < by_total);
+        let at = by_caller.unwrap_or(by_total);
+        Self { at, total, callers: by_caller.is_some(), timer: Box::pin(sleep_until(at)) }
+    }
+
+    /// Why a call ends that has come to them.
+    pub(crate) fn error(&self) -> Error {
+        let total = self.total;
+        if self.callers {
+            let message = "the caller's deadline passed before the answer was whole. Allow more time";
+            return Error::new(Reason::CallerDeadline, message);
+        }
+        let message = format!("the answer was not whole after {total:?}. Allow more time with time_limits.total");
+        Error::new(Reason::TotalTimeout, message)
+    }
+}
+
+impl Beat {
+    fn new(interval: Duration) -> Self {
+        Self { interval, timer: Box::pin(sleep(interval)), due: false }
+    }
+
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.due {
+            ready!(self.timer.as_mut().poll(cx));
+            self.due = true;
+        }
+        Poll::Ready(())
+    }
+
+    /// Something was sent.
+    fn sent(&mut self) {
+        self.due = false;
+        self.timer.as_mut().reset(Instant::now() + self.interval);
+    }
+}
+
+impl Call {
+    /// A call that is admitted and not yet answered.
+    pub(crate) fn new(
+        opening: Opening,
+        journal: Journal,
+        (limits, serving): (Limits, Serving),
+        (account, places, admission): (Account, Places, Admission),
+    ) -> Self {
+        Self {
+            state: State::Opening(opening),
+            journal,
+            limits,
+            heartbeat: serving.heartbeat.map(Beat::new),
+            abandonment: serving.abandonment,
+            waker: None,
+            held: Some(Held { account, _places: places, admission }),
+        }
+    }
+
+    /// Polls until there is a chunk to [`Call::pop`], or the call is over.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let filled = self.poll_state(cx);
+        if filled.is_pending() {
+            match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        filled
+    }
+
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if !matches!(self.state, State::Over(_)) && self.limits.timer.as_mut().poll(cx).is_ready() {
+                self.end_overdue();
+            }
+            let polled = match &mut self.state {
+                State::Over(error) => return Poll::Ready(error.take().map_or(Ok(()), Err)),
+                State::Opening(opening) => match Pin::new(opening).poll(cx) {
+                    Poll::Ready(Ok(reading)) => {
+                        self.state = State::Reading(reading);
+                        if let Some(held) = &mut self.held {
+                            held.account.answered();
+                        }
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => Poll::Pending,
+                },
+                State::Reading(reading) => reading.poll_fill(cx, true),
+            };
+            match polled {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => self.over(error),
+                Poll::Pending => {
+                    let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
+                    ready!(heartbeat.poll_due(cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// The chunk that is there, or `None` if the call is over.
+    pub(super) fn pop(&mut self) -> Option<Chunk> {
+        let chunk = match &mut self.state {
+            State::Over(_) => return None,
+            State::Opening(_) => None,
+            State::Reading(reading) => match reading.pop() {
+                Some(chunk) => Some(chunk),
+                // Filled, and empty: it has ended, unless only a heartbeat was due.
+                None if reading.is_spent() => {
+                    self.finish();
+                    return None;
+                }
+                None => None,
+            },
+        };
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.sent();
+        }
+        Some(chunk.unwrap_or_else(|| Chunk { event: Some(Event::Heartbeat(Heartbeat {})), ..Chunk::default() }))
+    }
+
+    /// When the call must be over.
+    pub(super) fn must_end_at(&self) -> Instant {
+        self.limits.at
+    }
+
+    /// Ends the call from outside of its answer, unless the answer is whole but for the end of its bytes.
+    pub(super) fn end(&mut self, error: Error) {
+        match &mut self.state {
+            State::Over(_) => return,
+            State::Reading(reading) => {
+                if reading.complete() {
+                    // It is sent, if ever its caller reads it; nothing more is held for it.
+                    let (call, used) = (reading.call().clone(), reading.used());
+                    self.finished(&call, used);
+                } else {
+                    let error = reading.fail(error);
+                    self.over(error);
+                }
+            }
+            State::Opening(_) => {
+                let error = error.after(self.journal.call());
+                self.over(error);
+            }
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The same for a call that must end because of its limits.
+    pub(super) fn end_overdue(&mut self) {
+        let error = self.limits.error();
+        self.end(error);
+    }
+
+    /// The caller has gone.
+    pub(super) fn leave(&mut self, drains: &Drains) {
+        self.journal.leave();
+        let left = match mem::replace(&mut self.state, State::Over(None)) {
+            State::Opening(opening) => Left::Opening(opening),
+            // All was sent; only that nothing follows was not.
+            State::Reading(reading) if reading.is_spent() => return self.finished(reading.call(), reading.used()),
+            State::Reading(reading) => Left::Reading(reading),
+            State::Over(_) => return,
+        };
+        if let Some(Held { account, admission, .. }) = self.held.take() {
+            drains.leave(left, self.abandonment, account, admission);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let State::Reading(reading) = mem::replace(&mut self.state, State::Over(None)) {
+            self.finished(reading.call(), reading.used());
+        }
+    }
+
+    fn finished(&mut self, call: &CallContext, used: Option<Used>) {
+        if let Some(Held { account, .. }) = self.held.take() {
+            account.finished(call, used);
+        }
+    }
+
+    /// The call has failed: nothing comes after it, and everything is given back.
+    fn over(&mut self, error: Error) {
+        let used = match &self.state {
+            State::Reading(reading) => reading.used(),
+            _ => None,
+        };
+        if let Some(Held { account, .. }) = self.held.take() {
+            account.failed(&error, used);
+        }
+        self.state = State::Over(Some(error));
+    }
+}

@@ -1,0 +1,133 @@
+//! The program as a process of its own: its log, its memory and its files are its own too.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use bedrock_emulator::{Config, Emulator};
+use outcrop_client::Client;
+
+use crate::harness::metric;
+
+/// The program in an environment with nothing in it.
+pub(crate) fn outcrop(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop"));
+    // The metadata service of EC2 is the last of the chain to be asked, and nobody answers here.
+    command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent").args(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn run(command: &mut Command) -> (String, String, Option<i32>) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), status.code())
+}
+
+/// A running server, killed if the test fails.
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) endpoint: String,
+}
+
+impl Serving {
+    /// With the emulator in it.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::listening(&mut outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], arguments].concat()))
+    }
+
+    fn listening(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        Self { endpoint: format!("http://{address}"), child }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server as it runs in earnest: Bedrock is somewhere else, behind TLS and HTTP/2, with a hundred streams on a connection.
+pub(crate) struct Remote {
+    pub(crate) emulator: Emulator,
+    pub(crate) serving: Serving,
+    metrics: SocketAddr,
+    certificate: PathBuf,
+}
+
+impl Remote {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = Config { listen, tls: true, max_concurrent_streams: Some(100), ..Config::default() };
+        let emulator = Emulator::start(config).await.unwrap();
+        // The port names this emulator, and so its certificate.
+        let certificate = std::env::temp_dir().join(format!("outcrop-test-{}.pem", emulator.address().port()));
+        std::fs::write(&certificate, emulator.certificate().unwrap()).unwrap();
+        let metrics = TcpListener::bind(listen).unwrap().local_addr().unwrap();
+        let own = ["serve", "--listen", "127.0.0.1:0", "--log", "off", "--metrics-listen", &metrics.to_string()];
+        let mut command = outcrop(&[&own, arguments].concat());
+        command.envs([
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &emulator.endpoint()),
+            ("SSL_CERT_FILE", &certificate.to_string_lossy()),
+        ]);
+        Self { serving: Serving::listening(&mut command), emulator, metrics, certificate }
+    }
+
+    /// As many callers as are wanted, each on a connection of its own.
+    pub(crate) async fn clients(&self, number: usize) -> Vec<Client> {
+        let mut clients = Vec::new();
+        for _ in 0..number {
+            clients.push(Client::connect(&self.serving.endpoint).await.unwrap());
+        }
+        clients
+    }
+
+    /// The sum of a metric over all lines that hold these labels.
+    pub(crate) fn count(&self, name: &str, labels: &[&str]) -> u64 {
+        let mut connection = TcpStream::connect(self.metrics).unwrap();
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        metric(&std::io::read_to_string(connection).unwrap(), name, labels)
+    }
+
+    /// Waits until no stream is left, neither here nor upstream.
+    pub(crate) async fn quiet(&self) {
+        while self.count("streams_running", &[]) + self.count("drains_running", &[]) + self.emulator.stats().running()
+            > 0
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The server's resident memory, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.serving.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// How many files the server has open.
+    pub(crate) fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.serving.child.id())).unwrap().count()
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.certificate);
+    }
+}
