@@ -135,6 +135,8 @@ impl Plan<'_> {
         let reason = error.reason();
         self.journal.failed(reason);
         if !reason.allows_another_attempt() {
+            // Whoever refuses is alive.
+            self.succeeded();
             return Err(error);
         }
         if self.route.len() > 1 {

@@ -41,22 +41,8 @@ impl Dispatch {
         generation_id: String,
         journal: Journal,
     ) -> Result<Reading, Error> {
-        let mut plan = self.attempts.plan(&call.route, &journal);
-        loop {
-            let attempt = self.open(plan.target(), &call.request, clocks, (&generation_id, &journal));
-            // Boxed: the SDK's futures are large.
-            match within(clocks.first_content, Box::pin(attempt)).await {
-                Ok(reading) => {
-                    plan.succeeded();
-                    self.metrics.attempted(&journal, None);
-                    return Ok(reading);
-                }
-                Err(error) => {
-                    self.metrics.attempted(&journal, Some(error.reason()));
-                    plan.failed(error).await.map_err(|error| error.after(journal.call()))?;
-                }
-            }
-        }
+        let attempt = |target| self.open(target, &call.request, clocks, (&generation_id, &journal));
+        self.try_along(&call.route, &journal, clocks.first_content, attempt).await
     }
 
     /// The count of a request's tokens.
@@ -65,15 +51,30 @@ impl Dispatch {
         call: Checked<CountTokensRequest>,
         clocks: Clocks,
     ) -> Result<CountTokensResponse, Error> {
-        let journal = Journal::default();
-        let mut plan = self.attempts.plan(&call.route, &journal);
+        let attempt = |target: Target| {
+            let request = call.request.at(&target);
+            async move { self.bedrock.count_tokens(&target, request, clocks.connect).await }
+        };
+        self.try_along(&call.route, &Journal::default(), clocks.first_content, attempt).await
+    }
+
+    /// Makes attempts, each of which may take so long, until one succeeds or there is no other.
+    async fn try_along<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        route: &[Target],
+        journal: &Journal,
+        limit: Duration,
+        attempt: impl Fn(Target) -> F,
+    ) -> Result<T, Error> {
+        let mut plan = self.attempts.plan(route, journal);
         loop {
-            let target = plan.target();
-            let attempt = self.bedrock.count_tokens(target, call.request.at(target), clocks.connect);
-            match within(clocks.first_content, Box::pin(attempt)).await {
-                Ok(counted) => {
+            // Boxed: the SDK's futures are large.
+            let result = within(limit, Box::pin(attempt(plan.target().clone()))).await;
+            self.metrics.attempted(journal, result.as_ref().err().map(Error::reason));
+            match result {
+                Ok(answer) => {
                     plan.succeeded();
-                    return Ok(counted);
+                    return Ok(answer);
                 }
                 Err(error) => plan.failed(error).await.map_err(|error| error.after(journal.call()))?,
             }
@@ -82,12 +83,12 @@ impl Dispatch {
 
     async fn open(
         &self,
-        target: &Target,
+        target: Target,
         request: &Valid<GenerateRequest>,
         clocks: Clocks,
         (generation_id, journal): (&str, &Journal),
     ) -> Result<Reading, Error> {
-        let upstream = self.bedrock.open(target, request.at(target), clocks.connect).await?;
+        let upstream = self.bedrock.open(&target, request.at(&target), clocks.connect).await?;
         journal.opened(&upstream.call.request_id);
         let mut reading = Reading::new(upstream, generation_id, journal.attempts(), clocks.idle);
         reading.first_content().await?;

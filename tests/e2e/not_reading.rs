@@ -72,6 +72,39 @@ async fn others_get_their_answers(remote: &Remote) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_streams_opened_and_closed_at_once_leave_nothing() {
+    let remote = Remote::start(&[]).await;
+    remote.emulator.register("ordinary", Script::reply("one two three"));
+    others_get_their_answers(&remote).await;
+    let (memory, files) = (remote.memory(), remote.files());
+    let clients = remote.clients(20).await;
+    for _ in 0..10 {
+        let mut opening = JoinSet::new();
+        for at in 0..1_000 {
+            let client = clients[at % clients.len()].clone();
+            opening.spawn(async move {
+                let patience = Duration::from_millis(fastrand::u64(..200));
+                // Many have no answer by then; a server that has had enough of it may say so.
+                let _ = tokio::time::timeout(patience, Box::pin(client.generate(request("emulator.endless")))).await;
+            });
+        }
+        while soon(opening.join_next()).await.is_some() {}
+    }
+    drop(clients);
+    soon(remote.quiet()).await;
+    others_get_their_answers(&remote).await;
+    let begun = remote.count("streams_abandoned_total", &[]) + remote.count("streams_failed_total", &[]);
+    println!("{begun} of 10000 came as far as a stream; memory {memory} -> {} KiB", remote.memory());
+    soon(async {
+        while remote.files() > files + 20 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(remote.memory() < memory + (128 << 10), "{memory} KiB became {}", remote.memory());
+}
+
 /// The bytes that Bedrock has sent once it sends no more.
 async fn sent_until_it_stops(remote: &Remote) {
     let mut last = 0;

@@ -69,6 +69,10 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    pub(crate) async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config { listen, tls: true, max_concurrent_streams: Some(100), ..Config::default() };
         let emulator = Emulator::start(config).await.unwrap();
@@ -85,6 +89,7 @@ impl Remote {
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &emulator.endpoint()),
             ("SSL_CERT_FILE", &certificate.to_string_lossy()),
         ]);
+        command.envs(environment.iter().copied());
         Self { serving: Serving::listening(&mut command), emulator, metrics, certificate }
     }
 
