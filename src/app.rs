@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -20,6 +20,7 @@ use crate::{
     abandoned::Drains,
     bedrock::Bedrock,
     config::Settings,
+    conversation::{Conversations, OpenError, RENEW},
     dispatch::Dispatch,
     front::{Methods, front},
     limits::Limits,
@@ -65,6 +66,7 @@ pub struct App {
     drain: Drain,
     register: Register,
     limits: Limits,
+    conversations: Conversations,
     metrics: Metrics,
     steps: DrainSettings,
     max_connection_age: Option<Duration>,
@@ -86,6 +88,9 @@ pub enum AppError {
     /// The descriptors of the contract are broken: a defect of the build.
     #[error("the descriptors of the contract cannot be read: {0}")]
     Descriptors(Box<dyn std::error::Error + Send + Sync>),
+    /// There is no place to keep conversations in.
+    #[error(transparent)]
+    Conversations(#[from] OpenError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Serve(#[from] tonic::transport::Error),
@@ -99,6 +104,7 @@ impl App {
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
         let (drain, register, metrics) = (Drain::default(), Register::default(), Metrics::default());
         let limits = Limits::new(&settings.limits);
+        let conversations = Conversations::open(&settings.conversations, settings.conversation_bounds)?;
         let service = Service {
             dispatch: Arc::new(Dispatch::new(bedrock, settings.attempts, metrics.clone())),
             rules: settings.rules.clone(),
@@ -106,6 +112,7 @@ impl App {
             limits: limits.clone(),
             drains: Drains::new(settings.abandonment),
             register: register.clone(),
+            conversations: conversations.clone(),
             metrics: metrics.clone(),
         };
         let generation = GenerationServiceServer::new(service).max_decoding_message_size(settings.max_request_bytes);
@@ -134,6 +141,7 @@ impl App {
             drain,
             register,
             limits,
+            conversations,
             metrics,
             steps: settings.drain,
             max_connection_age: settings.max_connection_age,
@@ -173,6 +181,7 @@ impl App {
             drain,
             register,
             limits,
+            conversations,
             metrics,
             steps,
             max_connection_age,
@@ -194,7 +203,8 @@ impl App {
             pin!(server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
         let ended = tokio::select! {
             result = &mut serving => return result.map(|()| Ended::Drained).map_err(AppError::from),
-            () = housekeeping(&register, &limits) => Ended::Drained,
+            () = housekeeping(&register, &limits, &conversations) => Ended::Drained,
+            () = renewing(&conversations) => Ended::Drained,
             () = crate::metrics::serve(metrics_listener, metrics) => Ended::Drained,
             ended = async {
                 shutdown.await;
@@ -219,7 +229,7 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
 }
 
 /// Looks, as long as it is polled, after what nobody else does.
-async fn housekeeping(register: &Register, limits: &Limits) {
+async fn housekeeping(register: &Register, limits: &Limits, conversations: &Conversations) {
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -228,6 +238,15 @@ async fn housekeeping(register: &Register, limits: &Limits) {
             register.end_overdue();
         }
         limits.forget_idle();
+        conversations.forget_old().await;
+    }
+}
+
+/// Keeps, as long as it is polled, the conversations of running turns with them.
+async fn renewing(conversations: &Conversations) {
+    loop {
+        sleep(RENEW).await;
+        conversations.renew().await;
     }
 }
 

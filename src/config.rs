@@ -5,8 +5,10 @@
 //!
 //! - `serve` the flags of `outcrop serve`, and how they become settings
 //! - `time`, `limits` the flags about time, and about how much
+//! - `conversations` the flags about what is kept
 //! - `problems` what is wrong with them
 
+mod conversations;
 mod limits;
 mod problems;
 mod serve;
@@ -16,8 +18,16 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-pub use self::{limits::LimitArgs, problems::ConfigError, serve::ServeArgs, time::TimeArgs};
-use crate::{abandoned::AbandonmentSettings, limits::LimitSettings, request::Rules, shutdown::steps::DrainSettings};
+pub use self::{
+    conversations::ConversationArgs, limits::LimitArgs, problems::ConfigError, serve::ServeArgs, time::TimeArgs,
+};
+use crate::{
+    abandoned::AbandonmentSettings,
+    conversation::{ConversationSettings, bounds::Bounds},
+    limits::LimitSettings,
+    request::Rules,
+    shutdown::steps::DrainSettings,
+};
 
 /// The default model of a server that answers from an emulator.
 const LOCAL_MODEL: &str = "emulator.default";
@@ -63,6 +73,10 @@ pub struct Settings {
     pub attempts: u32,
     /// How much callers may have.
     pub limits: LimitSettings,
+    /// Where conversations are kept.
+    pub conversations: ConversationSettings,
+    /// How much of them.
+    pub conversation_bounds: Bounds,
     /// What becomes of calls whose callers leave.
     pub abandonment: AbandonmentSettings,
     /// How the server ends.
@@ -82,6 +96,8 @@ impl Settings {
             max_request_bytes: 32 << 20,
             attempts: 3,
             limits: LimitSettings::default(),
+            conversations: ConversationSettings::Memory,
+            conversation_bounds: Bounds::default(),
             abandonment: AbandonmentSettings::default(),
             drain: DrainSettings { lame_duck: Duration::ZERO, grace: Duration::from_secs(30) },
             max_connection_age: None,

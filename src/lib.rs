@@ -20,6 +20,7 @@
 //! | `event` | upstream event -> chunk, and the state machine that demands the end |
 //! | `reading` | an answer as it comes in |
 //! | [`stream`] | what tonic polls; it owns all that a call holds |
+//! | [`conversation`] | what was said, kept from one turn to the next |
 //! | [`abandoned`] | calls whose callers have left |
 //! | `account` | the books of a stream; [`metrics`] what is counted |
 //! | [`error`] | what went wrong, as data, and the one place that makes a status of it |
@@ -35,6 +36,7 @@ pub mod bedrock;
 pub mod caller;
 pub mod clocks;
 pub mod config;
+pub mod conversation;
 pub mod demo;
 mod dispatch;
 pub mod error;

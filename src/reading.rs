@@ -20,6 +20,7 @@ use crate::{
         frames::{Frame, Frames},
         invoke,
     },
+    conversation::is_finish,
     error::{CallContext, Error, Reason},
     event::{self, Answer, Used, native::CHUNK},
     proto::{Attempt, Chunk, Start},
@@ -94,6 +95,11 @@ impl Reading {
     /// The next chunk that is there already.
     pub(crate) fn pop(&mut self) -> Option<Chunk> {
         self.ready.pop_front()
+    }
+
+    /// The last chunk, if that is the next.
+    pub(crate) fn finish(&self) -> Option<&Chunk> {
+        self.ready.front().filter(|chunk| is_finish(chunk))
     }
 
     /// Waits until there is something to send.

@@ -18,6 +18,8 @@ mod settings;
 mod tools;
 mod violations;
 
+use std::time::Duration;
+
 pub use self::{
     native::{Family, Feature, SUPPORT, Support},
     serving::Serving,
@@ -27,11 +29,17 @@ use crate::{
     attempts::{Routes, Target},
     clocks::ClockSettings,
     error::Error,
-    proto::{ContentBlock, CountTokensRequest, GenerateRequest, Message, Role, content_block},
+    proto::{
+        ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, ListConversationsRequest,
+        Message, Model, Role, content_block,
+    },
 };
 
 /// The longest model id, in characters: the limit of the Bedrock Runtime API.
 const MAX_MODEL_ID: usize = 2_048;
+
+/// The most conversations of a page.
+const MAX_PAGE: i32 = 1_000;
 
 /// What marks the ARN of a prompt, which brings its own messages.
 const PROMPT_ARN: &str = ":prompt/";
@@ -77,6 +85,15 @@ pub struct Rules {
     pub clocks: ClockSettings,
 }
 
+impl Rules {
+    /// What a caller may choose from by name, the default first.
+    pub(crate) fn models(&self) -> Vec<Model> {
+        let default = self.default_model.iter().map(|name| Model { name: name.clone(), is_default: true });
+        let routes = self.routes.names().filter(|name| Some(*name) != self.default_model.as_deref());
+        default.chain(routes.map(|name| Model { name: name.to_owned(), is_default: false })).collect()
+    }
+}
+
 /// A request, checked, and how it is to be served.
 #[derive(Clone, Debug)]
 pub struct Checked<Request> {
@@ -96,7 +113,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     let mut violations = Violations::default();
     let (asked, mut route) = resolve_model(&mut request.model, rules, &mut violations);
     if request.native_body.is_empty() {
-        check_conversation(&request.messages, &request.prompt, &request.model, &mut violations);
+        check_said(&request.messages, &request.prompt, &request.model, &mut violations);
     }
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {
@@ -119,7 +136,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
 pub fn check_count(mut request: CountTokensRequest, rules: &Rules) -> Result<Checked<CountTokensRequest>, Error> {
     let mut violations = Violations::default();
     let (asked, route) = resolve_model(&mut request.model, rules, &mut violations);
-    check_conversation(&request.messages, &request.prompt, &request.model, &mut violations);
+    check_said(&request.messages, &request.prompt, &request.model, &mut violations);
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {
         tools::check(config, &Path::root("tool_config"), &mut violations);
@@ -129,25 +146,64 @@ pub fn check_count(mut request: CountTokensRequest, rules: &Rules) -> Result<Che
     Ok(Checked { request: Valid(request), asked, route })
 }
 
+/// Checks what a conversation is to begin with.
+///
+/// # Errors
+/// `INVALID_REQUEST` with every violation.
+pub fn check_conversation(request: CreateConversationRequest) -> Result<CreateConversationRequest, Error> {
+    let mut violations = Violations::default();
+    if !request.model.is_empty() {
+        check_model(&request.model, &mut violations);
+    }
+    content::check_system(&request.system, &mut violations);
+    if let Some(bounds) = &request.bounds {
+        if bounds.max_messages == 1 {
+            violations.add("bounds.max_messages", "is 1; a turn has at least 2 messages");
+        }
+        if bounds.max_age.is_some_and(|age| !Duration::try_from(age).is_ok_and(|age| !age.is_zero())) {
+            violations.add("bounds.max_age", "is not longer than nothing");
+        }
+    }
+    violations.into_result().map(|()| request)
+}
+
+/// Checks which page of a list is wanted.
+///
+/// # Errors
+/// `INVALID_REQUEST` with every violation.
+pub fn check_page(request: ListConversationsRequest) -> Result<ListConversationsRequest, Error> {
+    let mut violations = Violations::default();
+    if !(0..=MAX_PAGE).contains(&request.page_size) {
+        violations.add("page_size", format!("is {}; it must be 1 to {MAX_PAGE}, or left out", request.page_size));
+    }
+    violations.into_result().map(|()| request)
+}
+
 /// What was asked for, and where it may be answered. `model` becomes that of the first target.
 fn resolve_model(model: &mut String, rules: &Rules, violations: &mut Violations) -> (String, Vec<Target>) {
     if model.is_empty() {
         rules.default_model.as_deref().unwrap_or_default().clone_into(model);
     }
-    let length = model.chars().count();
     if model.is_empty() {
         violations.add("model", "is empty, and this server has no default model. Name one, or set --default-model");
-    } else if length > MAX_MODEL_ID {
-        violations.add("model", format!("has {length} characters; at most {MAX_MODEL_ID} are allowed"));
-    } else if model.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        violations.add("model", format!("{model:?} holds white space; a model id or ARN does not"));
+    } else {
+        check_model(model, violations);
     }
     let route = rules.routes.targets(model);
     let first = route.first().map(|target| target.model_id.clone()).unwrap_or_default();
     (std::mem::replace(model, first), route)
 }
 
-fn check_conversation(messages: &[Message], prompt: &str, model: &str, violations: &mut Violations) {
+fn check_model(model: &str, violations: &mut Violations) {
+    let length = model.chars().count();
+    if length > MAX_MODEL_ID {
+        violations.add("model", format!("has {length} characters; at most {MAX_MODEL_ID} are allowed"));
+    } else if model.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        violations.add("model", format!("{model:?} holds white space; a model id or ARN does not"));
+    }
+}
+
+fn check_said(messages: &[Message], prompt: &str, model: &str, violations: &mut Violations) {
     match (messages.first(), prompt) {
         (None, "") if !model.contains(PROMPT_ARN) => {
             violations.add("prompt", "and messages are both empty. Set prompt, or at least one message");
@@ -166,7 +222,7 @@ fn check_conversation(messages: &[Message], prompt: &str, model: &str, violation
     }
 }
 
-fn take_prompt(prompt: &mut String, messages: &mut Vec<Message>) {
+pub(crate) fn take_prompt(prompt: &mut String, messages: &mut Vec<Message>) {
     if !prompt.is_empty() {
         let block = ContentBlock { block: Some(content_block::Block::Text(std::mem::take(prompt))) };
         messages.push(Message { role: Role::User.into(), content: vec![block] });

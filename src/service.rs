@@ -15,12 +15,18 @@ use crate::{
     account::Account,
     attempts::Journal,
     caller::Caller,
+    conversation::Conversations,
     dispatch::Dispatch,
     error::Error,
     front::Deadline,
     limits::{Limits, Permit},
     metrics::Metrics,
-    proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, generation_service_server::GenerationService},
+    proto::{
+        CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
+        DeleteConversationRequest, DeleteConversationResponse, GenerateRequest, GetConversationRequest,
+        GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
+        ListModelsResponse, generation_service_server::GenerationService,
+    },
     request::{self, Rules},
     shutdown::Drain,
     stream::{self, Call, ChunkStream, Opening, Register},
@@ -41,6 +47,8 @@ pub struct Service {
     pub(crate) drains: Drains,
     /// All running streams.
     pub(crate) register: Register,
+    /// What was said.
+    pub(crate) conversations: Conversations,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
@@ -49,10 +57,11 @@ impl Service {
     async fn admit(
         &self,
         caller: Caller,
-        request: GenerateRequest,
+        mut request: GenerateRequest,
         deadline: Option<Deadline>,
     ) -> Result<ChunkStream, Error> {
         let began = Instant::now();
+        let turn = self.conversations.begin(&mut request).await?;
         let (call, serving) = request::check(request, &self.rules)?;
         let admission = self.drain.admit()?;
         let limits = stream::Limits::new(began, serving.clocks.total, deadline);
@@ -63,7 +72,8 @@ impl Service {
         let account = Account::open(generation_id.clone(), reservation, self.metrics.clone());
         let journal = Journal::default();
         let attempts = Arc::clone(&self.dispatch).generate(call, serving.clocks, generation_id, journal.clone());
-        let call = Call::new(Opening::new(attempts), journal, (limits, serving), (account, places, admission));
+        let opening = (Opening::new(attempts), journal);
+        let call = Call::new(opening, turn, (limits, serving), (account, places, admission));
         Ok(ChunkStream::new(call, self.drains.clone(), &self.register))
     }
 
@@ -73,6 +83,11 @@ impl Service {
         self.limits.admit_unary(caller)?;
         let counted = self.dispatch.count_tokens(call, self.rules.clocks.default);
         admission.unless_revoked(Box::pin(counted)).await
+    }
+
+    /// What is made of the result of a method that answers at once.
+    fn answered<T>(&self, result: Result<T, Error>) -> Result<Response<T>, Status> {
+        result.map(Response::new).map_err(|error| self.refused(error))
     }
 
     /// The one place where a call that never became a stream is logged, counted and given its status.
@@ -101,7 +116,48 @@ impl GenerationService for Service {
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
         let caller = Caller::of(&request);
-        let counted = self.count(&caller, request.into_inner()).await;
-        counted.map(Response::new).map_err(|error| self.refused(error))
+        self.answered(self.count(&caller, request.into_inner()).await)
+    }
+
+    async fn list_models(&self, _: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+        Ok(Response::new(ListModelsResponse { models: self.rules.models() }))
+    }
+
+    async fn create_conversation(
+        &self,
+        request: Request<CreateConversationRequest>,
+    ) -> Result<Response<CreateConversationResponse>, Status> {
+        let created = async {
+            let request = request::check_conversation(request.into_inner())?;
+            let conversation = self.conversations.create(request).await?;
+            Ok(CreateConversationResponse { conversation: Some(conversation) })
+        };
+        self.answered(created.await)
+    }
+
+    async fn get_conversation(
+        &self,
+        request: Request<GetConversationRequest>,
+    ) -> Result<Response<GetConversationResponse>, Status> {
+        self.answered(self.conversations.get(&request.into_inner().conversation_id).await)
+    }
+
+    async fn list_conversations(
+        &self,
+        request: Request<ListConversationsRequest>,
+    ) -> Result<Response<ListConversationsResponse>, Status> {
+        let listed = async {
+            let ListConversationsRequest { page_size, page_token } = request::check_page(request.into_inner())?;
+            self.conversations.list(page_size, &page_token).await
+        };
+        self.answered(listed.await)
+    }
+
+    async fn delete_conversation(
+        &self,
+        request: Request<DeleteConversationRequest>,
+    ) -> Result<Response<DeleteConversationResponse>, Status> {
+        let deleted = self.conversations.delete(&request.into_inner().conversation_id).await;
+        self.answered(deleted.map(|()| DeleteConversationResponse {}))
     }
 }

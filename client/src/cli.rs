@@ -13,7 +13,10 @@ use clap::Args;
 use crate::{
     Client, ClientError,
     printer::{JsonPrinter, Printer, TextPrinter},
-    proto::{GenerateRequest, InferenceConfiguration, SystemContentBlock, system_content_block::Block},
+    proto::{
+        CreateConversationRequest, GenerateRequest, InferenceConfiguration, SystemContentBlock,
+        system_content_block::Block,
+    },
 };
 
 /// How the program ends.
@@ -61,6 +64,9 @@ pub struct AskArgs {
     /// Have a heartbeat sent after this long a silence, so that nothing between takes the connection for dead
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub heartbeat: Option<Duration>,
+    /// The conversation to go on with: its id, or `new` to begin one, whose id is noted on standard error
+    #[arg(long, value_name = "ID")]
+    pub conversation: Option<String>,
     /// Print one chunk a line, as JSON
     #[arg(long)]
     pub json: bool,
@@ -82,6 +88,7 @@ impl AskArgs {
             stop_sequences: Vec::new(),
             timeout: None,
             heartbeat: None,
+            conversation: None,
             json: false,
             quiet: false,
         }
@@ -167,11 +174,12 @@ impl From<ClientError> for Failure {
 }
 
 async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest) -> Result<(), Failure> {
+    let client = Client::connect(endpoint).await?;
+    let request = in_conversation(&client, args, request).await?;
     let mut request = tonic::Request::new(request);
     if let Some(timeout) = args.timeout {
         request.set_timeout(timeout);
     }
-    let client = Client::connect(endpoint).await?;
     let mut printer: Box<dyn Printer> = if args.json {
         Box::new(JsonPrinter::new(io::stdout()))
     } else {
@@ -188,6 +196,27 @@ async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest) -> Result
             }
         }
     }
+}
+
+/// The request as a turn of the conversation that is wanted, if one is.
+async fn in_conversation(
+    client: &Client,
+    args: &AskArgs,
+    request: GenerateRequest,
+) -> Result<GenerateRequest, ClientError> {
+    let conversation_id = match args.conversation.as_deref() {
+        None => String::new(),
+        Some("new") => {
+            let conversation = client.create_conversation(CreateConversationRequest::default()).await?;
+            if !args.quiet {
+                // A note that cannot be written is no reason not to ask.
+                let _ = writeln!(io::stderr(), "[conversation {}]", conversation.conversation_id);
+            }
+            conversation.conversation_id
+        }
+        Some(id) => id.to_owned(),
+    };
+    Ok(GenerateRequest { conversation_id, ..request })
 }
 
 /// The error with what helps: each violation on a line, whether to try again, the id to quote.

@@ -38,7 +38,10 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
-use crate::proto::{CountTokensRequest, GenerateRequest, generation_service_client::GenerationServiceClient};
+use crate::proto::{
+    Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
+    GetConversationRequest, ListConversationsRequest, Turn, generation_service_client::GenerationServiceClient,
+};
 pub use crate::{
     answer::{Answer, Collector},
     chunks::Chunks,
@@ -90,5 +93,50 @@ impl Client {
     pub async fn count_tokens(&self, request: impl tonic::IntoRequest<CountTokensRequest>) -> Result<i32, ClientError> {
         let response = self.service.clone().count_tokens(request).await.map_err(|status| CallError::from(&status))?;
         Ok(response.into_inner().input_tokens)
+    }
+
+    /// Begins a conversation, whose id `GenerateRequest::conversation_id` takes.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with everything the server said.
+    pub async fn create_conversation(&self, request: CreateConversationRequest) -> Result<Conversation, ClientError> {
+        let response = self.service.clone().create_conversation(request).await;
+        Ok(response.map_err(|status| CallError::from(&status))?.into_inner().conversation.unwrap_or_default())
+    }
+
+    /// A conversation, and the turns that are kept of it, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with everything the server said.
+    pub async fn conversation(&self, id: &str) -> Result<(Conversation, Vec<Turn>), ClientError> {
+        let request = GetConversationRequest { conversation_id: id.to_owned() };
+        let response = self.service.clone().get_conversation(request).await;
+        let found = response.map_err(|status| CallError::from(&status))?.into_inner();
+        Ok((found.conversation.unwrap_or_default(), found.turns))
+    }
+
+    /// A page of conversations, the one used last first, and the token of the next page; empty if there is none.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with everything the server said.
+    pub async fn conversations(
+        &self,
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<(Vec<Conversation>, String), ClientError> {
+        let request = ListConversationsRequest { page_size, page_token: page_token.to_owned() };
+        let response = self.service.clone().list_conversations(request).await;
+        let page = response.map_err(|status| CallError::from(&status))?.into_inner();
+        Ok((page.conversations, page.next_page_token))
+    }
+
+    /// Deletes a conversation and all that is kept of it.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with everything the server said.
+    pub async fn delete_conversation(&self, id: &str) -> Result<(), ClientError> {
+        let request = DeleteConversationRequest { conversation_id: id.to_owned() };
+        self.service.clone().delete_conversation(request).await.map_err(|status| CallError::from(&status))?;
+        Ok(())
     }
 }

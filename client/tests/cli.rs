@@ -172,3 +172,18 @@ async fn a_timeout_holds_for_the_whole_answer() {
     assert!(err.contains("gave up") || err.contains("CALLER_DEADLINE"), "{err}");
     assert_eq!(code, Some(1));
 }
+
+#[tokio::test]
+async fn a_conversation_is_begun_and_gone_on_with() {
+    let server = Server::start().await;
+    let (_, err, code) = run(server.client(&["--conversation", "new", "My name is Ada."]), "").await;
+    assert_eq!(code, Some(0), "{err}");
+    let id = err.lines().find_map(|line| line.strip_prefix("[conversation ")?.strip_suffix(']')).unwrap();
+    let (_, err, code) = run(server.client(&["--conversation", id, "Who am I?"]), "").await;
+    assert_eq!(code, Some(0), "{err}");
+    let messages = server.emulator.last_request().unwrap().body["messages"].clone();
+    assert_eq!(messages[0]["content"][0]["text"], "My name is Ada.");
+    assert_eq!(messages.as_array().unwrap().len(), 3);
+    let (_, err, code) = run(server.client(&["--conversation", "none", "hi"]), "").await;
+    assert!(code == Some(1) && err.contains("CONVERSATION_NOT_FOUND"), "{err}");
+}

@@ -79,6 +79,11 @@ impl Routes {
         if problems.is_empty() { Ok(Self(routes)) } else { Err(problems) }
     }
 
+    /// The names that may be asked for.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The targets of this name, the first to be asked first: those of a route, or the model itself.
     pub fn targets(&self, model: &str) -> Vec<Target> {
         self.0.get(model).cloned().unwrap_or_else(|| vec![Target::here(model)])

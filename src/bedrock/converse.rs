@@ -57,6 +57,8 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         time_limits: _,
         abandonment_mode: _,
         heartbeat_interval: _,
+        // What was said in it has become the first of `messages`.
+        conversation_id: _,
     } = request.into_inner();
     Ok(client
         .converse_stream()

@@ -35,7 +35,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::aws_lc_rs};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Mutex};
 use tower::{BoxError, Service, timeout::Timeout, util::BoxCloneSyncService};
 
 use super::pool::STREAMS;
@@ -50,7 +50,12 @@ type Connecting = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>,
 
 /// Makes the connections of one SDK client.
 #[derive(Clone)]
-struct Connections(Client<Connecting, SdkBody>);
+struct Connections {
+    client: Client<Connecting, SdkBody>,
+    /// Whether there has been a connection; held by the request that makes the first. Before its handshake nobody knows that one
+    /// is enough for all, and each request of a burst would begin its own.
+    connected: Arc<Mutex<bool>>,
+}
 
 /// What all clients have in common.
 #[derive(Clone, Debug)]
@@ -102,7 +107,7 @@ impl Http {
             .http2_keep_alive_interval(KEEPALIVE)
             .http2_keep_alive_timeout(KEEPALIVE)
             .build(BoxCloneSyncService::new(Timeout::new(https, self.max_connect)));
-        SharedHttpClient::new(Connections(client))
+        SharedHttpClient::new(Connections { client, connected: Arc::default() })
     }
 }
 
@@ -131,12 +136,31 @@ impl HttpConnector for Connections {
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
         let connection = capture_connection(&mut request);
+        let mut captured = connection.clone();
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
             capture.set_connection_retriever(move || metadata(&connection));
         }
-        let answer = self.0.request(request);
+        let this = self.clone();
         HttpConnectorFuture::new(async move {
-            let response = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
+            let mut connected = this.connected.lock().await;
+            let mut answer = this.client.request(request);
+            let answered = if *connected {
+                None
+            } else {
+                tokio::select! {
+                    answered = &mut answer => Some(answered),
+                    metadata = captured.wait_for_connection_metadata() => {
+                        *connected = metadata.is_some();
+                        None
+                    }
+                }
+            };
+            drop(connected);
+            let answered = match answered {
+                Some(answered) => answered,
+                None => answer.await,
+            };
+            let response = answered.map_err(|error| ConnectorError::io(error.into()))?;
             HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })

@@ -6,7 +6,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{ConfigError, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, UpstreamSettings, problems::Problems};
+use super::{
+    ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, UpstreamSettings, problems::Problems,
+};
 use crate::{attempts::Routes, request::Rules};
 
 /// As typed.
@@ -49,6 +51,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub conversations: ConversationArgs,
 }
 
 impl ServeArgs {
@@ -81,6 +86,8 @@ impl ServeArgs {
             max_request_bytes,
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             limits: self.limits.limits(&mut problems),
+            conversations: self.conversations.place(self.local),
+            conversation_bounds: self.conversations.bounds(&mut problems),
             abandonment: self.limits.abandonment(&mut problems),
             drain: self.time.drain(&mut problems),
             max_connection_age: self.time.max_connection_age(&mut problems),

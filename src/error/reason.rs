@@ -35,6 +35,10 @@ pub enum Reason {
     UpstreamTruncated,
     UpstreamCorrupt,
     LocalLimit,
+    NoConversations,
+    ConversationNotFound,
+    ConversationBusy,
+    ConversationStore,
     Draining,
     Internal,
     Transport,
@@ -61,7 +65,7 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 28] = [
+pub const TABLE: [Row; 32] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request breaks a rule; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request are no GenerateRequest"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than the server accepts"),
@@ -87,6 +91,10 @@ pub const TABLE: [Row; 28] = [
     row(Reason::UpstreamTruncated, "UPSTREAM_TRUNCATED", Code::Unavailable, Some(500), "The stream from Bedrock ended before the message did"),
     row(Reason::UpstreamCorrupt, "UPSTREAM_CORRUPT", Code::DataLoss, Some(500), "The bytes from Bedrock are damaged"),
     row(Reason::LocalLimit, "LOCAL_LIMIT", Code::ResourceExhausted, Some(1_000), "A limit of this server is reached; QuotaFailure says which"),
+    row(Reason::NoConversations, "NO_CONVERSATIONS", Code::Unimplemented, None, "The server keeps no conversations"),
+    row(Reason::ConversationNotFound, "CONVERSATION_NOT_FOUND", Code::NotFound, None, "The caller has no such conversation, or it has been deleted"),
+    row(Reason::ConversationBusy, "CONVERSATION_BUSY", Code::Aborted, Some(1_000), "Another turn of the conversation is running; this one is not kept"),
+    row(Reason::ConversationStore, "CONVERSATION_STORE", Code::Unavailable, Some(1_000), "The store of the conversations fails; the turn is not kept"),
     row(Reason::Draining, "DRAINING", Code::Unavailable, Some(1_000), "The server is shutting down; another one, or this one later, will answer"),
     row(Reason::Internal, "INTERNAL", Code::Internal, None, "A defect of this server"),
     row(Reason::Transport, "TRANSPORT", Code::Unknown, None, "The gRPC layer refused the call; the message says why"),

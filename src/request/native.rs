@@ -59,6 +59,7 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         ("prompt_variables", !request.prompt_variables.is_empty()),
         ("output_config", request.output_config.is_some()),
         ("model_family", !request.model_family.is_empty()),
+        ("conversation_id", !request.conversation_id.is_empty()),
     ];
     for (field, _) in beside.into_iter().filter(|(_, set)| *set) {
         violations.add(field, "does not go with native_body, which is sent untouched. Put it into the body");

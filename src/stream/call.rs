@@ -15,6 +15,7 @@ use crate::{
     abandoned::{Drains, Left},
     account::Account,
     attempts::Journal,
+    conversation::{RunningTurn, is_finish},
     error::{CallContext, Error, Reason},
     event::Used,
     front::Deadline,
@@ -36,6 +37,8 @@ pub(crate) struct Call {
     limits: Limits,
     heartbeat: Option<Beat>,
     abandonment: AbandonmentMode,
+    /// The conversation that this is a turn of.
+    turn: Option<RunningTurn>,
     /// Who waits for this call, for whoever ends it from outside.
     waker: Option<Waker>,
     /// What has to be given back or settled; `None` once the call is over.
@@ -139,8 +142,8 @@ impl Beat {
 impl Call {
     /// A call that is admitted and not yet answered.
     pub(crate) fn new(
-        opening: Opening,
-        journal: Journal,
+        (opening, journal): (Opening, Journal),
+        turn: Option<RunningTurn>,
         (limits, serving): (Limits, Serving),
         (account, places, admission): (Account, Places, Admission),
     ) -> Self {
@@ -150,6 +153,7 @@ impl Call {
             limits,
             heartbeat: serving.heartbeat.map(Beat::new),
             abandonment: serving.abandonment,
+            turn,
             waker: None,
             held: Some(Held { account, _places: places, admission }),
         }
@@ -185,7 +189,14 @@ impl Call {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                     Poll::Pending => Poll::Pending,
                 },
-                State::Reading(reading) => reading.poll_fill(cx, true),
+                State::Reading(reading) => match (reading.poll_fill(cx, true), &mut self.turn) {
+                    // The caller learns that the answer is whole when it is kept.
+                    (Poll::Ready(Ok(())), Some(turn)) if let Some(finish) = reading.finish() => {
+                        let stored = ready!(turn.poll_store(cx, finish));
+                        Poll::Ready(stored.map_err(|error| reading.fail(error)))
+                    }
+                    (filled, _) => filled,
+                },
             };
             match polled {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
@@ -205,7 +216,12 @@ impl Call {
             State::Over(_) => return None,
             State::Opening(_) => None,
             State::Reading(reading) => match reading.pop() {
-                Some(chunk) => Some(chunk),
+                Some(chunk) => {
+                    if let Some(turn) = self.turn.as_mut().filter(|_| !is_finish(&chunk)) {
+                        turn.add(&chunk);
+                    }
+                    Some(chunk)
+                }
                 // Filled, and empty: it has ended, unless only a heartbeat was due.
                 None if reading.is_spent() => {
                     self.finish();
@@ -258,6 +274,7 @@ impl Call {
     /// The caller has gone.
     pub(super) fn leave(&mut self, drains: &Drains) {
         self.journal.leave();
+        self.turn = None;
         let left = match mem::replace(&mut self.state, State::Over(None)) {
             State::Opening(opening) => Left::Opening(opening),
             // All was sent; only that nothing follows was not.
@@ -291,6 +308,7 @@ impl Call {
         if let Some(Held { account, .. }) = self.held.take() {
             account.failed(&error, used);
         }
+        self.turn = None;
         self.state = State::Over(Some(error));
     }
 }

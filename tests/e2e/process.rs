@@ -39,7 +39,7 @@ impl Serving {
         Self::listening(&mut outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], arguments].concat()))
     }
 
-    fn listening(command: &mut Command) -> Self {
+    pub(crate) fn listening(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

@@ -68,8 +68,14 @@ async fn every_stream_is_accounted_for_and_nothing_is_left() {
     println!("memory {memory} -> {after} KiB, files {files} -> {}", remote.files());
     let difference: Vec<_> = counted.iter().zip(begun).map(|(after, before)| after - before).collect();
     println!("finished, failed, abandoned by the server's count: {difference:?}");
-    assert_eq!(difference.iter().sum::<u64>(), total, "every stream is in the books once");
-    assert_eq!(difference[0], seen["finished"]);
+    // A caller who left may have done so before its call was on its way, or after the last chunk was.
+    let booked: u64 = difference.iter().sum();
+    assert!(booked <= total && booked >= total - seen["left"], "every stream is in the books once");
+    let failed: u64 =
+        seen.iter().filter(|(what, _)| !["finished", "left"].contains(&what.as_str())).map(|(_, n)| n).sum();
+    for (counted, seen_to_end) in [(difference[0], seen["finished"]), (difference[1], failed)] {
+        assert!(counted >= seen_to_end && counted <= seen_to_end + seen["left"], "{counted} for {seen_to_end}");
+    }
     assert!(remote.files() <= files + 20, "{files} files became {}", remote.files());
     assert!(after < memory + (64 << 10), "{memory} KiB became {after}");
 }

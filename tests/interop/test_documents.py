@@ -26,6 +26,10 @@ EXPECTED = [
     (r"grpcurl .*/Generate$", '"finish"'),
     (r"grpcurl .*/CountTokens$", '"inputTokens": 3'),
     (r"grpcurl .*Check$", '"SERVING"'),
+    (r"grpcurl .*/CreateConversation$", '"conversationId"'),
+    (r"grpcurl .*/ListConversations$", '"conversations"'),
+    (r"grpcurl .*/ListModels$", '"emulator.default"'),
+    (r"--conversation new", "“My name is Ada.”"),
     (r"outcrop-client -- \"hi\"", "“hi”"),
     (r"--json -$", '"sequence":0'),
     (r"--example tool_use", "It is sunny in Paris."),
@@ -82,7 +86,7 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "emulator/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "emulator/README.md"])
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands

@@ -33,6 +33,9 @@ ELSEWHERE = {
     "UPSTREAM_UNREACHABLE": "tests/e2e/failures.rs",
     "CONNECT_TIMEOUT": "tests/e2e/clocks.rs",
     "LOCAL_LIMIT": "tests/e2e/limits.rs",
+    "NO_CONVERSATIONS": "tests/e2e/conversations.rs",
+    "CONVERSATION_BUSY": "tests/e2e/conversations.rs",
+    "CONVERSATION_STORE": "tests/e2e/stores.rs",
     "CALLER_CANCELLED": "nobody is left to read it",
     "INTERNAL": "a defect, which nobody knows how to provoke",
 }
@@ -134,6 +137,7 @@ def limited(model, clock):
         ("INVALID_REQUEST", "before_content", False, {}),
         ("MESSAGE_TOO_LARGE", "before_content", False, {"prompt": "x" * 20_000}),
         ("BEDROCK_UNKNOWN", "before_content", True, {"model": "emulator.teapot", "prompt": "hi"}),
+        ("CONVERSATION_NOT_FOUND", "before_content", False, {"conversation_id": "x", "prompt": "hi"}),
         ("FIRST_CONTENT_TIMEOUT", "before_content", True, limited("emulator.slow", "first_content")),
         ("IDLE_TIMEOUT", "after_content", True, limited("emulator.stall", "idle")),
         ("TOTAL_TIMEOUT", "after_content", True, limited("emulator.endless", "total")),
@@ -168,6 +172,6 @@ def test_reasons_that_a_library_would_not_let_through(server):
 
 def test_every_reason_is_provoked_somewhere():
     here = {"INVALID_REQUEST", "MESSAGE_TOO_LARGE", "BEDROCK_UNKNOWN", "UPSTREAM_TRUNCATED", "UPSTREAM_CORRUPT"}
-    here |= {"FIRST_CONTENT_TIMEOUT", "IDLE_TIMEOUT", "TOTAL_TIMEOUT", "UNKNOWN_METHOD", "MALFORMED_REQUEST", "CALLER_DEADLINE", "TRANSPORT"}
+    here |= {"CONVERSATION_NOT_FOUND", "FIRST_CONTENT_TIMEOUT", "IDLE_TIMEOUT", "TOTAL_TIMEOUT", "UNKNOWN_METHOD", "MALFORMED_REQUEST", "CALLER_DEADLINE", "TRANSPORT"}
     here |= {reason for _, reason in EXCEPTIONS} | {reason for _, reason in STATUSES}
     assert here | set(ELSEWHERE) == set(REASONS)

@@ -1,0 +1,47 @@
+//! The flags about conversations: where they are kept, and how much of them.
+//!
+//! Part of [`super::ServeArgs`].
+
+use clap::Args;
+
+use super::problems::Problems;
+use crate::conversation::{ConversationSettings, bounds::Bounds};
+
+/// As typed.
+#[derive(Clone, Debug, Args)]
+pub struct ConversationArgs {
+    /// Where conversations are kept: a file, redis://HOST:PORT/DATABASE, `memory` or `off` [default with --local: memory; otherwise off]
+    #[arg(long, env = "OUTCROP_CONVERSATIONS", value_name = "PLACE")]
+    pub conversations: Option<String>,
+    /// The most messages that are kept of a conversation
+    #[arg(long, env = "OUTCROP_MAX_CONVERSATION_MESSAGES", default_value = "200", value_name = "NUMBER")]
+    pub max_conversation_messages: String,
+    /// The most tokens that what is kept may cost as input
+    #[arg(long, env = "OUTCROP_MAX_CONVERSATION_TOKENS", default_value = "150000", value_name = "NUMBER")]
+    pub max_conversation_tokens: String,
+    /// How long a conversation is kept after its last turn
+    #[arg(long, env = "OUTCROP_MAX_CONVERSATION_AGE", default_value = "30days", value_name = "DURATION")]
+    pub max_conversation_age: String,
+}
+
+impl ConversationArgs {
+    pub(super) fn place(&self, local: bool) -> ConversationSettings {
+        match self.conversations.as_deref().map(str::trim).filter(|place| !place.is_empty()) {
+            None if local => ConversationSettings::Memory,
+            None | Some("off") => ConversationSettings::Off,
+            Some("memory") => ConversationSettings::Memory,
+            Some(url) if url.contains("://") => ConversationSettings::Redis(url.to_owned()),
+            Some(path) => ConversationSettings::File(path.into()),
+        }
+    }
+
+    pub(super) fn bounds(&self, problems: &mut Problems) -> Bounds {
+        let mut number = |flag: &str, value: &str| {
+            let number = problems.at_least_one(flag, value);
+            u32::try_from(number).unwrap_or(u32::MAX)
+        };
+        let messages = number("--max-conversation-messages", &self.max_conversation_messages);
+        let tokens = number("--max-conversation-tokens", &self.max_conversation_tokens);
+        Bounds { messages, tokens, age: problems.duration("--max-conversation-age", &self.max_conversation_age, false) }
+    }
+}
