@@ -1,0 +1,92 @@
+// Markdown that grows. What cannot change any more is settled and never touched again, so a long answer costs no more per
+// frame than a short one.
+import { h } from "./dom.js";
+import { render } from "./renderer.js";
+import { sanitise } from "./sanitise.js";
+
+/** How much plain text stands in one element. */
+const PLAIN_BLOCK = 16_384;
+
+export class Flow {
+  readonly element = h("div", { class: "prose" });
+  private readonly open = h("div", { class: "open" });
+  private text = "";
+  private settled = 0;
+  private shown = -1;
+  private ended = false;
+  private busy = false;
+  private plain: HTMLElement | undefined;
+
+  constructor() {
+    this.element.append(this.open);
+  }
+
+  /** The whole text so far. */
+  update(text: string, ended = false): void {
+    this.text = text;
+    this.ended ||= ended;
+    if (!this.busy) void this.work();
+  }
+
+  private async work(): Promise<void> {
+    this.busy = true;
+    while (this.shown < this.text.length || (this.ended && this.open.parentNode)) {
+      const began = performance.now();
+      if (this.plain) this.appendPlain();
+      else await this.renderOnce();
+      // At most once a frame, and with time for everything else where rendering takes long.
+      const pause = Math.min(3 * (performance.now() - began), 500);
+      await new Promise((resolve) => setTimeout(resolve, pause > 16 ? pause : 0));
+      await frame();
+    }
+    this.busy = false;
+  }
+
+  private async renderOnce(): Promise<void> {
+    const { text, ended } = this;
+    const made = await render({ text: text.slice(this.settled), last: ended });
+    if ("plain" in made) {
+      this.shown = this.settled;
+      this.plain = this.plainBlock();
+      this.open.replaceWith(this.plain);
+      return;
+    }
+    if (made.settled) this.open.before(sanitise(made.settled));
+    this.settled += made.length;
+    this.shown = text.length;
+    this.open.replaceChildren(sanitise(made.open));
+    if (ended) this.open.replaceWith(...this.open.childNodes);
+  }
+
+  /** Text as it is, in blocks, so that no frame lays out all of it. */
+  private appendPlain(): void {
+    while (this.plain && this.shown < this.text.length) {
+      const room = PLAIN_BLOCK - (this.plain.textContent?.length ?? 0);
+      const more = this.text.slice(this.shown, this.shown + Math.max(room, 1024));
+      const lineEnd = room < 1024 ? more.indexOf("\n") + 1 : 0;
+      const piece = lineEnd ? more.slice(0, lineEnd) : more;
+      this.plain.append(piece);
+      this.shown += piece.length;
+      if (lineEnd || room < -4 * PLAIN_BLOCK) {
+        const next = this.plainBlock();
+        this.plain.after(next);
+        this.plain = next;
+      }
+    }
+  }
+
+  private plainBlock(): HTMLElement {
+    return h("div", { class: "plain" });
+  }
+}
+
+/** The next frame; a page that is not looked at has none, and goes on all the same. */
+function frame(): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, 250);
+    requestAnimationFrame(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,40 @@
+// The page's side of the Markdown worker: one job after the other, each with an end.
+import type { Job, Made } from "./markdown.js";
+
+/** A worker that takes longer has met a text made to hold it up. */
+const PATIENCE_MS = 2500;
+
+/** Text of more characters is not read as Markdown in one piece. */
+export const MAX_JOB = 200_000;
+
+let worker: Worker | undefined;
+let queue: Promise<unknown> = Promise.resolve();
+
+/** Markdown -> HTML, not yet safe; `plain` if it had better be shown as it is. */
+export function render(job: Job): Promise<Made> {
+  const made = queue.then(() => run(job));
+  queue = made;
+  return made;
+}
+
+function run(job: Job): Promise<Made> {
+  if (job.text.length > MAX_JOB) return Promise.resolve({ plain: true });
+  worker ??= new Worker("/markdown.js");
+  const mine = worker;
+  return new Promise((resolve) => {
+    const done = (made: Made) => {
+      clearTimeout(timer);
+      mine.onmessage = mine.onerror = null;
+      resolve(made);
+    };
+    const broken = () => {
+      mine.terminate();
+      worker = undefined;
+      done({ plain: true });
+    };
+    const timer = setTimeout(broken, PATIENCE_MS);
+    mine.onmessage = ({ data }: MessageEvent<Made>) => done(data);
+    mine.onerror = broken;
+    mine.postMessage(job);
+  });
+}

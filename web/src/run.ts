@@ -1,0 +1,96 @@
+// One turn from the click to its end.
+import { create } from "@bufbuild/protobuf";
+import { Answer, blocksOf } from "./answer.js";
+import { client } from "./api.js";
+import { composer } from "./composer.js";
+import { MessageSchema, Role } from "./generated/outcrop/v1/content_pb.js";
+import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
+import { broken, explain, type Problem } from "./problem.js";
+import type { Store } from "./store.js";
+import { finishFacts, type TurnView } from "./turn.js";
+
+export type Outcome = { kind: "whole"; answer: Answer } | { kind: "stopped" } | { kind: "failed"; problem: Problem };
+
+/** Asks, shows the answer as it grows, and keeps it if it is whole. */
+export async function run(
+  store: Store,
+  conversation: () => Promise<string>,
+  prompt: string,
+  view: TurnView,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const answer = new Answer(performance.now());
+  const settings = composer.settings();
+  const timer = setInterval(() => view.tell(progress(answer)), 250);
+  let pending = false;
+  const show = () => {
+    if (pending) return;
+    pending = true;
+    requestAnimationFrame(() => {
+      pending = false;
+      view.show(answer.parts, false);
+    });
+  };
+  try {
+    const id = await conversation();
+    const request = { ...settings, ...(await store.before(id)), prompt };
+    for await (const chunk of client.generate(request, { signal })) {
+      answer.take(chunk, performance.now());
+      view.waiting(answer.parts.length === 0);
+      show();
+    }
+    if (!answer.finish) return failed(broken("The stream ended without its last chunk."));
+    if (answer.gap) return failed(broken("A chunk was lost on the way."));
+    await store.keep(id, turnOf(prompt, answer));
+    return { kind: "whole", answer };
+  } catch (error) {
+    if (signal.aborted) return { kind: "stopped" };
+    return failed(explain(error, answer.chunks > 0));
+  } finally {
+    clearInterval(timer);
+    pending = true;
+    view.waiting(false);
+    view.show(answer.parts, true);
+    view.tell(answer.finish ? facts(answer) : progress(answer).slice(1));
+  }
+}
+
+const failed = (problem: Problem): Outcome => ({ kind: "failed", problem });
+
+function seconds(from: number, to: number): string {
+  return `${((to - from) / 1000).toFixed(to - from < 10_000 ? 2 : 1)} s`;
+}
+
+function progress(answer: Answer): string[] {
+  const elapsed = ((performance.now() - answer.askedAt) / 1000).toFixed(0);
+  const { start, chunks } = answer;
+  return [
+    "Answering",
+    `${elapsed} s`,
+    ...(chunks > 0 ? [`${chunks} chunks`] : []),
+    ...(start ? [start.modelId, start.region] : []),
+  ];
+}
+
+function facts(answer: Answer): string[] {
+  const { start, finish, firstAt, lastAt, askedAt, chunks } = answer;
+  const rate = lastAt > firstAt ? Math.round((chunks - 1) / ((lastAt - firstAt) / 1000)) : chunks;
+  return [
+    ...(finish ? finishFacts(finish.usage, finish.stopReason, finish.stopReasonName) : []),
+    `first chunk after ${seconds(askedAt, firstAt)}`,
+    `${rate.toLocaleString("en")} chunks/s`,
+    ...(start ? [finish?.invokedModelId || start.modelId, start.region] : []),
+  ];
+}
+
+function turnOf(prompt: string, { parts, start, finish }: Answer): Turn {
+  return create(TurnSchema, {
+    messages: [
+      create(MessageSchema, { role: Role.USER, content: [{ block: { case: "text", value: prompt } }] }),
+      create(MessageSchema, { role: Role.ASSISTANT, content: blocksOf(parts) }),
+    ],
+    modelId: start?.modelId ?? "",
+    stopReason: finish?.stopReason ?? 0,
+    ...(finish?.usage && { usage: finish.usage }),
+  });
+}
