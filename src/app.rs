@@ -25,6 +25,7 @@ use crate::{
     front::{Methods, front},
     limits::Limits,
     metrics::Metrics,
+    page,
     proto::{self, generation_service_server::GenerationServiceServer},
     service::Service,
     shutdown::{
@@ -125,8 +126,9 @@ impl App {
             .add_service(reflection().build_v1().map_err(unreadable)?)
             .add_service(reflection().build_v1alpha().map_err(unreadable)?)
             .into_axum_router()
-            // Outermost: sees every request first and every answer last.
+            // Around the methods: sees every request first and every answer last; only the page is further out.
             .layer(axum::middleware::from_fn_with_state(methods, front));
+        let router = if settings.page { page::around(router) } else { router };
         let (listener, address) = bind("--listen", settings.listen).await?;
         let metrics_listener = match settings.metrics_listen {
             Some(address) => Some(bind("--metrics-listen", address).await?.0),
@@ -190,7 +192,7 @@ impl App {
         let stop = CancellationToken::new();
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
         let mut server = Server::builder()
-            // Only to tell a browser or curl what this port is.
+            // For the page, and to tell curl what this port is.
             .accept_http1(true)
             // A caller whose machine is gone must not hold a stream, and a request to Bedrock, for ever.
             .http2_keepalive_interval(Some(KEEPALIVE))

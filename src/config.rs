@@ -61,6 +61,8 @@ pub enum Command {
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Whether the web page is served too.
+    pub page: bool,
     /// Where to serve metrics, if they are served.
     pub metrics_listen: Option<SocketAddr>,
     /// Where answers come from.
@@ -90,6 +92,7 @@ impl Settings {
     pub fn local() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            page: true,
             metrics_listen: None,
             upstream: UpstreamSettings::Local { scripts: None, recordings: None },
             rules: Rules { default_model: Some(LOCAL_MODEL.to_owned()), ..Rules::default() },

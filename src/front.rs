@@ -1,6 +1,6 @@
 //! What is no call to one of our methods, and what gRPC itself refuses: both get an answer that says what to change.
 //!
-//! The outermost layer: comes after the connection and before [`crate::service`].
+//! Comes after [`crate::page`], or without a page after the connection, and before [`crate::service`].
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,7 +15,10 @@ use prost_types::FileDescriptorSet;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, body::Body};
 
-use crate::error::{self, Error, Reason};
+use crate::{
+    error::{self, Error, Reason},
+    page::FromWeb,
+};
 
 /// The trailer that carries the google.rpc details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
@@ -46,8 +49,8 @@ impl Methods {
 
 /// The layer.
 pub(crate) async fn front(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
-    if !is_grpc(&request) {
-        return not_grpc(&request);
+    if !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
+        return not_grpc(&request, "");
     }
     let path = request.uri().path();
     if !methods.0.contains(path) {
@@ -90,19 +93,24 @@ fn time_left(request: &Request) -> Option<Duration> {
     Some(time_left.saturating_sub(Duration::from_millis(1)))
 }
 
-fn is_grpc(request: &Request) -> bool {
+/// gRPC proper; what the page speaks is told apart by [`crate::page`].
+pub(crate) fn is_grpc(request: &Request) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
     let kind = content_type.strip_prefix(b"application/grpc");
     request.version() == Version::HTTP_2 && matches!(kind, Some([] | [b'+' | b';', ..]))
 }
 
-fn not_grpc(request: &Request) -> Response {
+/// What this port is, and what else is to be found here.
+pub(crate) fn not_grpc(request: &Request, else_here: &str) -> Response {
     let status = match request.version() {
         Version::HTTP_2 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::UPGRADE_REQUIRED,
     };
-    let text = "This port speaks gRPC: HTTP/2 with the content type application/grpc.\n\
-                Try: grpcurl -plaintext -d '{\"prompt\": \"hi\"}' ADDRESS outcrop.v1.GenerationService/Generate\n";
+    let text = format!(
+        "This port speaks gRPC: HTTP/2 with the content type application/grpc.\n\
+         Try: grpcurl -plaintext -d '{{\"prompt\": \"hi\"}}' ADDRESS outcrop.v1.GenerationService/Generate\n\
+         {else_here}"
+    );
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 

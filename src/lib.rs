@@ -7,6 +7,7 @@
 //! | [`config`] | command line and environment -> settings, all problems at once |
 //! | [`telemetry`] | log lines on standard error |
 //! | [`app`] | settings -> a server that listens, runs and drains |
+//! | `page` | the web page, and gRPC-Web for its calls |
 //! | `front` | refuses what is no call to one of our methods; gives gRPC's own refusals a reason |
 //! | [`service`] | the methods: validate -> admit -> make attempts -> return the stream |
 //! | [`request`] | the request, checked, in another type |
@@ -45,6 +46,7 @@ mod front;
 mod json;
 pub mod limits;
 pub mod metrics;
+mod page;
 pub mod proto;
 mod reading;
 pub mod request;

@@ -17,6 +17,9 @@ pub struct ServeArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, env = "OUTCROP_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
     pub listen: String,
+    /// Do not serve the web page
+    #[arg(long, env = "OUTCROP_NO_PAGE")]
+    pub no_page: bool,
     /// Where to serve metrics for Prometheus, under /metrics [default: nowhere]
     #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
@@ -76,6 +79,7 @@ impl ServeArgs {
         let clocks = self.time.clocks(&mut problems);
         let settings = Settings {
             listen,
+            page: !self.no_page,
             metrics_listen,
             upstream: self.upstream(set(&self.region), &mut problems),
             rules: Rules {

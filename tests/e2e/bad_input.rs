@@ -133,11 +133,13 @@ async fn plain_http_is_told_what_this_port_is() {
     let harness = Harness::start().await;
     let address = harness.endpoint.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /elsewhere HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    assert!(answer.contains("This port speaks gRPC") && answer.contains("grpcurl"), "{answer}");
+    for told in ["This port speaks gRPC", "grpcurl", "a page at /"] {
+        assert!(answer.contains(told), "{answer}");
+    }
     harness.ask(request("a.model")).await.whole();
 }
 
