@@ -7,12 +7,17 @@ import { sanitise } from "./sanitise.js";
 /** How much plain text stands in one element. */
 const PLAIN_BLOCK = 16_384;
 
+/** How much text is read as Markdown at once; more if it is one block, and beyond the maximum it is shown as it is. */
+const PIECE = 16_384;
+const MAX_PIECE = 200_000;
+
 export class Flow {
   readonly element = h("div", { class: "prose" });
   private readonly open = h("div", { class: "open" });
   private text = "";
   private settled = 0;
   private shown = -1;
+  private window = PIECE;
   private ended = false;
   private busy = false;
   private plain: HTMLElement | undefined;
@@ -23,39 +28,46 @@ export class Flow {
 
   /** The whole text so far. */
   update(text: string, ended = false): void {
-    this.text = text;
+    // Line ends as the lexer writes them, so that its lengths are ours.
+    this.text = text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text;
     this.ended ||= ended;
     if (!this.busy) void this.work();
   }
 
   private async work(): Promise<void> {
     this.busy = true;
+    this.element.setAttribute("aria-busy", "true");
     while (this.shown < this.text.length || (this.ended && this.open.parentNode)) {
       const began = performance.now();
+      if (!this.plain) await this.renderOnce();
       if (this.plain) this.appendPlain();
-      else await this.renderOnce();
       // At most once a frame, and with time for everything else where rendering takes long.
       const pause = Math.min(3 * (performance.now() - began), 500);
-      await new Promise((resolve) => setTimeout(resolve, pause > 16 ? pause : 0));
+      if (pause > 16) await new Promise((resolve) => setTimeout(resolve, pause));
       await frame();
     }
+    this.element.removeAttribute("aria-busy");
     this.busy = false;
   }
 
   private async renderOnce(): Promise<void> {
-    const { text, ended } = this;
-    const made = await render({ text: text.slice(this.settled), last: ended });
-    if ("plain" in made) {
+    const piece = this.text.slice(this.settled, this.settled + this.window);
+    const end = this.settled + piece.length;
+    const last = this.ended && end === this.text.length;
+    const made = await render({ text: piece, last });
+    if ("plain" in made || (made.length === 0 && this.window > MAX_PIECE)) {
       this.shown = this.settled;
       this.plain = this.plainBlock();
       this.open.replaceWith(this.plain);
       return;
     }
+    // A block that is larger than the window needs a larger one.
+    this.window = made.length === 0 && piece.length === this.window ? 2 * this.window : PIECE;
     if (made.settled) this.open.before(sanitise(made.settled));
     this.settled += made.length;
-    this.shown = text.length;
+    this.shown = end;
     this.open.replaceChildren(sanitise(made.open));
-    if (ended) this.open.replaceWith(...this.open.childNodes);
+    if (last) this.open.replaceWith(...this.open.childNodes);
   }
 
   /** Text as it is, in blocks, so that no frame lays out all of it. */

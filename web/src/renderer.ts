@@ -4,9 +4,6 @@ import type { Job, Made } from "./markdown.js";
 /** A worker that takes longer has met a text made to hold it up. */
 const PATIENCE_MS = 2500;
 
-/** Text of more characters is not read as Markdown in one piece. */
-export const MAX_JOB = 200_000;
-
 let worker: Worker | undefined;
 let queue: Promise<unknown> = Promise.resolve();
 
@@ -18,7 +15,6 @@ export function render(job: Job): Promise<Made> {
 }
 
 function run(job: Job): Promise<Made> {
-  if (job.text.length > MAX_JOB) return Promise.resolve({ plain: true });
   worker ??= new Worker("/markdown.js");
   const mine = worker;
   return new Promise((resolve) => {
