@@ -28,7 +28,7 @@ describe("the page", { skip }, () => {
     assert(lengths.size >= 8, `only ${lengths.size} lengths were seen`);
     await settled(page);
     const meta = await lastTurn(page).locator(".meta").textContent();
-    for (const told of [/\d+ tokens in, \d+ out/, /complete/, /first chunk after [\d.]+ s/, /chunks\/s/, /emulator\.default/, /us-east-1/]) {
+    for (const told of [/tokens: \d+ in, \d+ out/, /complete/, /first chunk after [\d.]+ s/, /chunks\/s/, /emulator\.default/, /us-east-1/]) {
       assert.match(meta, told);
     }
     assert.match(await page.textContent("#status"), /The answer is complete/);
@@ -69,6 +69,8 @@ describe("the page", { skip }, () => {
       assert.match(await problem.locator("code").first().textContent(), reason, model);
       assert.match(await problem.textContent(), advice, model);
       assert.match(await page.textContent("#status"), /Failed/);
+      await problem.locator("button").waitFor();
+      assert(await inView(problem.locator("button")), `${model}: the reader has to look for what went wrong`);
     }
     await calm();
     await close();
@@ -148,6 +150,29 @@ describe("the page", { skip }, () => {
     await close();
   });
 
+  test("where the server keeps conversations, it is asked for them and sent only what is new", async () => {
+    const { page, calm, close } = await open(chromium, server.url);
+    const kept = await conversationsOfTheServer(page);
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("place").textContent === "Kept on the server");
+    await send(page, "First question", "emulator.reasoning");
+    await settled(page);
+    await send(page, "Second question");
+    await settled(page);
+    assert(page.url().endsWith("#c1"));
+    assert.equal(kept.created, 1);
+    assert.deepEqual(kept.generated.map((body) => body.includes(Buffer.from("\xaa\x01\x02c1", "latin1"))), [true, true]);
+    assert.equal((await server.lastRequest()).body.messages.length, 1, "this server ignores the id, and got one message");
+    await page.reload();
+    await page.waitForSelector(".turn");
+    await settled(page);
+    assert.equal(await page.locator(".prompt").textContent(), "kept question");
+    assert.equal(await page.locator(".prose").textContent(), "kept answer\n");
+    assert.equal(await page.locator("#list a span").textContent(), "A title");
+    await calm();
+    await close();
+  });
+
   test("a turn that failed is no part of the conversation, and can be asked again", async () => {
     const { page, calm, close } = await open(chromium, server.url);
     await send(page, "Fails", "emulator.exception");
@@ -184,7 +209,7 @@ describe("the page", { skip }, () => {
     await send(page, megabyte, "emulator.reasoning");
     await settled(page);
     assert.equal((await server.lastRequest()).body.messages[0].content[0].text.length, 1 << 20);
-    assert.match(await lastTurn(page).locator(".meta").textContent(), /tokens in/);
+    assert.match(await lastTurn(page).locator(".meta").textContent(), /tokens: \d+ in/);
     await calm();
     await close();
   });
@@ -219,6 +244,7 @@ describe("the page", { skip }, () => {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     await send(page, "Code", "emulator.code");
     await settled(page);
+    assert.equal(await page.textContent(".code-head span"), "py");
     const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
     await page.click(".code .copy");
     await page.waitForSelector(".code .copy:text('Copied')");
@@ -263,3 +289,38 @@ describe("the page", { skip }, () => {
     await close();
   });
 });
+
+/** Whether an element is on the screen and not below the form. */
+async function inView(locator) {
+  return locator.evaluate((element) => {
+    const { bottom, top } = element.getBoundingClientRect();
+    return top >= 0 && bottom <= document.getElementById("composer").getBoundingClientRect().top + 1;
+  });
+}
+
+/** Answers the calls about conversations as a server with a store does: one conversation, c1, with one turn. */
+async function conversationsOfTheServer(page) {
+  const field = (number, value) => {
+    const bytes = Buffer.from(value);
+    return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
+  };
+  const message = (role, text) => field(1, Buffer.concat([Buffer.from([0x08, role]), field(2, field(1, text))]));
+  const conversation = (number) => field(number, Buffer.concat([field(1, "c1"), field(8, "A title")]));
+  const turn = field(2, Buffer.concat([message(1, "kept question"), message(2, "kept answer")]));
+  const answers = {
+    ListConversations: conversation(1),
+    CreateConversation: conversation(1),
+    GetConversation: Buffer.concat([conversation(1), turn]),
+  };
+  const framed = (flag, bytes) => Buffer.concat([Buffer.from([flag, 0, 0, 0, bytes.length]), bytes]);
+  const seen = { created: 0, generated: [] };
+  await page.route("**/outcrop.v1.GenerationService/*", async (route) => {
+    const method = route.request().url().split("/").pop();
+    if (method === "Generate") seen.generated.push(route.request().postDataBuffer());
+    if (method === "CreateConversation") seen.created += 1;
+    if (!(method in answers)) return route.continue();
+    const body = Buffer.concat([framed(0, answers[method]), framed(0x80, Buffer.from("grpc-status:0\r\n"))]);
+    return route.fulfill({ contentType: "application/grpc-web+proto", body });
+  });
+  return seen;
+}

@@ -8,12 +8,11 @@ import type { Turn } from "./generated/outcrop/v1/conversation_pb.js";
 import { explain, type Problem } from "./problem.js";
 import { closeDrawer, listenRail, place, showList } from "./rail.js";
 import { run } from "./run.js";
-import { openStore, promptOf, type Store } from "./store.js";
+import { openStore, promptOf } from "./store.js";
 import { finishFacts, TurnView } from "./turn.js";
 
 const turns = byId("turns");
 const welcome = byId("welcome");
-const store: Promise<Store> = openStore();
 
 /** The conversation that is open; empty until its first prompt. */
 let current = "";
@@ -31,9 +30,9 @@ function idInAddress(): string {
 
 async function refreshList(): Promise<void> {
   try {
-    const { list, place: where } = await store;
-    showList(await list(), current, remove);
-    place(where);
+    const store = await openStore();
+    showList(await store.list(), current, remove);
+    place(store.place);
   } catch (error) {
     place(explain(error, false).title);
   }
@@ -41,7 +40,7 @@ async function refreshList(): Promise<void> {
 
 async function remove(id: string): Promise<void> {
   try {
-    await (await store).remove(id);
+    await (await openStore()).remove(id);
     if (id === current) fresh();
   } catch (error) {
     notice(explain(error, false), () => remove(id));
@@ -66,7 +65,7 @@ async function open(): Promise<void> {
   clear(id);
   if (!id) return refreshList();
   try {
-    const { model, system, turns: kept } = await (await store).open(id);
+    const { model, system, turns: kept } = await (await openStore()).open(id);
     if (idInAddress() !== id) return;
     current = id;
     composer.set(model, system);
@@ -107,9 +106,11 @@ function keptTurn(turn: Turn): HTMLElement {
   return view.element;
 }
 
-async function conversation(): Promise<string> {
+async function conversation(signal: AbortSignal): Promise<string> {
   if (current) return current;
-  const id = await (await store).create(composer.model, composer.system);
+  const id = await (await openStore()).create(composer.model, composer.system);
+  // Whoever has left meanwhile is elsewhere by now.
+  if (signal.aborted) return id;
   current = id;
   history.pushState(null, "", `#${encodeURIComponent(id)}`);
   return id;
@@ -131,7 +132,7 @@ async function send(prompt: string): Promise<void> {
     view.element.remove();
     void send(prompt);
   };
-  const outcome = await run(await store, conversation, prompt, view, controller.signal);
+  const outcome = await run(conversation, prompt, view, controller.signal);
   if (running === controller) {
     running = undefined;
     composer.running(false);
@@ -145,6 +146,7 @@ async function send(prompt: string): Promise<void> {
   } else {
     say(`The answer is complete, ${outcome.answer.finish?.usage?.outputTokens ?? "unknown"} tokens`);
   }
+  if (following) scrollToEnd();
   await refreshList();
 }
 
@@ -179,7 +181,7 @@ function listen(): void {
     following = innerHeight + scrollY > document.documentElement.scrollHeight - 120;
   });
   new ResizeObserver(() => {
-    if (running && following) scrollToEnd();
+    if (following && (running || turns.querySelector("[aria-busy]"))) scrollToEnd();
   }).observe(turns);
 }
 
@@ -195,6 +197,7 @@ async function models(): Promise<void> {
   }
 }
 
+if (/Mac|iPhone|iPad/.test(navigator.platform)) byId("modifier").textContent = "⌘";
 listen();
 void models();
 if (location.hash) void open();

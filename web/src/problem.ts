@@ -115,6 +115,7 @@ export function broken(message: string): Problem {
 /** Every status of the server has a reason; what has none did not come from it. */
 function withoutReason(error: ConnectError, begun: boolean): string {
   if (begun) return "CONNECTION_LOST";
+  if (error.code === Code.NotFound) return "CONVERSATION_NOT_FOUND";
   if (!navigator.onLine) return "OFFLINE";
   return error.cause instanceof TypeError || error.code === Code.Unavailable
     ? "UNREACHABLE"

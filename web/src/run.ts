@@ -6,15 +6,14 @@ import { composer } from "./composer.js";
 import { MessageSchema, Role } from "./generated/outcrop/v1/content_pb.js";
 import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
 import { broken, explain, type Problem } from "./problem.js";
-import type { Store } from "./store.js";
+import { openStore } from "./store.js";
 import { finishFacts, type TurnView } from "./turn.js";
 
 export type Outcome = { kind: "whole"; answer: Answer } | { kind: "stopped" } | { kind: "failed"; problem: Problem };
 
 /** Asks, shows the answer as it grows, and keeps it if it is whole. */
 export async function run(
-  store: Store,
-  conversation: () => Promise<string>,
+  conversation: (signal: AbortSignal) => Promise<string>,
   prompt: string,
   view: TurnView,
   signal: AbortSignal,
@@ -32,7 +31,8 @@ export async function run(
     });
   };
   try {
-    const id = await conversation();
+    const store = await openStore();
+    const id = await conversation(signal);
     const request = { ...settings, ...(await store.before(id)), prompt };
     for await (const chunk of client.generate(request, { signal })) {
       answer.take(chunk, performance.now());

@@ -18,6 +18,8 @@ export function sanitise(html: string): DocumentFragment {
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ["href", "title", "start", "align", "data-lang"],
+    // Attributes that hold no address are not read as one.
+    ADD_URI_SAFE_ATTR: ["start", "align", "data-lang"],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     // Links of the page itself are none of an answer's.

@@ -1,6 +1,7 @@
 // Conversations: kept by the server where it keeps any, and else by this browser.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createStore, del, entries, get, set, update } from "idb-keyval";
 import { client } from "./api.js";
 import { type Message, Role, SystemContentBlockSchema } from "./generated/outcrop/v1/content_pb.js";
@@ -25,14 +26,23 @@ export interface Store {
   keep(id: string, turn: Turn): Promise<void>;
 }
 
+let opened: Promise<Store> | undefined;
+
 /** The server's store, or the browser's if the server has none. */
-export async function openStore(): Promise<Store> {
+export function openStore(): Promise<Store> {
+  opened ??= probe();
+  return opened;
+}
+
+async function probe(): Promise<Store> {
   try {
     await client.listConversations({ pageSize: 1 });
     return serverStore;
   } catch (error) {
-    // Whoever cannot be reached is asked again with the next call, which then says so.
-    return isUnimplemented(error) ? browserStore() : serverStore;
+    if (isUnimplemented(error)) return browserStore();
+    // The next call says what is wrong, and the one after it looks again.
+    opened = undefined;
+    return serverStore;
   }
 }
 
@@ -82,7 +92,7 @@ function browserStore(): Store {
     },
     async open(id) {
       const found = await get<Kept>(id, kept);
-      if (!found) throw new Error("This browser has no such conversation.");
+      if (!found) throw new ConnectError("This browser has no such conversation.", Code.NotFound);
       return { model: found.model, system: found.system, turns: await turnsOf(id) };
     },
     async create(model, system) {

@@ -98,7 +98,7 @@ export class TurnView {
 export function finishFacts(usage: TokenUsage | undefined, reason: StopReason, word: string): string[] {
   const count = (tokens: number | undefined) => tokens?.toLocaleString("en") ?? "?";
   return [
-    usage ? `${count(usage.inputTokens)} tokens in, ${count(usage.outputTokens)} out` : "tokens unknown",
+    usage ? `tokens: ${count(usage.inputTokens)} in, ${count(usage.outputTokens)} out` : "tokens: unknown",
     stopReason(reason, word),
   ];
 }
@@ -158,12 +158,13 @@ function imageView(): [HTMLElement, (part: Part, ended: boolean) => void] {
     frame,
     (part, ended) => {
       if (part.kind !== "image" || !ended) return;
+      const caption = (text: string) => frame.replaceChildren(h("figcaption", {}, `Picture: ${text}`));
       const known = ["png", "jpeg", "gif", "webp"].includes(part.format) && part.bytes.length > 0;
-      if (!known) return frame.replaceChildren(h("figcaption", {}, `Picture: ${part.note || part.format || "empty"}`));
+      if (!known) return caption(part.note || part.format || "empty");
       const binary = Array.from(part.bytes, (byte) => String.fromCharCode(byte)).join("");
-      frame.replaceChildren(
-        h("img", { src: `data:image/${part.format};base64,${btoa(binary)}`, alt: "Picture from the model" }),
-      );
+      const src = `data:image/${part.format};base64,${btoa(binary)}`;
+      const unreadable = () => caption(`${part.format}, which this browser cannot read`);
+      frame.replaceChildren(h("img", { src, alt: "Picture from the model", error: unreadable }));
     },
   ];
 }

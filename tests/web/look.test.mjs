@@ -1,0 +1,108 @@
+// Whether everybody can use it (axe-core), and pictures of it for a look by eye: target/page.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { launch, open, pictures, require, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
+
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 390, height: 844 }, narrow: { width: 360, height: 640 } };
+const ANSWER = `Sandstone begins as a mountain and ends as a beach that has been forgotten. It takes four steps, and the last one never quite stops.
+
+### From mountain to sand
+
+1. **Weathering.** Frost and rain take granite apart. Feldspar turns to clay; *quartz* does not.
+2. **Transport.** Rivers sort the grains by size, because slow water drops what fast water carries.
+
+| Grain | Diameter | Settles in |
+|---|---|---|
+| Sand | 0.06–2 mm | rivers, dunes |
+| Silt | 0.004–0.06 mm | lakes |
+
+How fast a grain sinks is Stokes' law:
+
+\`\`\`python
+def settling_speed(radius, density=2650, viscosity=1.0e-3):
+    """Metres per second, for small grains in water."""
+    return 2 / 9 * (density - 1000) * 9.81 * radius**2 / viscosity
+\`\`\`
+
+> A grain of quartz may go round more than once: sandstone weathers into sand, too.
+
+What holds it together is \`SiO2\`, calcite or iron oxide; the last gives it [its colour](https://en.wikipedia.org/wiki/Sandstone).`;
+
+describe("the look", { skip }, () => {
+  let chromium;
+  let server;
+  before(async () => {
+    const event = (type, payload) => ({ event: { type, payload } });
+    const thought = event("contentBlockDelta", { contentBlockIndex: 0, delta: { reasoningContent: { text: "Four steps, and a formula." } } });
+    const pieces = ANSWER.match(/.{1,12}/gs);
+    chromium = await launch();
+    server = await serve(["--local", "--scripts", scriptFolder({ sandstone: script(pieces, [thought]) })]);
+  });
+  after(async () => {
+    await chromium?.close();
+    await server?.stop();
+  });
+
+  for (const colorScheme of ["light", "dark"]) {
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      test(`${colorScheme}, ${size}: nothing that axe-core calls serious, and nothing wider than the screen`, async () => {
+        const phone = size !== "desktop";
+        const { page, calm, close } = await open(chromium, server.url, { colorScheme, viewport, isMobile: phone, hasTouch: phone, reducedMotion: "reduce" });
+        const look = async (name) => {
+          await check(page, `${name}, ${colorScheme}, ${size}`);
+          await page.screenshot({ path: join(pictures(), `${name}-${colorScheme}-${size}.png`) });
+        };
+        await look("empty");
+        await page.click("#settings summary");
+        await look("settings");
+        await page.click("#settings summary");
+        await send(page, "Explain how sandstone is formed, step by step", "emulator.sandstone");
+        await settled(page);
+        await page.evaluate(() => scrollTo(0, 0));
+        await look("answer");
+        await send(page, "Everything at once, please", "emulator.everything");
+        await settled(page);
+        await page.locator("details.fold summary").last().click();
+        await look("sources");
+        await send(page, "And now with a fault", "emulator.exception");
+        await settled(page);
+        await look("error");
+        await page.fill("#prompt", " ");
+        await page.click("#go");
+        if (phone) await page.click("#menu");
+        await look("list");
+        await calm();
+        await close();
+      });
+    }
+  }
+
+  test("the theme that was chosen stays, and the other system's does not matter", async () => {
+    const { page, calm, close } = await open(chromium, server.url, { colorScheme: "light" });
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await paper();
+    await page.click("#theme");
+    const dark = await paper();
+    assert.notEqual(dark, light);
+    await page.reload();
+    assert.equal(await paper(), dark);
+    await page.click("#theme");
+    assert.equal(await paper(), light);
+    await calm();
+    await close();
+  });
+});
+
+async function check(page, where) {
+  // Given to the browser by its debugger, so that the page's own policy stays what it is.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  const told = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
+  assert.deepEqual(told, [], where);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert(wide <= 0, `${where} is ${wide} px wider than the screen`);
+}
