@@ -30,7 +30,8 @@ EXPECTED = [
     (r"grpcurl .*/ListConversations$", '"conversations"'),
     (r"grpcurl .*/ListModels$", '"emulator.default"'),
     (r"--conversation new", "“My name is Ada.”"),
-    (r"outcrop-client -- \"hi\"", "“hi”"),
+    (r"outcrop-client -- .*\"hi\"", "“hi”"),
+    (r"^curl ", "<title>Response Streaming</title>"),
     (r"--json -$", '"sequence":0'),
     (r"--example tool_use", "It is sunny in Paris."),
     (r"--example lab", "Pepper and Moss"),
@@ -86,7 +87,7 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "emulator/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "docs/lab.md", "docs/page.md", "emulator/README.md"])
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands
