@@ -30,6 +30,7 @@ mod load;
 mod native;
 mod not_reading;
 mod overload;
+mod page;
 mod process;
 mod recordings;
 mod retries;

@@ -15,10 +15,14 @@ const browser = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-b
   (path) => path && existsSync(path),
 );
 if (!browser && process.env.CI_REQUIRE_BROWSER === "1") {
-  throw new Error("CI_REQUIRE_BROWSER=1, and there is no Chromium: install the package chromium, or name one in CHROMIUM");
+  throw new Error(
+    "CI_REQUIRE_BROWSER=1, and there is no Chromium: install the package chromium, or name one in CHROMIUM",
+  );
 }
 /** Why tests with a browser are skipped, if they are. */
-export const skip = browser ? false : "SKIPPED: there is no Chromium. Install the package chromium, or name one in CHROMIUM";
+export const skip = browser
+  ? false
+  : "SKIPPED: there is no Chromium. Install the package chromium, or name one in CHROMIUM";
 
 /** Starts one of our programs and waits for the line that says where it listens. */
 async function program(name, flags, environment = {}) {
@@ -93,7 +97,10 @@ export async function open(chromium, url, options = {}) {
   await page.waitForFunction(() => document.getElementById("place").textContent !== "");
   const calm = async (expected = /(?!)/) => {
     const violations = await page.evaluate(() => window.violations);
-    assert.deepEqual([...violations, ...wrong].filter((line) => !expected.test(line)), []);
+    assert.deepEqual(
+      [...violations, ...wrong].filter((line) => !expected.test(line)),
+      [],
+    );
     assert(page.url().startsWith(`${url}/`), `the page went to ${page.url()}`);
   };
   return { page, context, calm, close: () => context.close() };
@@ -132,7 +139,8 @@ export function script(pieces, before = []) {
 /** A folder of scripts; `name` becomes the model `emulator.name`. */
 export function scriptFolder(scripts) {
   const folder = mkdtempSync(join(tmpdir(), "outcrop-page-"));
-  for (const [name, value] of Object.entries(scripts)) writeFileSync(join(folder, `${name}.json`), JSON.stringify(value));
+  for (const [name, value] of Object.entries(scripts))
+    writeFileSync(join(folder, `${name}.json`), JSON.stringify(value));
   return folder;
 }
 

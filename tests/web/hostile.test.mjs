@@ -75,7 +75,9 @@ describe("hostile answers", { skip }, () => {
     });
     for (const [name, text] of Object.entries(BOMBS)) scripts[`bomb-${name}`] = script(pieces(text));
     scripts.ordinary = script(pieces("Some *ordinary* text with `code`.\n\n- and\n- a list\n\n".repeat(1_800)));
-    scripts.book = script(pieces("A paragraph of a long book, with **bold** words and [links](https://a.example/).\n\n".repeat(12_000)));
+    scripts.book = script(
+      pieces("A paragraph of a long book, with **bold** words and [links](https://a.example/).\n\n".repeat(12_000)),
+    );
     scripts.elsewhere = script(["Text."], hiddenPlaces(`<img src=x onerror="${PWN}">`));
     chromium = await launch();
     server = await serve(["--local", "--scripts", scriptFolder(scripts)]);
@@ -131,7 +133,9 @@ describe("hostile answers", { skip }, () => {
     const bound = 1_500 + 10 * ordinary;
     for (const [name, text] of Object.entries(BOMBS)) {
       const gap = await slowest(`bomb-${name}`);
-      context.diagnostic(`${name}: held up for ${Math.round(gap)} ms at most (ordinary text: ${Math.round(ordinary)} ms)`);
+      context.diagnostic(
+        `${name}: held up for ${Math.round(gap)} ms at most (ordinary text: ${Math.round(ordinary)} ms)`,
+      );
       assert(gap < bound, `${name} held the page up for ${gap} ms; an ordinary text for ${ordinary} ms`);
       assert.equal(await page.locator(".problem").count(), 0, name);
       const shown = (await lastTurn(page).locator(".parts").textContent()).length;
@@ -165,7 +169,8 @@ function pieces(text) {
 function hiddenPlaces(payload) {
   const event = (type, body) => ({ event: { type, payload: body } });
   const delta = (index, body) => event("contentBlockDelta", { contentBlockIndex: index, delta: body });
-  const cited = (location) => delta(9, { citation: { title: payload, source: payload, sourceContent: [{ text: payload }], location } });
+  const cited = (location) =>
+    delta(9, { citation: { title: payload, source: payload, sourceContent: [{ text: payload }], location } });
   return [
     delta(0, { reasoningContent: { text: payload } }),
     event("contentBlockStop", { contentBlockIndex: 0 }),
@@ -183,9 +188,11 @@ async function harmless(page) {
     const wrong = window.pwned ? ["a script ran"] : [];
     for (const element of document.querySelectorAll("#turns *")) {
       const tag = element.tagName.toLowerCase();
-      if (/^(script|img|svg|math|iframe|object|embed|link|style|meta|base|form|input|template|video)$/.test(tag)) wrong.push(tag);
+      if (/^(script|img|svg|math|iframe|object|embed|link|style|meta|base|form|input|template|video)$/.test(tag))
+        wrong.push(tag);
       for (const { name, value } of element.attributes) {
-        if (name.startsWith("on") || name === "style" || name === "id" || name === "srcdoc") wrong.push(`${tag} ${name}`);
+        if (name.startsWith("on") || name === "style" || name === "id" || name === "srcdoc")
+          wrong.push(`${tag} ${name}`);
         if (name === "href" && !/^(https?|mailto):/.test(value)) wrong.push(`${tag} ${name}=${value}`);
       }
     }

@@ -6,7 +6,11 @@ import { after, before, describe, test } from "node:test";
 import { launch, open, pictures, require, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
 
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 390, height: 844 }, narrow: { width: 360, height: 640 } };
+const SIZES = {
+  desktop: { width: 1280, height: 900 },
+  phone: { width: 390, height: 844 },
+  narrow: { width: 360, height: 640 },
+};
 const ANSWER = `Sandstone begins as a mountain and ends as a beach that has been forgotten. It takes four steps, and the last one never quite stops.
 
 ### From mountain to sand
@@ -36,7 +40,10 @@ describe("the look", { skip }, () => {
   let server;
   before(async () => {
     const event = (type, payload) => ({ event: { type, payload } });
-    const thought = event("contentBlockDelta", { contentBlockIndex: 0, delta: { reasoningContent: { text: "Four steps, and a formula." } } });
+    const thought = event("contentBlockDelta", {
+      contentBlockIndex: 0,
+      delta: { reasoningContent: { text: "Four steps, and a formula." } },
+    });
     const pieces = ANSWER.match(/.{1,12}/gs);
     chromium = await launch();
     server = await serve(["--local", "--scripts", scriptFolder({ sandstone: script(pieces, [thought]) })]);
@@ -50,7 +57,13 @@ describe("the look", { skip }, () => {
     for (const [size, viewport] of Object.entries(SIZES)) {
       test(`${colorScheme}, ${size}: nothing that axe-core calls serious, and nothing wider than the screen`, async () => {
         const phone = size !== "desktop";
-        const { page, calm, close } = await open(chromium, server.url, { colorScheme, viewport, isMobile: phone, hasTouch: phone, reducedMotion: "reduce" });
+        const { page, calm, close } = await open(chromium, server.url, {
+          colorScheme,
+          viewport,
+          isMobile: phone,
+          hasTouch: phone,
+          reducedMotion: "reduce",
+        });
         const look = async (name) => {
           await check(page, `${name}, ${colorScheme}, ${size}`);
           await page.screenshot({ path: join(pictures(), `${name}-${colorScheme}-${size}.png`) });

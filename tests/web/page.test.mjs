@@ -1,7 +1,18 @@
 // What a reader does with the page.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { lastTurn, launch, open, script, scriptFolder, send, serve, serveWithEmulator, settled, skip } from "./harness.mjs";
+import {
+  lastTurn,
+  launch,
+  open,
+  script,
+  scriptFolder,
+  send,
+  serve,
+  serveWithEmulator,
+  settled,
+  skip,
+} from "./harness.mjs";
 
 describe("the page", { skip }, () => {
   let chromium;
@@ -28,7 +39,14 @@ describe("the page", { skip }, () => {
     assert(lengths.size >= 8, `only ${lengths.size} lengths were seen`);
     await settled(page);
     const meta = await lastTurn(page).locator(".meta").textContent();
-    for (const told of [/tokens: \d+ in, \d+ out/, /complete/, /first chunk after [\d.]+ s/, /chunks\/s/, /emulator\.default/, /us-east-1/]) {
+    for (const told of [
+      /tokens: \d+ in, \d+ out/,
+      /complete/,
+      /first chunk after [\d.]+ s/,
+      /chunks\/s/,
+      /emulator\.default/,
+      /us-east-1/,
+    ]) {
       assert.match(meta, told);
     }
     assert.match(await page.textContent("#status"), /The answer is complete/);
@@ -56,7 +74,11 @@ describe("the page", { skip }, () => {
   test("an error is shown with its reason and what to do", async () => {
     const { page, calm, close } = await open(chromium, server.url);
     const cases = [
-      ["emulator.refuse-throttle", /BEDROCK_THROTTLED/, /Wait a little and try again\. The server asks to wait [\d.]+ s/],
+      [
+        "emulator.refuse-throttle",
+        /BEDROCK_THROTTLED/,
+        /Wait a little and try again\. The server asks to wait [\d.]+ s/,
+      ],
       ["emulator.refuse-access", /BEDROCK_ACCESS_DENIED/, /Choose another model/],
       ["emulator.exception", /[A-Z]+_[A-Z_]+/, /not whole/],
       ["emulator.cut", /UPSTREAM_TRUNCATED/, /not whole/],
@@ -102,7 +124,12 @@ describe("the page", { skip }, () => {
     await settled(page);
     const { body } = await server.lastRequest();
     assert.deepEqual(body.system, [{ text: "Be brief." }]);
-    assert.deepEqual(body.inferenceConfig, { maxTokens: 99, temperature: 0.5, topP: 0.25, stopSequences: ["END", "STOP"] });
+    assert.deepEqual(body.inferenceConfig, {
+      maxTokens: 99,
+      temperature: 0.5,
+      topP: 0.25,
+      stopSequences: ["END", "STOP"],
+    });
     await calm();
     await close();
   });
@@ -113,9 +140,13 @@ describe("the page", { skip }, () => {
     await settled(page);
     await send(page, "Second question");
     await settled(page);
-    const texts = async () => (await server.lastRequest()).body.messages.map(({ role, content }) => [role, content.at(-1).text]);
+    const texts = async () =>
+      (await server.lastRequest()).body.messages.map(({ role, content }) => [role, content.at(-1).text]);
     const two = await texts();
-    assert.deepEqual(two.map(([role]) => role), ["user", "assistant", "user"]);
+    assert.deepEqual(
+      two.map(([role]) => role),
+      ["user", "assistant", "user"],
+    );
     assert.deepEqual([two[0][1], two[2][1]], ["First question", "Second question"]);
     assert.match(page.url(), /#.+/);
     const shown = await page.locator(".parts .prose").allTextContents();
@@ -161,8 +192,15 @@ describe("the page", { skip }, () => {
     await settled(page);
     assert(page.url().endsWith("#c1"));
     assert.equal(kept.created, 1);
-    assert.deepEqual(kept.generated.map((body) => body.includes(Buffer.from("\xaa\x01\x02c1", "latin1"))), [true, true]);
-    assert.equal((await server.lastRequest()).body.messages.length, 1, "this server ignores the id, and got one message");
+    assert.deepEqual(
+      kept.generated.map((body) => body.includes(Buffer.from("\xaa\x01\x02c1", "latin1"))),
+      [true, true],
+    );
+    assert.equal(
+      (await server.lastRequest()).body.messages.length,
+      1,
+      "this server ignores the id, and got one message",
+    );
     await page.reload();
     await page.waitForSelector(".turn");
     await settled(page);
@@ -192,7 +230,10 @@ describe("the page", { skip }, () => {
     await send(page, "Everything", "emulator.everything");
     await settled(page);
     const folds = await lastTurn(page).locator("details.fold > summary").allTextContents();
-    assert(folds.some((title) => title.startsWith("Reasoning")) && folds.some((title) => title.startsWith("Tool: search")), `${folds}`);
+    assert(
+      folds.some((title) => title.startsWith("Reasoning")) && folds.some((title) => title.startsWith("Tool: search")),
+      `${folds}`,
+    );
     assert.equal(await lastTurn(page).locator("details[open]").count(), 0);
     assert.match(await lastTurn(page).locator(".citations ol li").first().textContent(), /On cats/);
     await calm();

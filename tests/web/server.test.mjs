@@ -71,7 +71,12 @@ test("a file that the browser has is not sent again, and HEAD brings no body", a
 });
 
 test("what is no file and no call is told what this port is, and where the page is", async () => {
-  for (const [path, method] of [["/elsewhere", "GET"], ["/", "POST"], ["/page.js", "PUT"], [GENERATE, "OPTIONS"]]) {
+  for (const [path, method] of [
+    ["/elsewhere", "GET"],
+    ["/", "POST"],
+    ["/page.js", "PUT"],
+    [GENERATE, "OPTIONS"],
+  ]) {
     const { status, text, headers } = await request(path, { method });
     assert.equal(status, 426, `${method} ${path}`);
     assert(text.includes("This port speaks gRPC") && text.includes("a page at /"), text);

@@ -1,0 +1,86 @@
+//! The page and gRPC-Web on the port, as a browser asks for them; tests/web has the browser itself.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::Harness;
+
+const GENERATE: &str = "/outcrop.v1.GenerationService/Generate";
+
+/// A gRPC frame around `prompt: "hi"`.
+const HI: &[u8] = b"\0\0\0\0\x04\x12\x02hi";
+
+#[tokio::test]
+async fn the_page_is_served_with_its_policy() {
+    let harness = Harness::start().await;
+    let answer = ask(&harness, "GET / HTTP/1.1", "", b"").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("content-security-policy: default-src 'none'; script-src 'self';"), "{answer}");
+    assert!(answer.contains("<h1>Response Streaming</h1>"), "{answer}");
+}
+
+#[tokio::test]
+async fn without_the_page_there_is_no_grpc_web() {
+    let harness = Harness::with(|settings| settings.page = false).await;
+    for (line, body) in [("GET / HTTP/1.1", &b""[..]), (&post(GENERATE), HI)] {
+        let answer = ask(&harness, line, "content-type: application/grpc-web+proto\r\n", body).await;
+        assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+        assert!(!answer.contains("page"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_by_grpc_web_ends_with_its_status_in_the_body() {
+    let harness = Harness::start().await;
+    let answer = call(&harness, GENERATE, "", HI).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("grpc-status:0"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused() {
+    let harness = Harness::start().await;
+    let answer = call(&harness, GENERATE, "origin: http://evil.example\r\n", HI).await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("evil.example"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refusal_by_grpc_web_has_its_reason() {
+    let harness = Harness::start().await;
+    let empty: &[u8] = b"\0\0\0\0\0";
+    for (path, body, reason) in [
+        ("/outcrop.v1.GenerationService/Create", HI, "UNKNOWN_METHOD"),
+        (GENERATE, empty, "INVALID_REQUEST"),
+        (GENERATE, b"\0\0\0\0\x01\xff", "MALFORMED_REQUEST"),
+    ] {
+        let answer = call(&harness, path, "", body).await;
+        let details = answer.split("grpc-status-details-bin:").nth(1).expect("no details");
+        let details = details.lines().next().unwrap().trim().trim_end_matches('=');
+        let padded = format!("{details}{}", "=".repeat((4 - details.len() % 4) % 4));
+        let details = BASE64_STANDARD.decode(padded).unwrap();
+        assert!(String::from_utf8_lossy(&details).contains(reason), "{path}: {answer}");
+    }
+}
+
+fn post(path: &str) -> String {
+    format!("POST {path} HTTP/1.1")
+}
+
+async fn call(harness: &Harness, path: &str, headers: &str, body: &[u8]) -> String {
+    let headers = format!("content-type: application/grpc-web+proto\r\n{headers}");
+    ask(harness, &post(path), &headers, body).await
+}
+
+/// One request over HTTP/1.1 and everything that comes back.
+async fn ask(harness: &Harness, line: &str, headers: &str, body: &[u8]) -> String {
+    let address = harness.endpoint.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head =
+        format!("{line}\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
