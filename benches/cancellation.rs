@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bedrock_emulator::{Config, Emulator};
+use bedrock_emulator::{Config, Emulator, Script, Step};
 use outcrop::{app::App, bedrock::Bedrock, config::Settings};
 use outcrop_client::{Chunks, Client, proto::GenerateRequest};
 use tokio::task::JoinSet;
@@ -22,6 +22,9 @@ const TIMES: usize = 1_000;
 async fn main() {
     let settings = Settings::local();
     let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
+    // A first text at once, and then one for each tenth of a second.
+    let ticks = Step::Repeat { times: usize::MAX, steps: vec![Step::WaitMs(100), Step::text("tick ")] };
+    emulator.register("ticking", Script::of([Step::text("first "), ticks]));
     let bedrock = Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap();
     let app = App::build(&settings, bedrock).await.unwrap();
     let client = Client::connect(&format!("http://{}", app.address())).await.unwrap();
@@ -48,7 +51,7 @@ async fn main() {
 /// A stream that has brought its first text.
 async fn open(client: &Client) -> Chunks {
     let request =
-        GenerateRequest { model: "emulator.endless".to_owned(), prompt: "hi".to_owned(), ..GenerateRequest::default() };
+        GenerateRequest { model: "emulator.ticking".to_owned(), prompt: "hi".to_owned(), ..GenerateRequest::default() };
     let mut chunks = Box::pin(client.generate(request)).await.unwrap();
     chunks.next().await.unwrap();
     chunks
