@@ -49,9 +49,9 @@ export const serve = (flags, environment) =>
   program("outcrop", ["serve", "--listen", "127.0.0.1:0", ...flags], environment);
 
 /** The emulator by itself, so that its counts can be read, and a server that asks it. */
-export async function serveWithEmulator() {
+export async function serveWithEmulator(flags = []) {
   const emulator = await program("bedrock-emulator", ["--listen", "127.0.0.1:0"]);
-  const server = await serve(["--default-model", "emulator.default"], {
+  const server = await serve(["--default-model", "emulator.default", ...flags], {
     AWS_REGION: "us-east-1",
     AWS_ACCESS_KEY_ID: "id",
     AWS_SECRET_ACCESS_KEY: "secret",
@@ -72,7 +72,8 @@ export const launch = () =>
   });
 
 /** Opens the page, with watchers. `calm()` fails if anything happened that must not. */
-export async function open(chromium, url, options = {}) {
+export async function open(chromium, address, options = {}) {
+  const url = new URL(address).origin;
   const context = await chromium.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   const wrong = [];
@@ -93,7 +94,7 @@ export async function open(chromium, url, options = {}) {
     if (!own) wrong.push(`request: ${request.url()}`);
   });
   page.on("popup", (popup) => wrong.push(`popup: ${popup.url()}`));
-  await page.goto(`${url}/`);
+  await page.goto(address);
   await page.waitForFunction(() => document.getElementById("place").textContent !== "");
   const calm = async (expected = /(?!)/) => {
     const violations = await page.evaluate(() => window.violations);

@@ -181,34 +181,52 @@ describe("the page", { skip }, () => {
     await close();
   });
 
-  test("where the server keeps conversations, it is asked for them and sent only what is new", async () => {
-    const { page, calm, close } = await open(chromium, server.url);
-    const kept = await conversationsOfTheServer(page);
-    await page.reload();
-    await page.waitForFunction(() => document.getElementById("place").textContent === "Kept on the server");
-    await send(page, "First question", "emulator.reasoning");
+  test("where the server keeps conversations, every window has them", async () => {
+    const keeping = await serveWithEmulator(["--conversations", "memory"]);
+    const { page, calm, close } = await open(chromium, keeping.url);
+    assert.equal(await page.textContent("#place"), "Kept on the server");
+    await page.click("#settings summary");
+    await page.fill("#system", "Be brief.");
+    await send(page, "First question", "emulator.everything");
     await settled(page);
     await send(page, "Second question");
     await settled(page);
-    assert(page.url().endsWith("#c1"));
-    assert.equal(kept.created, 1);
+    const { body } = await keeping.lastRequest();
     assert.deepEqual(
-      kept.generated.map((body) => body.includes(Buffer.from("\xaa\x01\x02c1", "latin1"))),
-      [true, true],
+      body.messages.map(({ role }) => role),
+      ["user", "assistant", "user"],
     );
-    assert.equal(
-      (await server.lastRequest()).body.messages.length,
-      1,
-      "this server ignores the id, and got one message",
-    );
+    const folds = (on) => on.locator("details.fold > summary").allTextContents();
+    const shown = await folds(page);
     await page.reload();
-    await page.waitForSelector(".turn");
+    await page.waitForFunction(() => document.querySelectorAll(".turn").length === 2);
     await settled(page);
-    assert.equal(await page.locator(".prompt").textContent(), "kept question");
-    assert.equal(await page.locator(".prose").textContent(), "kept answer\n");
-    assert.equal(await page.locator("#list a span").textContent(), "A title");
+    assert.deepEqual(await folds(page), shown);
+    assert.equal(await page.locator(".citations").count(), 2);
+    assert.deepEqual(await page.inputValue("#model"), "emulator.everything");
+    assert.deepEqual(await page.inputValue("#system"), "Be brief.");
+
+    const other = await open(chromium, page.url());
+    await other.page.waitForSelector(".turn");
+    await send(page, "A long one", "emulator.endless");
+    await page.waitForFunction(() => document.querySelector(".turn:last-child .parts").textContent.length > 20);
+    await send(other.page, "Me too", "emulator.default");
+    await settled(other.page);
+    assert.match(await lastTurn(other.page).locator(".problem").textContent(), /CONVERSATION_BUSY/);
+    await page.keyboard.press("Escape");
+    await settled(page);
+    const button = other.page.locator(".delete");
+    await button.focus();
+    await button.press("Enter");
+    await button.press("Enter");
+    await other.page.waitForSelector("#list .none");
+    await send(page, "Still there?", "emulator.default");
+    await settled(page);
+    assert.match(await lastTurn(page).locator(".problem").textContent(), /CONVERSATION_NOT_FOUND/);
     await calm();
+    await other.close();
     await close();
+    await keeping.stop();
   });
 
   test("a turn that failed is no part of the conversation, and can be asked again", async () => {
@@ -337,31 +355,4 @@ async function inView(locator) {
     const { bottom, top } = element.getBoundingClientRect();
     return top >= 0 && bottom <= document.getElementById("composer").getBoundingClientRect().top + 1;
   });
-}
-
-/** Answers the calls about conversations as a server with a store does: one conversation, c1, with one turn. */
-async function conversationsOfTheServer(page) {
-  const field = (number, value) => {
-    const bytes = Buffer.from(value);
-    return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
-  };
-  const message = (role, text) => field(1, Buffer.concat([Buffer.from([0x08, role]), field(2, field(1, text))]));
-  const conversation = (number) => field(number, Buffer.concat([field(1, "c1"), field(8, "A title")]));
-  const turn = field(2, Buffer.concat([message(1, "kept question"), message(2, "kept answer")]));
-  const answers = {
-    ListConversations: conversation(1),
-    CreateConversation: conversation(1),
-    GetConversation: Buffer.concat([conversation(1), turn]),
-  };
-  const framed = (flag, bytes) => Buffer.concat([Buffer.from([flag, 0, 0, 0, bytes.length]), bytes]);
-  const seen = { created: 0, generated: [] };
-  await page.route("**/outcrop.v1.GenerationService/*", async (route) => {
-    const method = route.request().url().split("/").pop();
-    if (method === "Generate") seen.generated.push(route.request().postDataBuffer());
-    if (method === "CreateConversation") seen.created += 1;
-    if (!(method in answers)) return route.continue();
-    const body = Buffer.concat([framed(0, answers[method]), framed(0x80, Buffer.from("grpc-status:0\r\n"))]);
-    return route.fulfill({ contentType: "application/grpc-web+proto", body });
-  });
-  return seen;
 }
