@@ -23,6 +23,16 @@ doc:
 test:
     cargo test --workspace
 
+# Builds the page and tries it in a browser
+page:
+    npm --prefix web ci
+    npm --prefix web run check
+    npm --prefix web test
+
+# How soon Bedrock sees that a caller has left
+bench:
+    cargo bench --bench cancellation
+
 # Everything that CI runs
 ci:
     bash .ci/run

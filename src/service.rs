@@ -29,7 +29,7 @@ use crate::{
     },
     request::{self, Rules},
     shutdown::Drain,
-    stream::{self, Call, ChunkStream, Opening, Register},
+    stream::{Call, ChunkStream, Opening, Register, TimeLimit},
 };
 
 /// What a call needs.
@@ -64,7 +64,7 @@ impl Service {
         let turn = self.conversations.begin(&mut request).await?;
         let (call, serving) = request::check(request, &self.rules)?;
         let admission = self.drain.admit()?;
-        let limits = stream::Limits::new(began, serving.clocks.total, deadline);
+        let time_limit = TimeLimit::new(began, serving.clocks.total, deadline);
         let max_tokens = call.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
         let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
         let Permit { places, reservation } = self.limits.admit(caller, &call.asked, max_tokens).await?;
@@ -73,7 +73,7 @@ impl Service {
         let journal = Journal::default();
         let attempts = Arc::clone(&self.dispatch).generate(call, serving.clocks, generation_id, journal.clone());
         let opening = (Opening::new(attempts), journal);
-        let call = Call::new(opening, turn, (limits, serving), (account, places, admission));
+        let call = Call::new(opening, turn, (time_limit, serving), (account, places, admission));
         Ok(ChunkStream::new(call, self.drains.clone(), &self.register))
     }
 

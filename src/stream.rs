@@ -21,7 +21,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 pub(crate) use self::{
-    call::{Call, Limits, Opening},
+    call::{Call, Opening, TimeLimit},
     register::Register,
 };
 use crate::{abandoned::Drains, error::Error, proto::Chunk};

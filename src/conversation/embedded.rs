@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashMap,
-    io,
+    fs,
+    io::{self, Read, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -30,6 +31,9 @@ const BY_USE: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("by_
 /// When it is forgotten, owner, id.
 const BY_AGE: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("by_age");
 
+/// The length of redb's own notes, in bytes.
+const HEAD: u64 = 320;
+
 /// See the head of this file; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded {
@@ -46,7 +50,17 @@ impl Embedded {
 
     /// In this file, which is made if there is none.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::of(Database::create(path).map_err(StoreError::new)?)
+        // Of a file that is not there yet there is nothing to keep.
+        let before = fs::File::open(path).and_then(|mut file| head(&mut file)).unwrap_or_default();
+        let mut database = Database::create(path).map_err(StoreError::new)?;
+        // Every checksum, once: what is damaged is better found now than in the middle of a turn.
+        if let Err(damage) = database.check_integrity() {
+            drop(database);
+            // Opening it has marked it as being in use. Whoever wants to mend it gets it as it was.
+            let restored = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(&before));
+            return Err(StoreError::new(restored.map_or_else(|error| error.to_string(), |()| damage.to_string())));
+        }
+        Self::of(database)
     }
 
     fn of(database: Database) -> Result<Self, StoreError> {
@@ -245,6 +259,12 @@ impl Embedded {
         }
         Ok(page)
     }
+}
+
+/// The beginning of the file, where redb keeps what it notes about the whole.
+fn head(file: &mut fs::File) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head).map(|_| head)
 }
 
 fn decoded<M: Message + Default>(bytes: &[u8]) -> Result<M, redb::Error> {

@@ -34,7 +34,7 @@ pub(crate) struct Opening(Pin<Box<dyn Future<Output = Result<Reading, Error>> + 
 pub(crate) struct Call {
     state: State,
     journal: Journal,
-    limits: Limits,
+    time_limit: TimeLimit,
     heartbeat: Option<Beat>,
     abandonment: AbandonmentMode,
     /// The conversation that this is a turn of.
@@ -63,7 +63,7 @@ struct Held {
 
 /// When a call must be over: by the server's or the request's limit, or by the caller's own deadline, whichever is sooner.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub(crate) struct TimeLimit {
     at: Instant,
     total: Duration,
     callers: bool,
@@ -98,7 +98,7 @@ impl fmt::Debug for Opening {
     }
 }
 
-impl Limits {
+impl TimeLimit {
     /// For a call that began at `began`.
     pub(crate) fn new(began: Instant, total: Duration, deadline: Option<Deadline>) -> Self {
         let by_total = began + total;
@@ -144,13 +144,13 @@ impl Call {
     pub(crate) fn new(
         (opening, journal): (Opening, Journal),
         turn: Option<RunningTurn>,
-        (limits, serving): (Limits, Serving),
+        (time_limit, serving): (TimeLimit, Serving),
         (account, places, admission): (Account, Places, Admission),
     ) -> Self {
         Self {
             state: State::Opening(opening),
             journal,
-            limits,
+            time_limit,
             heartbeat: serving.heartbeat.map(Beat::new),
             abandonment: serving.abandonment,
             turn,
@@ -173,7 +173,7 @@ impl Call {
 
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if !matches!(self.state, State::Over(_)) && self.limits.timer.as_mut().poll(cx).is_ready() {
+            if !matches!(self.state, State::Over(_)) && self.time_limit.timer.as_mut().poll(cx).is_ready() {
                 self.end_overdue();
             }
             let polled = match &mut self.state {
@@ -238,7 +238,7 @@ impl Call {
 
     /// When the call must be over.
     pub(super) fn must_end_at(&self) -> Instant {
-        self.limits.at
+        self.time_limit.at
     }
 
     /// Ends the call from outside of its answer, unless the answer is whole but for the end of its bytes.
@@ -267,7 +267,7 @@ impl Call {
 
     /// The same for a call that must end because of its limits.
     pub(super) fn end_overdue(&mut self) {
-        let error = self.limits.error();
+        let error = self.time_limit.error();
         self.end(error);
     }
 

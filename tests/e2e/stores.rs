@@ -104,18 +104,44 @@ async fn a_server_that_is_killed_has_every_acknowledged_turn_and_no_half_one() {
     assert_whole(&soon(client.conversation(id)).await.unwrap().1);
 }
 
+fn assert_refused(store: &str) {
+    let content = fs::read(store).unwrap();
+    let (out, err, code) =
+        run(&mut outcrop(&["serve", "--local", "--listen", "127.0.0.1:0", "--conversations", store]));
+    assert_eq!((out.as_str(), code), ("", Some(1)), "{err}");
+    assert!(err.contains(store) && err.contains("It was left as it is"), "{err}");
+    assert!(fs::read(store).unwrap() == content, "it was written to");
+}
+
 #[test]
 fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     let folder = Folder::new("corrupt");
     let store = folder.file("conversations.redb");
     for content in [b"this is somebody's diary".to_vec(), vec![0xA5; 100_000]] {
         fs::write(&store, &content).unwrap();
-        let (out, err, code) =
-            run(&mut outcrop(&["serve", "--local", "--listen", "127.0.0.1:0", "--conversations", &store]));
-        assert_eq!((out.as_str(), code), ("", Some(1)), "{err}");
-        assert!(err.contains(&store) && err.contains("It was left as it is"), "{err}");
-        assert_eq!(fs::read(&store).unwrap(), content);
+        assert_refused(&store);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_damaged_is_refused_and_left_as_it_is() {
+    let folder = Folder::new("damaged");
+    let store = folder.file("conversations.redb");
+    let mut serving = Serving::start(&["--log", "off", "--conversations", &store]);
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    let id = soon(client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
+    soon(collect(soon(client.generate(turn(&id, "emulator.tools", "remember me"))).await.unwrap())).await.whole();
+    serving.signal("-TERM");
+    serving.child.wait().unwrap();
+    let mut content = fs::read(&store).unwrap();
+    let (said, mut at) = (b"remember me", 0);
+    while let Some(found) = content[at..].windows(said.len()).position(|window| window == said) {
+        at += found + said.len();
+        content[at - 1] ^= 0xFF;
+    }
+    assert!(at > 0, "what was said is in the file");
+    fs::write(&store, &content).unwrap();
+    assert_refused(&store);
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
-// proto/ -> src/generated/: the contract as TypeScript. OUTCROP_PROTO names another folder than ../proto.
+// ../proto, and what web/proto adds to it, -> src/generated/: the contract as TypeScript.
 import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 
-const contract = process.env.OUTCROP_PROTO || "../proto";
 rmSync("src/generated", { recursive: true, force: true });
-for (const folder of [contract, "proto"]) {
+for (const folder of ["../proto", "proto"]) {
   const template = JSON.stringify({
     version: "v2",
     plugins: [{ local: "node_modules/.bin/protoc-gen-es", out: "src/generated", opt: ["target=ts"] }],
