@@ -19,7 +19,6 @@ use crate::{
 pub(crate) struct Account {
     generation_id: String,
     began: Instant,
-    answered: bool,
     reservation: Reservation,
     metrics: Metrics,
 }
@@ -27,12 +26,11 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn open(generation_id: String, reservation: Reservation, metrics: Metrics) -> Self {
         metrics.begun();
-        Self { generation_id, began: Instant::now(), answered: false, reservation, metrics }
+        Self { generation_id, began: Instant::now(), reservation, metrics }
     }
 
     /// The first content is there.
-    pub(crate) fn answered(&mut self) {
-        self.answered = true;
+    pub(crate) fn answered(&self) {
         self.metrics.answered(self.began.elapsed());
     }
 

@@ -218,6 +218,8 @@ impl App {
             Ok(result) => result?,
             Err(_) => info!("connections were still open and are closed now"),
         }
+        // What Redis does not take in this time runs out by itself.
+        let _ = timeout(CLOSE, conversations.settle()).await;
         info!(?ended, "stopped");
         Ok(ended)
     }

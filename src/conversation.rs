@@ -217,6 +217,13 @@ impl Conversations {
         }
     }
 
+    /// Waits until no conversation is a turn's any more, once no turn is running.
+    pub(crate) async fn settle(&self) {
+        if let Some(store) = &self.store {
+            store.settle().await;
+        }
+    }
+
     /// Forgets what is too old.
     pub(crate) async fn forget_old(&self) {
         if let Some(store) = &self.store

@@ -216,6 +216,8 @@ impl Store for Embedded {
         }
     }
 
+    async fn settle(&self) {}
+
     async fn forget_old(&self) -> Result<(), StoreError> {
         self.off_the_runtime(|store| {
             store.write(|tables| {

@@ -270,6 +270,11 @@ impl Store for Redis {
         }
     }
 
+    async fn settle(&self) {
+        self.releasing.close();
+        self.releasing.wait().await;
+    }
+
     async fn forget_old(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -103,6 +103,9 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// Gives a conversation back as it was. Does not wait.
     fn release(&self, key: Key, holder: String);
 
+    /// Waits until what was given back without waiting is given back.
+    async fn settle(&self);
+
     /// Forgets what is older than it may be, if the engine does not do so by itself.
     async fn forget_old(&self) -> Result<(), StoreError>;
 }

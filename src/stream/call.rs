@@ -181,7 +181,7 @@ impl Call {
                 State::Opening(opening) => match Pin::new(opening).poll(cx) {
                     Poll::Ready(Ok(reading)) => {
                         self.state = State::Reading(reading);
-                        if let Some(held) = &mut self.held {
+                        if let Some(held) = &self.held {
                             held.account.answered();
                         }
                         continue;

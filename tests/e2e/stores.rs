@@ -302,6 +302,22 @@ async fn of_many_turns_at_once_at_two_servers_one_wins_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_gives_back_the_conversation_of_a_running_turn() {
+    let Some(redis) = Redis::start("redis-given-back") else { return };
+    let ConversationSettings::Redis(url) = redis.settings() else { panic!("redis") };
+    let mut serving = Serving::start(&["--log", "off", "--grace", "100ms", "--conversations", &url]);
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    let id = soon(client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
+    let mut running = soon(client.generate(turn(&id, "emulator.endless", "one"))).await.unwrap();
+    soon(running.next()).await.unwrap();
+    serving.signal("-TERM");
+    serving.child.wait().unwrap();
+    // At once, and not when the lease has run out.
+    let other = server_on(&redis).await;
+    other.ask(turn(&id, "emulator.tools", "one")).await.whole();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_only_conversations_fail_and_nothing_is_lost() {
     let Some(mut redis) = Redis::start("redis-gone") else { return };
     let harness = server_on(&redis).await;
