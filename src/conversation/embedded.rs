@@ -4,7 +4,7 @@
 //! all. A file that is no such database is refused and left as it is.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fs,
     io::{self, Read, Write},
     path::Path,
@@ -178,10 +178,11 @@ impl Store for Embedded {
     }
 
     async fn take(&self, key: &Key, holder: &str) -> Result<Taken, StoreError> {
-        if self.holders().contains_key(key) {
-            return Ok(Taken::Busy);
-        }
-        self.holders().insert(key.clone(), holder.to_owned());
+        // Looked at and taken at once: of two who come together one is first.
+        match self.holders().entry(key.clone()) {
+            Entry::Occupied(_) => return Ok(Taken::Busy),
+            Entry::Vacant(free) => free.insert(holder.to_owned()),
+        };
         let record = self.get(key).await;
         if !matches!(record, Ok(Some(_))) {
             self.holders().remove(key);

@@ -107,6 +107,31 @@ async fn of_two_turns_at_once_the_second_is_told() {
     assert_eq!(kept(&harness, &id).await, 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_turns_at_once_each_that_is_ok_is_kept() {
+    let harness = with(|_| {}).await;
+    let id = created(&harness, CreateConversationRequest::default()).await;
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let (client, asked) = (harness.client.clone(), turn(&id, "emulator.tools", "hi"));
+        running.spawn(async move {
+            match client.generate(asked).await {
+                Ok(chunks) => collect(chunks).await.result,
+                Err(error) => Err(error),
+            }
+        });
+    }
+    let mut ended_well = 0;
+    while let Some(result) = soon(running.join_next()).await {
+        match result.unwrap() {
+            Ok(()) => ended_well += 1,
+            Err(error) => assert!(error.to_string().starts_with("CONVERSATION_BUSY"), "{error}"),
+        }
+    }
+    assert!(ended_well >= 1);
+    assert_eq!(kept(&harness, &id).await, ended_well);
+}
+
 #[tokio::test]
 async fn what_was_deleted_under_a_running_turn_stays_deleted() {
     let harness = with(|_| {}).await;
