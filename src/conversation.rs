@@ -15,6 +15,7 @@ mod turn;
 
 use std::{
     collections::HashMap,
+    fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -46,7 +47,7 @@ const PAGE: usize = 50;
 pub(crate) const RENEW: Duration = Duration::from_secs(8);
 
 /// Where conversations are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ConversationSettings {
     /// Nowhere.
     Off,
@@ -56,6 +57,18 @@ pub enum ConversationSettings {
     File(PathBuf),
     /// In the Redis or Valkey at this address.
     Redis(String),
+}
+
+/// The address may hold a password.
+impl fmt::Debug for ConversationSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("Off"),
+            Self::Memory => f.write_str("Memory"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Redis(_) => f.write_str("Redis"),
+        }
+    }
 }
 
 /// Why conversations cannot be kept where they should be.

@@ -58,7 +58,7 @@ struct Connections {
 }
 
 /// What all clients have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Http {
     tls: ClientConfig,
     proxies: Arc<Matcher>,
@@ -114,6 +114,13 @@ impl Http {
 fn tls() -> io::Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)
+}
+
+/// The address of a proxy may hold a password.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("max_connect", &self.max_connect).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Connections {

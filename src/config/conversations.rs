@@ -2,16 +2,19 @@
 //!
 //! Part of [`super::ServeArgs`].
 
+use std::fmt;
+
 use clap::Args;
 
 use super::problems::Problems;
 use crate::conversation::{ConversationSettings, bounds::Bounds};
 
 /// As typed.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct ConversationArgs {
     /// Where conversations are kept: a file, redis://HOST:PORT/DATABASE, `memory` or `off` [default with --local: memory; otherwise off]
-    #[arg(long, env = "OUTCROP_CONVERSATIONS", value_name = "PLACE")]
+    // The address of a Redis may hold a password, which `--help` would print.
+    #[arg(long, env = "OUTCROP_CONVERSATIONS", hide_env_values = true, value_name = "PLACE")]
     pub conversations: Option<String>,
     /// The most messages that are kept of a conversation
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_MESSAGES", default_value = "200", value_name = "NUMBER")]
@@ -22,6 +25,12 @@ pub struct ConversationArgs {
     /// How long a conversation is kept after its last turn
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_AGE", default_value = "30days", value_name = "DURATION")]
     pub max_conversation_age: String,
+}
+
+impl fmt::Debug for ConversationArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConversationArgs").finish_non_exhaustive()
+    }
 }
 
 impl ConversationArgs {

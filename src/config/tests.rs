@@ -51,3 +51,13 @@ fn all_problems_are_reported_at_once() {
         assert!(error.to_string().contains(part), "{part} in {error}");
     }
 }
+
+#[test]
+fn the_password_of_a_redis_is_in_no_output() {
+    let flags = ["outcrop", "serve", "--local", "--conversations", "redis://:swordfish@127.0.0.1:6379/0"];
+    let cli = Cli::try_parse_from(flags).unwrap();
+    assert!(!format!("{cli:?}").contains("swordfish"));
+    let settings = serve(&flags[2..]).unwrap();
+    assert!(matches!(settings.conversations, ConversationSettings::Redis(_)));
+    assert!(!format!("{settings:?}").contains("swordfish"));
+}

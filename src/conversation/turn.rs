@@ -10,7 +10,6 @@ use std::{
 };
 
 use outcrop_client::{Answer, Collector, proto as client};
-use prost::Message as _;
 use prost_types::Timestamp;
 
 use super::{
@@ -21,8 +20,8 @@ use super::{
     store::{Kept, Record},
 };
 use crate::{
-    error::Error,
-    proto::{Chunk, GenerateRequest, Message, Role, Turn, chunk::Event, content_block::Block},
+    error::{Error, Reason},
+    proto::{Chunk, Finish, GenerateRequest, Message, Role, Turn, chunk::Event, content_block::Block},
     request::take_prompt,
 };
 
@@ -39,6 +38,8 @@ pub(crate) struct RunningTurn {
     /// What the caller said in this turn.
     asked: Vec<Message>,
     collector: Collector,
+    /// Why the answer cannot be put together, if it cannot.
+    defect: Option<Error>,
     storing: Option<Storing>,
 }
 
@@ -62,7 +63,15 @@ impl RunningTurn {
             request.system.clone_from(&record.conversation.system);
         }
         let bounds = bounds.of(record.conversation.bounds.as_ref());
-        Self { lease: Arc::new(lease), bounds, record, asked, collector: Collector::default(), storing: None }
+        Self {
+            lease: Arc::new(lease),
+            bounds,
+            record,
+            asked,
+            collector: Collector::default(),
+            defect: None,
+            storing: None,
+        }
     }
 
     /// For whoever renews it.
@@ -78,8 +87,9 @@ impl RunningTurn {
     /// Takes a chunk that is on its way to the caller.
     pub(crate) fn add(&mut self, chunk: &Chunk) {
         // The client's own way of putting an answer together, so that both come to the same.
-        if let Ok(chunk) = client::Chunk::decode(chunk.encode_to_vec().as_slice()) {
-            self.collector.add(chunk);
+        match transcoded::<_, client::Chunk>(chunk) {
+            Ok(chunk) => self.collector.add(chunk),
+            Err(defect) => self.defect = Some(defect),
         }
     }
 
@@ -88,8 +98,10 @@ impl RunningTurn {
         if self.storing.is_none() {
             self.add(finish);
             let answer = mem::take(&mut self.collector).into_answer();
-            let Some(record) = self.record_with(answer) else {
-                return Poll::Ready(Ok(()));
+            let record = match self.defect.take().map_or_else(|| self.record_with(answer), Err) {
+                Ok(Some(record)) => record,
+                Ok(None) => return Poll::Ready(Ok(())),
+                Err(defect) => return Poll::Ready(Err(defect)),
             };
             let lease = Arc::clone(&self.lease);
             self.storing = Some(Box::pin(async move {
@@ -105,19 +117,21 @@ impl RunningTurn {
     }
 
     /// The conversation with this turn. An answer without any content is no turn that could be continued.
-    fn record_with(&mut self, answer: Answer) -> Option<Record> {
-        let message = Message::decode(answer.message.encode_to_vec().as_slice()).ok()?;
-        let finish = crate::proto::Finish::decode(answer.finish.encode_to_vec().as_slice()).ok()?;
+    fn record_with(&mut self, answer: Answer) -> Result<Option<Record>, Error> {
+        let message: Message = transcoded(&answer.message)?;
+        let finish: Finish = transcoded(&answer.finish)?;
         if message.content.is_empty() {
             self.lease.give_back();
-            return None;
+            return Ok(None);
         }
         let mut record = mem::take(&mut self.record);
-        let used = finish.usage.as_ref().map(|usage| (usage.input_tokens(), usage.output_tokens()));
-        let (input, output) = used.unwrap_or_default();
+        let used = finish.usage.clone().unwrap_or_default();
+        // What came from the prompt cache or went into it is input too, and Bedrock counts it apart.
+        let inputs = [used.input_tokens(), used.cache_read_input_tokens(), used.cache_write_input_tokens()];
+        let input: u64 = inputs.into_iter().filter_map(|tokens| u64::try_from(tokens).ok()).sum();
         let before: u64 = record.turns.turns.iter().map(|kept| kept.tokens).sum();
         // The input of this turn was all that is kept before it, and what was new.
-        let new = u64::try_from(input).unwrap_or_default().saturating_sub(before);
+        let new = input.saturating_sub(before);
         let messages = mem::take(&mut self.asked).into_iter().chain([message]).collect();
         let stored_at = timestamp(now());
         let turn = Turn {
@@ -127,7 +141,7 @@ impl RunningTurn {
             stop_reason: finish.stop_reason,
             usage: finish.usage,
         };
-        let tokens = new + u64::try_from(output).unwrap_or_default();
+        let tokens = new + u64::try_from(used.output_tokens()).unwrap_or_default();
         record.turns.turns.push(Kept { turn: Some(turn), tokens });
         self.bounds.trim(&mut record.turns.turns);
         record.used_at = now();
@@ -137,8 +151,16 @@ impl RunningTurn {
         if let Some(title) = title(&record.turns.turns) {
             record.conversation.title = title;
         }
-        Some(record)
+        Ok(Some(record))
     }
+}
+
+/// The same message in the other crate's types: both are made from one contract.
+fn transcoded<From: prost::Message, To: prost::Message + Default>(message: &From) -> Result<To, Error> {
+    To::decode(message.encode_to_vec().as_slice()).map_err(|error| {
+        let message = "the client's copy of the contract is not the server's, so the turn cannot be kept";
+        Error::new(Reason::Internal, message).because(error)
+    })
 }
 
 /// The beginning of the first text that a user said.

@@ -45,6 +45,14 @@ fn wrong_settings_are_reported_together_with_what_aws_lacks() {
 }
 
 #[test]
+fn the_help_shows_no_password_of_the_environment() {
+    let (out, _, code) =
+        run(outcrop(&["serve", "--help"]).env("OUTCROP_CONVERSATIONS", "redis://:swordfish@127.0.0.1:6379/0"));
+    assert!(out.contains("OUTCROP_CONVERSATIONS") && !out.contains("swordfish"), "{out}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
 fn a_port_in_use_is_said_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
