@@ -1,6 +1,4 @@
 //! Settings -> a server that listens, runs, and drains.
-//!
-//! Comes after [`crate::config`]; [`crate::front`] and [`crate::service`] are put together here.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -17,22 +15,23 @@ use tonic_health::server::HealthReporter;
 use tracing::info;
 
 use crate::{
-    abandoned::Drains,
+    admission::AdmissionControl,
     bedrock::Bedrock,
     config::Settings,
     conversation::{Conversations, OpenError, RENEW},
-    dispatch::Dispatch,
-    front::{Methods, front},
-    limits::Limits,
+    edge::{
+        grpc::{Methods, front},
+        web,
+    },
+    failover::Failover,
     metrics::Metrics,
-    page,
     proto::{self, generation_service_server::GenerationServiceServer},
+    response::{abandoned::AbandonedCalls, registry::CallRegistry},
     service::Service,
     shutdown::{
-        Drain,
-        steps::{self, DrainSettings, Ended},
+        Shutdown,
+        steps::{self, Ended, Served, ShutdownSettings},
     },
-    stream::Register,
 };
 
 /// How long connections get to close once no call is left. Watchers of the health service would hold them for ever.
@@ -64,12 +63,12 @@ pub struct App {
     metrics_listener: Option<TcpListener>,
     routes: Routes,
     health: HealthReporter,
-    drain: Drain,
-    register: Register,
-    limits: Limits,
+    shutdown: Shutdown,
+    registry: CallRegistry,
+    admission: AdmissionControl,
     conversations: Conversations,
     metrics: Metrics,
-    steps: DrainSettings,
+    steps: ShutdownSettings,
     max_connection_age: Option<Duration>,
 }
 
@@ -103,16 +102,16 @@ impl App {
     /// # Errors
     /// See [`AppError`].
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
-        let (drain, register, metrics) = (Drain::default(), Register::default(), Metrics::default());
-        let limits = Limits::new(&settings.limits);
+        let (shutdown, registry, metrics) = (Shutdown::default(), CallRegistry::default(), Metrics::default());
+        let admission = AdmissionControl::new(&settings.limits);
         let conversations = Conversations::open(&settings.conversations, settings.conversation_bounds)?;
         let service = Service {
-            dispatch: Arc::new(Dispatch::new(bedrock, settings.attempts, metrics.clone())),
+            failover: Arc::new(Failover::new(bedrock, settings.attempts, metrics.clone())),
             rules: settings.rules.clone(),
-            drain: drain.clone(),
-            limits: limits.clone(),
-            drains: Drains::new(settings.abandonment),
-            register: register.clone(),
+            shutdown: shutdown.clone(),
+            admission: admission.clone(),
+            abandoned: AbandonedCalls::new(settings.abandonment),
+            registry: registry.clone(),
             conversations: conversations.clone(),
             metrics: metrics.clone(),
         };
@@ -128,7 +127,7 @@ impl App {
             .into_axum_router()
             // Around the methods: sees every request first and every answer last; only the page is further out.
             .layer(axum::middleware::from_fn_with_state(methods, front));
-        let router = if settings.page { page::around(router) } else { router };
+        let router = if settings.page { web::around(router) } else { router };
         let (listener, address) = bind("--listen", settings.listen).await?;
         let metrics_listener = match settings.metrics_listen {
             Some(address) => Some(bind("--metrics-listen", address).await?.0),
@@ -140,12 +139,12 @@ impl App {
             metrics_listener,
             routes: router.into(),
             health,
-            drain,
-            register,
-            limits,
+            shutdown,
+            registry,
+            admission,
             conversations,
             metrics,
-            steps: settings.drain,
+            steps: settings.shutdown,
             max_connection_age: settings.max_connection_age,
         })
     }
@@ -165,14 +164,14 @@ impl App {
         self.metrics.clone()
     }
 
-    /// Serves until `shutdown` is ready and the drain is over: when every stream has ended, the grace period has, or `hurry`
+    /// Serves until `stop_signal` is ready and the shutdown is over: when every stream has ended, the grace period has, or `hurry`
     /// is ready.
     ///
     /// # Errors
     /// If serving fails.
     pub async fn run(
         self,
-        shutdown: impl Future<Output = ()>,
+        stop_signal: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<Ended, AppError> {
         let Self {
@@ -180,9 +179,9 @@ impl App {
             metrics_listener,
             routes,
             health,
-            drain,
-            register,
-            limits,
+            shutdown,
+            registry,
+            admission,
             conversations,
             metrics,
             steps,
@@ -205,12 +204,12 @@ impl App {
             pin!(server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
         let ended = tokio::select! {
             result = &mut serving => return result.map(|()| Ended::Drained).map_err(AppError::from),
-            () = housekeeping(&register, &limits, &conversations) => Ended::Drained,
+            () = housekeeping(&registry, &admission, &conversations) => Ended::Drained,
             () = renewing(&conversations) => Ended::Drained,
             () = crate::metrics::serve(metrics_listener, metrics) => Ended::Drained,
             ended = async {
-                shutdown.await;
-                steps::walk(&drain, &register, &health, steps, hurry).await
+                stop_signal.await;
+                steps::walk(&shutdown, &Serving { health: &health, registry: &registry }, steps, hurry).await
             } => ended,
         };
         stop.cancel();
@@ -225,6 +224,23 @@ impl App {
     }
 }
 
+/// What the steps of a shutdown act upon.
+struct Serving<'a> {
+    health: &'a HealthReporter,
+    registry: &'a CallRegistry,
+}
+
+impl Served for Serving<'_> {
+    async fn not_ready(&self) {
+        self.health.set_not_serving::<GenerationServiceServer<Service>>().await;
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    }
+
+    fn end_streams(&self) {
+        self.registry.end_all(Shutdown::revocation);
+    }
+}
+
 async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     let unbound = |source| AppError::Listen { flag, address, source };
     let listener = TcpListener::bind(address).await.map_err(unbound)?;
@@ -233,15 +249,15 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
 }
 
 /// Looks, as long as it is polled, after what nobody else does.
-async fn housekeeping(register: &Register, limits: &Limits, conversations: &Conversations) {
+async fn housekeeping(registry: &CallRegistry, admission: &AdmissionControl, conversations: &Conversations) {
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         for _ in 0..FORGET_EVERY {
             sweeps.tick().await;
-            register.end_overdue();
+            registry.end_overdue();
         }
-        limits.forget_idle();
+        admission.forget_idle();
         conversations.forget_old().await;
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that knows AWS: a checked request goes out through the SDK, and frames come back.
 //!
-//! Comes after [`crate::request`] and before [`crate::event`]. Requests go out typed, through the SDK's builders;
-//! answers come in raw, because the SDK's own types drop what is newer than they are.
+//! Requests go out typed, through the SDK's builders; answers come in raw, because the SDK's own types drop what is newer
+//! than they are.
 //!
 //! - `pool` as many SDK clients as the running streams need
 //! - `http` the HTTP client under the SDK: windows, pings, proxies
@@ -23,25 +23,22 @@ pub(crate) mod invoke;
 mod pool;
 mod tap;
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use aws_sdk_bedrockruntime::{Config, config::Region};
 
-pub(crate) use self::pool::Lease;
+pub(crate) use self::pool::PooledClient;
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
     connected::{ConnectError, Connected},
 };
 use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{
-    attempts::Target,
     error::{CallContext, Error, Reason},
     event::native::Decode,
+    failover::Target,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };
@@ -64,7 +61,7 @@ pub(crate) struct Upstream {
     /// What its frames hold.
     pub(crate) format: Format,
     /// The place that the stream takes up on its connection.
-    pub(crate) lease: Lease,
+    pub(crate) client: PooledClient,
     /// What is known about the call; the attempts are known elsewhere.
     pub(crate) call: CallContext,
 }
@@ -95,8 +92,8 @@ impl Upstream {
     /// A stream whose bytes a test makes.
     pub(crate) fn of_body(body: aws_smithy_types::body::SdkBody) -> Self {
         let config = Config::builder().behavior_version(aws_sdk_bedrockruntime::config::BehaviorVersion::latest());
-        let lease = Pool::new(config.build(), Http::load(Duration::from_secs(1)).expect("certificates")).lease();
-        Self { frames: Frames::new(body), format: Format::Converse, lease, call: CallContext::default() }
+        let client = Pool::new(config.build(), Http::load(Duration::from_secs(1)).expect("certificates")).client();
+        Self { frames: Frames::new(body), format: Format::Converse, client, call: CallContext::default() }
     }
 }
 
@@ -125,17 +122,17 @@ impl Bedrock {
         request: Valid<GenerateRequest>,
         connect: Duration,
     ) -> Result<Upstream, Error> {
-        let (region, lease) = self.lease(target);
+        let (region, client) = self.client(target);
         let tap = Tap::of_stream();
         let sent = async {
             match invoke::format_of(request.get())? {
                 Format::Converse => {
-                    let operation = converse::stream(lease.client(), request)?.customize().interceptor(tap.clone());
+                    let operation = converse::stream(client.client(), request)?.customize().interceptor(tap.clone());
                     operation.send().await.map_err(classify::sdk_error)?;
                     Ok(Format::Converse)
                 }
                 format => {
-                    let operation = invoke::operation(lease.client(), request)?.customize().interceptor(tap.clone());
+                    let operation = invoke::operation(client.client(), request)?.customize().interceptor(tap.clone());
                     operation.send().await.map_err(classify::sdk_error)?;
                     Ok(format)
                 }
@@ -145,7 +142,7 @@ impl Bedrock {
         let (body, request_id) = tap.into_parts();
         let call = CallContext { model_id: target.model_id.clone(), region, request_id, attempts: Vec::new() };
         match (result, body) {
-            (Ok(format), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, lease, call }),
+            (Ok(format), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, client, call }),
             (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
             (Err(error), _) => Err(error.in_call(call)),
         }
@@ -158,10 +155,10 @@ impl Bedrock {
         request: Valid<CountTokensRequest>,
         connect: Duration,
     ) -> Result<CountTokensResponse, Error> {
-        let (region, lease) = self.lease(target);
+        let (region, client) = self.client(target);
         let tap = Tap::of_unary();
         let sent = async {
-            let operation = converse::count(lease.client(), request)?.customize().interceptor(tap.clone());
+            let operation = converse::count(client.client(), request)?.customize().interceptor(tap.clone());
             operation.send().await.map_err(classify::sdk_error)
         };
         let result = tap.connected_within(connect, sent).await;
@@ -174,13 +171,13 @@ impl Bedrock {
     }
 
     /// A place on a connection to the target's region, and which region that is.
-    fn lease(&self, target: &Target) -> (String, Lease) {
+    fn client(&self, target: &Target) -> (String, PooledClient) {
         let region = target.region.as_ref().unwrap_or(&self.home);
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.lock();
         let pool = pools.entry(region.clone()).or_insert_with(|| {
             let config = self.config.to_builder().region(Region::new(region.clone())).build();
             Pool::new(config, self.http.clone())
         });
-        (region.clone(), pool.lease())
+        (region.clone(), pool.client())
     }
 }

@@ -1,32 +1,30 @@
 //! Command line and environment -> settings. What was typed ([`Cli`]) is turned into what is meant ([`Settings`]) in a
 //! second step, which reports every problem at once and before anything is bound.
 //!
-//! Comes first of all; [`crate::app`] is built from the settings.
-//!
 //! - `serve` the flags of `outcrop serve`, and how they become settings
 //! - `time`, `limits` the flags about time, and about how much
 //! - `conversations` the flags about what is kept
 //! - `problems` what is wrong with them
 
+mod admission;
 mod conversations;
-mod limits;
 mod problems;
 mod serve;
-mod time;
+mod timeouts;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
 pub use self::{
-    conversations::ConversationArgs, limits::LimitArgs, problems::ConfigError, serve::ServeArgs, time::TimeArgs,
+    admission::LimitArgs, conversations::ConversationArgs, problems::ConfigError, serve::ServeArgs, timeouts::TimeArgs,
 };
 use crate::{
-    abandoned::AbandonmentSettings,
+    admission::LimitSettings,
     conversation::{ConversationSettings, bounds::Bounds},
-    limits::LimitSettings,
     request::Rules,
-    shutdown::steps::DrainSettings,
+    response::abandoned::AbandonmentSettings,
+    shutdown::steps::ShutdownSettings,
 };
 
 /// The default model of a server that answers from an emulator.
@@ -82,7 +80,7 @@ pub struct Settings {
     /// What becomes of calls whose callers leave.
     pub abandonment: AbandonmentSettings,
     /// How the server ends.
-    pub drain: DrainSettings,
+    pub shutdown: ShutdownSettings,
     /// After how long a connection of a caller takes no new calls.
     pub max_connection_age: Option<Duration>,
 }
@@ -102,14 +100,14 @@ impl Settings {
             conversations: ConversationSettings::Memory,
             conversation_bounds: Bounds::default(),
             abandonment: AbandonmentSettings::default(),
-            drain: DrainSettings { lame_duck: Duration::ZERO, grace: Duration::from_secs(30) },
+            shutdown: ShutdownSettings { lame_duck: Duration::ZERO, grace: Duration::from_secs(30) },
             max_connection_age: None,
         }
     }
 
     /// The longest that a connection to Bedrock may take for any call.
     pub fn max_connect(&self) -> Duration {
-        self.rules.clocks.max.connect
+        self.rules.timeouts.max.connect
     }
 }
 

@@ -1,6 +1,6 @@
 //! Conversations: what was said is kept here, so that a caller sends only what is new.
 //!
-//! Beside the way of a call: [`crate::service`] begins a turn before the request is checked, [`crate::stream`] stores it before the caller learns
+//! Beside the way of a call: [`crate::service`] begins a turn before the request is checked, [`crate::response::stream`] stores it before the caller learns
 //! that the answer is whole. A call without a conversation comes by none of this.
 //!
 //! - `turn` a turn that is running
@@ -17,14 +17,16 @@ use std::{
     collections::HashMap,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tracing::warn;
 use uuid::Uuid;
 
-pub(crate) use self::turn::{RunningTurn, is_finish};
+pub(crate) use self::turn::RunningTurn;
 use self::{
     bounds::Bounds,
     embedded::{Embedded, now},
@@ -254,7 +256,7 @@ impl Conversations {
     }
 
     fn leases(&self) -> MutexGuard<'_, HashMap<String, Weak<Lease>>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leases.lock()
     }
 }
 

@@ -1,6 +1,4 @@
 //! `outcrop demo`: emulator, server and client in one process, over real sockets on free loopback ports.
-//!
-//! Comes after [`crate::config`] and uses everything else as `outcrop serve --local` and `outcrop-client` do.
 
 use std::{error::Error, future::pending, process::ExitCode};
 

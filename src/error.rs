@@ -82,7 +82,7 @@ struct Inner {
     /// What Bedrock asked for, in place of the delay of the reason.
     retry_after: Option<Duration>,
     /// Whether trying the same call again is of no use, although its reason allows it.
-    hopeless: bool,
+    not_retryable: bool,
     violations: Vec<Violation>,
     quota: Option<Quota>,
     /// What stands in the log in place of the message.
@@ -101,7 +101,7 @@ impl Error {
             facts: Vec::new(),
             call: None,
             retry_after: None,
-            hopeless: false,
+            not_retryable: false,
             violations: Vec::new(),
             quota: None,
             logged_as: None,
@@ -171,7 +171,7 @@ impl Error {
     /// The same for a call that can never succeed as it is, whatever its reason says of others.
     #[must_use]
     pub fn without_retry(mut self) -> Self {
-        self.0.hopeless = true;
+        self.0.not_retryable = true;
         self
     }
 

@@ -1,8 +1,7 @@
-//! Upstream events -> chunks: pure, without I/O. [`Answer`] is the state machine that makes a stream's end provable.
+//! Upstream events -> chunks: pure, without I/O. [`EventMapper`] is the state machine that makes a stream's end provable.
 //!
-//! Comes after [`crate::bedrock::frames`], whose event frames it takes, and before [`crate::stream`], which sends the
-//! chunks. Members of an event are *taken out* of its JSON one by one ([`members`]); what remains at the end was not
-//! understood and goes to the caller as `unrecognized`, so that nothing can be dropped by forgetting it.
+//! Members of an event are *taken out* of its JSON one by one ([`members`]); what remains at the end was not understood and
+//! goes to the caller as `unrecognized`, so that nothing can be dropped by forgetting it.
 
 mod content;
 mod finish;
@@ -28,7 +27,7 @@ use crate::{
 
 /// One answer as it comes in: one `start`, a `sequence` without a gap, one `finish`, and only after `messageStop`.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct EventMapper {
     /// What is known before Bedrock says anything; goes out with the first content.
     start: Option<Chunk>,
     message_started: bool,
@@ -54,7 +53,7 @@ enum Read {
     Newer,
 }
 
-impl Answer {
+impl EventMapper {
     /// An answer of which only the call is known.
     pub(crate) fn new(start: Start) -> Self {
         let start = Some(Chunk { event: Some(Event::Start(start)), ..Chunk::default() });

@@ -10,9 +10,9 @@ use clap::Parser;
 use outcrop::{
     app::App,
     bedrock::{ConnectError, Connected},
-    clocks::ClockSettings,
     config::{Cli, Command, ConfigError, ServeArgs},
     demo,
+    request::timeouts::TimeoutSettings,
     shutdown::Signals,
     telemetry,
 };
@@ -47,7 +47,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
         Ok(settings) => settings,
         Err(ConfigError(mut problems)) => {
             if !local {
-                problems.extend(Connected::problems(region, ClockSettings::default().max.connect).await);
+                problems.extend(Connected::problems(region, TimeoutSettings::default().max.connect).await);
             }
             return Err(ConfigError(problems).into());
         }

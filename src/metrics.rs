@@ -1,6 +1,6 @@
 //! What is counted, in one table of names; docs/metrics.md says the same, and a test holds the two together.
 //!
-//! Written by [`crate::account`], [`crate::dispatch`] and [`crate::service`]; served by [`crate::app`] where `--metrics-listen` says.
+//! Written by [`crate::response::usage`], [`crate::failover`] and [`crate::service`]; served by [`crate::app`] where `--metrics-listen` says.
 
 use std::{fmt, future::pending, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use prometheus_client::{
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::{attempts::Journal, error::Reason};
+use crate::{error::Reason, failover::AttemptLog};
 
 /// The content type of the text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -71,20 +71,20 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("outcrop");
         let running = Gauge::default();
-        registry.register("streams_running", "Streams that are being answered", running.clone());
+        registry.register("streams_running", "ConcurrencyLimit that are being answered", running.clone());
         let drains = Gauge::default();
         registry.register("drains_running", "Calls that are read on after their callers left", drains.clone());
         let finished = Counter::default();
-        registry.register("streams_finished", "Streams that came to their own end", finished.clone());
+        registry.register("streams_finished", "ConcurrencyLimit that came to their own end", finished.clone());
         let failed = Family::default();
-        registry.register("streams_failed", "Streams that ended with a status other than OK", failed.clone());
+        registry.register("streams_failed", "ConcurrencyLimit that ended with a status other than OK", failed.clone());
         let abandoned = Family::default();
-        let help = "Streams whose callers left, and where the figure of what they used comes from";
+        let help = "ConcurrencyLimit whose callers left, and where the figure of what they used comes from";
         registry.register("streams_abandoned", help, abandoned.clone());
         let refused = Family::default();
         registry.register("calls_refused", "Calls that were refused before Bedrock was asked", refused.clone());
         let attempts = Family::default();
-        registry.register("attempts", "Attempts at Bedrock by what came of them", attempts.clone());
+        registry.register("attempts", "AttemptPolicy at Bedrock by what came of them", attempts.clone());
         let tokens = Family::default();
         registry.register("tokens", "Tokens used, by Bedrock's own count", tokens.clone());
         let first_content = Histogram::new(FIRST_CONTENT);
@@ -160,7 +160,7 @@ impl Metrics {
     }
 
     /// The last attempt of the journal has come to this.
-    pub(crate) fn attempted(&self, journal: &Journal, failure: Option<Reason>) {
+    pub(crate) fn attempted(&self, journal: &AttemptLog, failure: Option<Reason>) {
         let region = journal.attempts().pop().map(|attempt| attempt.region).unwrap_or_default();
         let outcome = failure.map_or("ANSWERED", Reason::name);
         self.0.attempts.get_or_create(&Attempted { region, outcome }).inc();
@@ -199,7 +199,7 @@ mod tests {
         metrics.failed(Reason::Internal, "after_content");
         metrics.cancelled("none");
         metrics.refused(Reason::LocalLimit);
-        metrics.attempted(&Journal::default(), None);
+        metrics.attempted(&AttemptLog::default(), None);
         metrics.used(1, 2);
         let text = metrics.text().unwrap();
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

@@ -1,15 +1,16 @@
-//! The contract, generated from `proto/outcrop/v1`: the messages are also the types that the server works with.
-//!
-//! Comes before everything: [`crate::service`] implements its service, [`crate::event`] makes its chunks.
+//! The contract as the server sees it: the messages of `outcrop-contract`, and the service that [`crate::service`] implements.
 
-#![expect(
-    clippy::pedantic,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
-    reason = "generated; the comments of the proto files become the docs"
-)]
+pub use outcrop_contract::{FILE_DESCRIPTOR_SET, v1::*};
 
-tonic::include_proto!("outcrop.v1");
+pub use self::generated::generation_service_server;
 
-/// The descriptors of the contract and of all it imports, for reflection and for [`crate::front`].
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/outcrop.v1.binpb"));
+mod generated {
+    #![expect(
+        clippy::pedantic,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated; the comments of the proto files become the docs"
+    )]
+
+    tonic::include_proto!("outcrop.v1");
+}

@@ -1,7 +1,7 @@
 //! A request checked and resolved into another type, so that Bedrock cannot be handed an unchecked one.
 //!
-//! Comes after [`crate::service`] and before [`crate::bedrock`]. What Bedrock would refuse for certain is refused here, all
-//! violations at once; what only Bedrock can judge is left to it.
+//! What Bedrock would refuse for certain is refused here, all violations at once; what only Bedrock can judge is left to
+//! it.
 //!
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` what the model may call
@@ -15,24 +15,25 @@ pub(crate) mod native;
 mod path;
 mod serving;
 mod settings;
+pub mod timeouts;
 mod tools;
 mod violations;
 
 use std::time::Duration;
 
 pub use self::{
-    native::{Family, Feature, SUPPORT, Support},
+    native::{FEATURES, Family, FamilyFeatures, Feature},
     serving::Serving,
 };
 use self::{path::Path, violations::Violations};
 use crate::{
-    attempts::{Routes, Target},
-    clocks::ClockSettings,
     error::Error,
+    failover::{Routes, Target},
     proto::{
         ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, ListConversationsRequest,
         Message, Model, Role, content_block,
     },
+    request::timeouts::TimeoutSettings,
 };
 
 /// The longest model id, in characters: the limit of the Bedrock Runtime API.
@@ -82,7 +83,7 @@ pub struct Rules {
     /// The routes that may be asked for in place of a model.
     pub routes: Routes,
     /// The time limits.
-    pub clocks: ClockSettings,
+    pub timeouts: TimeoutSettings,
 }
 
 impl Rules {
@@ -121,7 +122,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     }
     settings::check(&request, &mut violations);
     native::check(&request, &mut violations);
-    let serving = serving::check(&request, &rules.clocks, &mut violations);
+    let serving = serving::check(&request, &rules.timeouts, &mut violations);
     violations.into_result()?;
     // A target that cannot take the request is none of its route.
     route.retain(|target| target.model_id == request.model || native::also_suits(&mut request, &target.model_id));

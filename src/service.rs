@@ -1,7 +1,4 @@
 //! The gRPC methods, thin: validate -> admit -> make attempts -> return the stream. The order is part of the contract.
-//!
-//! Comes after [`crate::front`] and before [`crate::request`], [`crate::shutdown`], [`crate::limits`], [`crate::dispatch`] and
-//! [`crate::stream`], which each do one of these steps.
 
 use std::sync::Arc;
 
@@ -11,15 +8,10 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    abandoned::Drains,
-    account::Account,
-    attempts::Journal,
-    caller::Caller,
+    admission::{AdmissionControl, Permit, client_id::ClientId},
     conversation::Conversations,
-    dispatch::Dispatch,
     error::Error,
-    front::Deadline,
-    limits::{Limits, Permit},
+    failover::{AttemptLog, Failover},
     metrics::Metrics,
     proto::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
@@ -27,26 +19,33 @@ use crate::{
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
         ListModelsResponse, generation_service_server::GenerationService,
     },
-    request::{self, Rules},
-    shutdown::Drain,
-    stream::{Call, ChunkStream, Opening, Register, TimeLimit},
+    request::{self, Rules, timeouts::Deadline},
+    response::{
+        abandoned::AbandonedCalls,
+        call::{Call, TimeLimit},
+        pending::PendingResponse,
+        registry::CallRegistry,
+        stream::ChunkStream,
+        usage::UsageAccounting,
+    },
+    shutdown::Shutdown,
 };
 
 /// What a call needs.
 #[derive(Debug)]
 pub struct Service {
     /// Where answers come from.
-    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) failover: Arc<Failover>,
     /// What requests are checked against.
     pub(crate) rules: Rules,
     /// Who may still come in.
-    pub(crate) drain: Drain,
+    pub(crate) shutdown: Shutdown,
     /// How much of it.
-    pub(crate) limits: Limits,
+    pub(crate) admission: AdmissionControl,
     /// What becomes of calls whose callers leave.
-    pub(crate) drains: Drains,
+    pub(crate) abandoned: AbandonedCalls,
     /// All running streams.
-    pub(crate) register: Register,
+    pub(crate) registry: CallRegistry,
     /// What was said.
     pub(crate) conversations: Conversations,
     /// What is counted.
@@ -54,35 +53,35 @@ pub struct Service {
 }
 
 impl Service {
-    async fn admit(
+    async fn start(
         &self,
-        caller: Caller,
+        client: ClientId,
         mut request: GenerateRequest,
         deadline: Option<Deadline>,
     ) -> Result<ChunkStream, Error> {
         let began = Instant::now();
         let turn = self.conversations.begin(&mut request).await?;
         let (call, serving) = request::check(request, &self.rules)?;
-        let admission = self.drain.admit()?;
-        let time_limit = TimeLimit::new(began, serving.clocks.total, deadline);
+        let in_flight = self.shutdown.enter()?;
+        let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
         let max_tokens = call.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
         let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
-        let Permit { places, reservation } = self.limits.admit(caller, &call.asked, max_tokens).await?;
+        let Permit { places, reservation } = self.admission.admit(client, &call.asked, max_tokens).await?;
         let generation_id = Uuid::new_v4().to_string();
-        let account = Account::open(generation_id.clone(), reservation, self.metrics.clone());
-        let journal = Journal::default();
-        let attempts = Arc::clone(&self.dispatch).generate(call, serving.clocks, generation_id, journal.clone());
-        let opening = (Opening::new(attempts), journal);
-        let call = Call::new(opening, turn, (time_limit, serving), (account, places, admission));
-        Ok(ChunkStream::new(call, self.drains.clone(), &self.register))
+        let account = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
+        let log = AttemptLog::default();
+        let attempts = Arc::clone(&self.failover).generate(call, serving.timeouts, generation_id, log.clone());
+        let opening = (PendingResponse::new(attempts), log);
+        let call = Call::new(opening, turn, (time_limit, serving), (account, places, in_flight));
+        Ok(ChunkStream::new(call, self.abandoned.clone(), &self.registry))
     }
 
-    async fn count(&self, caller: &Caller, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
+    async fn count(&self, client: &ClientId, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
         let call = request::check_count(request, &self.rules)?;
-        let admission = self.drain.admit()?;
-        self.limits.admit_unary(caller)?;
-        let counted = self.dispatch.count_tokens(call, self.rules.clocks.default);
-        admission.unless_revoked(Box::pin(counted)).await
+        let in_flight = self.shutdown.enter()?;
+        self.admission.admit_unary(client)?;
+        let counted = self.failover.count_tokens(call, self.rules.timeouts.default);
+        in_flight.unless_revoked(Box::pin(counted)).await
     }
 
     /// What is made of the result of a method that answers at once.
@@ -104,8 +103,8 @@ impl GenerationService for Service {
 
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
-        let caller = Caller::of(&request);
-        let admitted = self.admit(caller, request.into_inner(), deadline).await;
+        let client = ClientId::of(&request);
+        let admitted = self.start(client, request.into_inner(), deadline).await;
         let mut stream = admitted.map_err(|error| self.refused(error))?;
         stream.first_content().await.map_err(Error::into_status)?;
         Ok(Response::new(stream))
@@ -115,8 +114,8 @@ impl GenerationService for Service {
         &self,
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
-        let caller = Caller::of(&request);
-        self.answered(self.count(&caller, request.into_inner()).await)
+        let client = ClientId::of(&request);
+        self.answered(self.count(&client, request.into_inner()).await)
     }
 
     async fn list_models(&self, _: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {

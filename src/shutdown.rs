@@ -1,6 +1,6 @@
 //! Ending without cutting anybody off: who is still served, who is refused, and when waiting is over.
 //!
-//! [`crate::service`] asks for an [`Admission`] for each call, [`crate::stream`] holds it, and [`crate::app`] walks the steps.
+//! [`crate::service`] asks for an [`InFlight`] for each call, [`crate::response::stream`] holds it, and [`crate::app`] walks the steps.
 //!
 //! - [`steps`] not ready -> lame duck -> refuse -> grace -> force
 //! - `signals` what begins and what hurries it
@@ -19,7 +19,7 @@ use crate::error::{Error, Reason};
 
 /// The state of the server's life; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Drain {
+pub struct Shutdown {
     running: TaskTracker,
     refusing: CancellationToken,
     revoked: CancellationToken,
@@ -27,21 +27,21 @@ pub struct Drain {
 
 /// The right of one call to be served. The server waits until it is dropped.
 #[derive(Debug)]
-pub struct Admission {
+pub struct InFlight {
     _running: TaskTrackerToken,
-    drain: Drain,
+    shutdown: Shutdown,
 }
 
-impl Drain {
+impl Shutdown {
     /// Admits a call, unless the server is draining.
-    pub fn admit(&self) -> Result<Admission, Error> {
+    pub fn enter(&self) -> Result<InFlight, Error> {
         // Counted first: a call that finds the server open is then surely waited for.
         let running = self.running.token();
         if self.refusing.is_cancelled() {
             let message = "the server is shutting down. Try again elsewhere";
             return Err(Error::new(Reason::Draining, message).with_fact("drain", "refusing".to_owned()));
         }
-        Ok(Admission { _running: running, drain: self.clone() })
+        Ok(InFlight { _running: running, shutdown: self.clone() })
     }
 
     /// From here on calls are refused.
@@ -72,23 +72,23 @@ impl Drain {
     }
 }
 
-impl Admission {
+impl InFlight {
     /// What comes of a call that is no stream, unless the server can wait for it no longer.
     pub async fn unless_revoked<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             result = call => result,
-            () = self.revoked() => Err(Drain::revocation()),
+            () = self.revoked() => Err(Shutdown::revocation()),
         }
     }
 
     /// Ready when the server can wait no longer.
     pub(crate) fn revoked(&self) -> WaitForCancellationFutureOwned {
-        self.drain.revoked.clone().cancelled_owned()
+        self.shutdown.revoked.clone().cancelled_owned()
     }
 
     /// Goes on with a call that nobody polls any more. The server waits for it as for any other.
     pub(crate) fn spawn(self, runtime: &Handle, rest: impl Future<Output = ()> + Send + 'static) {
-        let running = self.drain.running.clone();
+        let running = self.shutdown.running.clone();
         running.spawn_on(rest, runtime);
     }
 }
@@ -104,28 +104,28 @@ mod tests {
 
     #[tokio::test]
     async fn draining_refuses_new_calls_and_waits_for_running_ones() {
-        let drain = Drain::default();
-        let admission = drain.admit().unwrap();
-        drain.begin();
-        assert_eq!(drain.admit().unwrap_err().reason(), Reason::Draining);
-        let finished = drain.finished();
+        let shutdown = Shutdown::default();
+        let call = shutdown.enter().unwrap();
+        shutdown.begin();
+        assert_eq!(shutdown.enter().unwrap_err().reason(), Reason::Draining);
+        let finished = shutdown.finished();
         tokio::pin!(finished);
         assert!(poll(finished.as_mut()).is_pending());
-        drop(admission);
+        drop(call);
         finished.await;
     }
 
     #[tokio::test]
     async fn what_nobody_polls_is_waited_for_too() {
-        let drain = Drain::default();
-        let admission = drain.admit().unwrap();
-        let revoked = admission.revoked();
-        admission.spawn(&Handle::current(), revoked);
-        drain.begin();
-        let finished = drain.finished();
+        let shutdown = Shutdown::default();
+        let call = shutdown.enter().unwrap();
+        let revoked = call.revoked();
+        call.spawn(&Handle::current(), revoked);
+        shutdown.begin();
+        let finished = shutdown.finished();
         tokio::pin!(finished);
         assert!(poll(finished.as_mut()).is_pending());
-        drain.revoke();
+        shutdown.revoke();
         finished.await;
     }
 

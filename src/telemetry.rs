@@ -1,7 +1,7 @@
 //! Log lines on standard error, so that standard output stays what the program promises to print.
 //!
-//! Comes after [`crate::config`] and before everything that logs. Prompts and completions are in no log line, unless the filter
-//! names the crates of the AWS SDK, which trace whole requests.
+//! Prompts and completions are in no log line, unless the filter names the crates of the AWS SDK, which trace whole
+//! requests.
 
 use std::io::{IsTerminal, stderr};
 

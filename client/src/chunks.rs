@@ -1,17 +1,15 @@
 //! The stream of chunks, which takes the server at its word: a gap or a missing `finish` is an error here.
-//!
-//! Comes after [`crate::Client::generate`].
 
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
+use outcrop_contract::{Answer, Collector};
 use tokio_stream::{Stream, StreamExt};
 use tonic::Streaming;
 
 use crate::{
-    answer::{Answer, Collector},
     error::{CallError, ClientError},
     proto::{Chunk, chunk::Event},
 };

@@ -1,7 +1,6 @@
 //! The program: arguments -> request -> answer printed as it arrives -> exit code.
 //!
-//! The answer goes to standard output and nothing else does; notes and usage go to standard error. Used by the binary
-//! and by `outcrop demo`; [`crate::printer`] writes the chunks.
+//! The answer goes to standard output and nothing else does; notes and usage go to standard error.
 
 use std::{
     io::{self, ErrorKind, Read, Write},

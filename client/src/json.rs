@@ -1,11 +1,11 @@
 //! JSON text and the messages of the contract, by the descriptors of the contract.
-//!
-//! Used by `printer` to write chunks, by [`crate::Collector`] to read the input of a tool, and by callers who have JSON at hand.
 
 use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage};
+
+pub use outcrop_contract::json::{parse, parse_object};
 
 use crate::proto::FILE_DESCRIPTOR_SET;
 
@@ -38,22 +38,6 @@ pub fn read<M: Message + Default>(name: &str, json: &str) -> Result<M, Error> {
     deserializer.end()?;
     debug_assert_eq!(dynamic.descriptor().full_name(), name);
     Ok(dynamic.transcode_to()?)
-}
-
-/// Free JSON, such as the input of a tool.
-///
-/// # Errors
-/// If the text is no JSON.
-pub fn parse(json: &str) -> Result<prost_types::Value, Error> {
-    read("google.protobuf.Value", json)
-}
-
-/// A JSON object, such as the schema of a tool.
-///
-/// # Errors
-/// If the text is no JSON object.
-pub fn parse_object(json: &str) -> Result<prost_types::Struct, Error> {
-    read("google.protobuf.Struct", json)
 }
 
 #[cfg(test)]

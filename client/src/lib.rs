@@ -26,7 +26,6 @@
 //! # }
 //! ```
 
-mod answer;
 mod chunks;
 pub mod cli;
 pub mod error;
@@ -42,8 +41,9 @@ use crate::proto::{
     Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
     GetConversationRequest, ListConversationsRequest, Turn, generation_service_client::GenerationServiceClient,
 };
+pub use outcrop_contract::{Answer, Collector};
+
 pub use crate::{
-    answer::{Answer, Collector},
     chunks::Chunks,
     error::{CallError, ClientError},
 };

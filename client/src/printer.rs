@@ -1,6 +1,6 @@
 //! One printer per format: text for people, JSON for programs.
 //!
-//! Used by [`crate::cli`]. Each chunk is flushed, because a stream that waits in a buffer is none.
+//! Each chunk is flushed, because a stream that waits in a buffer is none.
 
 use std::{
     io::{self, Write},

@@ -1,13 +1,16 @@
-//! The contract, generated from `proto/outcrop/v1`.
+//! The contract as a caller sees it: the messages of `outcrop-contract`, and the stub that [`crate::Client`] calls through.
 
-#![expect(
-    clippy::pedantic,
-    clippy::allow_attributes_without_reason,
-    clippy::disallowed_methods,
-    reason = "generated; the comments of the proto files become the docs"
-)]
+pub use outcrop_contract::{FILE_DESCRIPTOR_SET, v1::*};
 
-tonic::include_proto!("outcrop.v1");
+pub use self::generated::generation_service_client;
 
-/// The descriptors of the contract and of all it imports.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/outcrop.v1.binpb"));
+mod generated {
+    #![expect(
+        clippy::pedantic,
+        clippy::allow_attributes_without_reason,
+        clippy::disallowed_methods,
+        reason = "generated; the comments of the proto files become the docs"
+    )]
+
+    tonic::include_proto!("outcrop.v1");
+}

@@ -1,7 +1,7 @@
 //! The HTTP body that plays a script and keeps the books.
 //!
 //! HTTP pulls it: a reader that stops reading stops the script, and a reader that leaves drops it, which is how the
-//! emulator knows. Comes after [`crate::playback`]; [`crate::connection`] carries out a reset.
+//! emulator knows.
 
 use std::{
     pin::Pin,

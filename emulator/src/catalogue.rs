@@ -1,6 +1,4 @@
 //! The scripts that can be asked for by name: `emulator.<name>` as the model id.
-//!
-//! Comes after [`crate::routes`], which looks a model id up here, and before [`crate::playback`].
 
 use std::{
     collections::{BTreeMap, VecDeque},

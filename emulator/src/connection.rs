@@ -1,6 +1,4 @@
 //! Connections: accepted, with TLS if wanted, spoken HTTP/1.1 or HTTP/2 on, and reset where a script says so.
-//!
-//! Comes before [`crate::routes`], which sees each request.
 
 use std::{
     io,

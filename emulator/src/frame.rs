@@ -1,6 +1,6 @@
 //! Bytes of `application/vnd.amazon.eventstream` frames, as Bedrock forms them.
 //!
-//! Used by [`crate::playback`]. The encoding is the SDK's own; the header order is the one seen on the wire.
+//! The encoding is the SDK's own; the header order is the one seen on the wire.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};

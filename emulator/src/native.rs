@@ -1,7 +1,6 @@
 //! The default answer in a model family's own format, for InvokeModel and InvokeModelWithResponseStream.
 //!
-//! Comes after [`crate::reply`], whose Converse events it rewrites. The family is told by the model id or, for `emulator.default`
-//! and ARNs, by the shape of the body.
+//! The family is told by the model id or, for `emulator.default` and ARNs, by the shape of the body.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,4 @@
 //! A script in motion: bytes, pauses and, where the script wants one, a fault.
-//!
-//! Comes after [`crate::script`] and before [`crate::body`], which gives the actions to HTTP one at a time, so a script of
-//! a million frames costs no more memory than one of three.
 
 use std::time::Duration;
 

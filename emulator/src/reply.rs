@@ -1,6 +1,4 @@
 //! What the emulator says when no script is asked for: a story for the prompt of the demo, a plain echo for any other.
-//!
-//! Comes after the request was read ([`crate::routes`]) and before [`crate::playback`].
 
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! The HTTP surface of Bedrock Runtime, the listings of its control plane, and `/_emulator/…`.
 //!
-//! Comes after [`crate::connection`]. A request is captured, its model id looked up in the [`crate::catalogue`], and
-//! the script answered as a stream ([`crate::body`]) or whole.
+//! A request is captured, its model id looked up in the [`crate::catalogue`], and the script answered as a stream
+//! ([`crate::body`]) or whole.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! A throw-away certificate for `localhost` and the loopback addresses, made anew at every start.
 //!
-//! Used by [`crate::Emulator::start`]. The certificate signs itself, so a client trusts it by taking its PEM as a root.
+//! The certificate signs itself, so a client trusts it by taking its PEM as a root.
 
 use std::sync::Arc;
 

@@ -1,6 +1,4 @@
 //! The answers of the operations that do not stream, from the same scripts.
-//!
-//! Used by [`crate::routes`] for Converse and by [`crate::native`] for InvokeModel.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,4 @@
 //! Every failure of the call to Bedrock -> [`Error`]: one table of exceptions, for HTTP errors and for frames alike.
-//!
-//! Used by [`crate::bedrock`] when a stream does not open, and by [`crate::stream`] for exceptions in the middle of one.
 
 use std::{error::Error as StdError, time::Duration};
 

@@ -1,6 +1,4 @@
 //! The configuration of the SDK clients: credentials, region, endpoint, retries and time limits, every one of them set on purpose.
-//!
-//! Comes after [`super::connected`]; [`super::pool`] makes clients of it.
 
 use std::{io, time::Duration};
 
@@ -70,7 +68,7 @@ pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedr
 }
 
 fn config(builder: Builder) -> Config {
-    // Every limit is ours (`crate::clocks`, `super::http`). Once a stream runs the SDK knows only one, the stalled stream protection,
+    // Every limit is ours (`crate::request::timeouts`, `super::http`). Once a stream runs the SDK knows only one, the stalled stream protection,
     // and that one takes a model that thinks for a stalled connection; the others would count the whole stream in.
     let timeouts = TimeoutConfig::builder()
         .disable_connect_timeout()
@@ -79,7 +77,7 @@ fn config(builder: Builder) -> Config {
         .disable_operation_timeout()
         .build();
     builder
-        // Ours too (`crate::attempts`): two kinds of retries would multiply.
+        // Ours too (`crate::failover::attempts`): two kinds of retries would multiply.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

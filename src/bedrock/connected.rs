@@ -1,6 +1,4 @@
 //! The settings -> AWS, or an emulator in this process. Never the one in place of the other.
-//!
-//! Comes after [`crate::config`] and before [`crate::app`].
 
 use std::{io, time::Duration};
 

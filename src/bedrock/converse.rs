@@ -1,7 +1,5 @@
 //! A checked request -> the SDK's operations, member by member.
 //!
-//! Comes after [`crate::request`], which has refused what Bedrock cannot be sent; [`super::Bedrock`] sends it.
-//!
 //! - `content` messages and system blocks; `citation` the citations in them
 //! - `tools` what the model may call
 //! - `settings` sampling, guardrail, output and the rest

@@ -1,7 +1,7 @@
 //! The response body as event-stream frames: pulled, checked, and never larger than AWS allows.
 //!
-//! Comes after [`super::tap`] and before [`crate::stream`], which polls it. The decoder is the SDK's own; the prelude is
-//! checked here as soon as it has arrived, because a damaged length would otherwise be waited for.
+//! The decoder is the SDK's own; the prelude is checked here as soon as it has arrived, because a damaged length would
+//! otherwise be waited for.
 
 use std::{
     pin::Pin,

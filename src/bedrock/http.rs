@@ -1,6 +1,6 @@
 //! The HTTP client under the SDK: hyper and rustls as in the SDK's own, with windows and pings that the SDK's has no setting for.
 //!
-//! Given to each client of [`super::pool`]. Over HTTP/2 all streams of a connection share its window. With hyper's defaults three callers
+//! One for each SDK client. Over HTTP/2 all streams of a connection share its window. With hyper's defaults three callers
 //! who do not read fill it, and nobody else on the connection gets anything; here the windows of all its streams together fit
 //! into it. A connection that is silent is pinged, so that one whose other end is gone is noticed.
 
@@ -38,7 +38,8 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::
 use tokio::{net::TcpStream, sync::Mutex};
 use tower::{BoxError, Service, timeout::Timeout, util::BoxCloneSyncService};
 
-use super::pool::STREAMS;
+/// The most streams of one client: below Bedrock's limit, which counts a stream a moment longer than this side does.
+pub(super) const STREAMS: usize = 90;
 
 /// How much of a stream may lie here unread, in bytes: HTTP/2's own default, and some hundred events.
 const STREAM_WINDOW: u32 = 64 << 10;
@@ -130,7 +131,7 @@ impl fmt::Debug for Connections {
 }
 
 impl HttpClient for Connections {
-    // The settings are those of the SDK's clocks, which are off.
+    // The settings are those of the SDK's timeouts, which are off.
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }

@@ -1,7 +1,7 @@
 //! InvokeModelWithResponseStream: a request in a model's own format, and an answer in it.
 //!
-//! Comes after [`crate::request`], beside [`super::converse`]. A family's room is pure in both directions: request -> body,
-//! chunk -> what it means. [`crate::request::native`] tells which family a model is of, and has refused what that family lacks.
+//! A family's room is pure in both directions: request -> body, chunk -> what it means. [`crate::request::native`] tells
+//! which family a model is of, and has refused what that family lacks.
 
 mod anthropic;
 mod anthropic_text;

@@ -1,22 +1,19 @@
 //! As many SDK clients as the running streams need: over TLS the SDK speaks HTTP/2 on one connection a client, Bedrock allows
 //! about 100 streams on it, and the next one would wait in line until another ends.
-//!
-//! Comes before [`super::converse`] and [`super::invoke`], which are handed a client each time; the stream holds the [`Lease`].
 
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use parking_lot::Mutex;
+
 use aws_sdk_bedrockruntime::{Client, Config};
 
-use super::http::Http;
-
-/// The most streams of one client: below Bedrock's limit, which counts a stream a moment longer than this side does.
-pub(super) const STREAMS: usize = 90;
+use super::http::{Http, STREAMS};
 
 /// The clients. Clones share them.
 #[derive(Clone)]
@@ -35,7 +32,7 @@ struct Slot {
 
 /// The right to one stream of a client, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct PooledClient {
     client: Client,
     streams: Arc<AtomicUsize>,
 }
@@ -47,8 +44,8 @@ impl Pool {
     }
 
     /// A client with room for one more stream: the first that has it, so that there are no more than are needed.
-    pub(super) fn lease(&self) -> Lease {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn client(&self) -> PooledClient {
+        let mut clients = self.clients.lock();
         let free = clients.iter().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS).cloned();
         let Slot { client, streams } = free.unwrap_or_else(|| {
             let config = self.config.to_builder().http_client(self.http.client()).build();
@@ -57,7 +54,7 @@ impl Pool {
             slot
         });
         streams.fetch_add(1, Ordering::Relaxed);
-        Lease { client, streams }
+        PooledClient { client, streams }
     }
 }
 
@@ -67,14 +64,14 @@ impl fmt::Debug for Pool {
     }
 }
 
-impl Lease {
+impl PooledClient {
     /// The client.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 }
 
-impl Drop for Lease {
+impl Drop for PooledClient {
     fn drop(&mut self) {
         self.streams.fetch_sub(1, Ordering::Relaxed);
     }
@@ -92,14 +89,14 @@ mod tests {
     fn there_are_as_many_clients_as_the_streams_need() {
         let config = Config::builder().behavior_version(BehaviorVersion::latest()).build();
         let pool = Pool::new(config, Http::load(Duration::from_secs(1)).unwrap());
-        let clients = || pool.clients.lock().unwrap().len();
+        let clients = || pool.clients.lock().len();
         assert_eq!(clients(), 0);
-        let mut leases: Vec<_> = (0..STREAMS).map(|_| pool.lease()).collect();
+        let mut held: Vec<_> = (0..STREAMS).map(|_| pool.client()).collect();
         assert_eq!(clients(), 1);
-        leases.push(pool.lease());
+        held.push(pool.client());
         assert_eq!(clients(), 2);
-        leases.clear();
-        let _lease = pool.lease();
+        held.clear();
+        let _client = pool.client();
         assert_eq!(clients(), 2, "clients are kept for the next streams");
     }
 }

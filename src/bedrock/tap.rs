@@ -3,12 +3,9 @@
 //! Comes between [`super::converse`], which makes the operation it is attached to, and [`super::frames`], which reads
 //! the body. The SDK is left with an empty body, which it takes for an empty stream.
 
-use std::{
-    future::pending,
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, mem, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -85,7 +82,7 @@ impl Tap {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 }
 

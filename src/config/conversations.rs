@@ -1,6 +1,4 @@
 //! The flags about conversations: where they are kept, and how much of them.
-//!
-//! Part of [`super::ServeArgs`].
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Everything that is wrong with the configuration, collected, and how values are read.
 //!
-//! Used by the other files of [`super`]. A value that cannot be read is reported and stands for its type's default, which nobody gets to
-//! see, because what has problems has no settings.
+//! A value that cannot be read is reported and stands for its type's default, which nobody gets to see, because what has
+//! problems has no settings.
 
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 

@@ -1,6 +1,4 @@
 //! The flags of `outcrop serve`, and how they become settings.
-//!
-//! Part of [`super`].
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -9,7 +7,7 @@ use clap::Args;
 use super::{
     ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, UpstreamSettings, problems::Problems,
 };
-use crate::{attempts::Routes, request::Rules};
+use crate::{failover::Routes, request::Rules};
 
 /// As typed.
 #[derive(Clone, Debug, Args)]
@@ -76,7 +74,7 @@ impl ServeArgs {
             problems.extend(wrong);
             Routes::default()
         });
-        let clocks = self.time.clocks(&mut problems);
+        let timeouts = self.time.timeouts(&mut problems);
         let settings = Settings {
             listen,
             page: !self.no_page,
@@ -85,7 +83,7 @@ impl ServeArgs {
             rules: Rules {
                 default_model: set(&self.default_model).or_else(|| self.local.then(|| LOCAL_MODEL.to_owned())),
                 routes,
-                clocks,
+                timeouts,
             },
             max_request_bytes,
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
@@ -93,7 +91,7 @@ impl ServeArgs {
             conversations: self.conversations.place(self.local),
             conversation_bounds: self.conversations.bounds(&mut problems),
             abandonment: self.limits.abandonment(&mut problems),
-            drain: self.time.drain(&mut problems),
+            shutdown: self.time.shutdown(&mut problems),
             max_connection_age: self.time.max_connection_age(&mut problems),
         };
         problems.verdict(settings)

@@ -1,6 +1,4 @@
 //! How much of a conversation is kept: whole turns, the newest ones, and only such that a request can begin with them.
-//!
-//! Used by [`super::turn`] when a turn is stored.
 
 use std::time::Duration;
 

@@ -8,9 +8,11 @@ use std::{
     fs,
     io::{self, Read, Write},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use prost::Message;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends::InMemoryBackend};
@@ -56,7 +58,7 @@ impl Embedded {
         // Every checksum, once: what is damaged is better found now than in the middle of a turn.
         if let Err(damage) = database.check_integrity() {
             drop(database);
-            // Opening it has marked it as being in use. Whoever wants to mend it gets it as it was.
+            // PendingResponse it has marked it as being in use. Whoever wants to mend it gets it as it was.
             let restored = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(&before));
             return Err(StoreError::new(restored.map_or_else(|error| error.to_string(), |()| damage.to_string())));
         }
@@ -71,7 +73,7 @@ impl Embedded {
     }
 
     fn holders(&self) -> MutexGuard<'_, HashMap<Key, String>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.holders.lock()
     }
 
     fn read_record(&self, key: &Key) -> Result<Option<Record>, redb::Error> {

@@ -1,6 +1,4 @@
 //! What an engine for conversations must be able to do, and what it is given to keep.
-//!
-//! Used by [`super::Conversations`]; [`super::embedded`] and [`super::redis`] are the engines.
 
 use std::{fmt, time::Duration};
 

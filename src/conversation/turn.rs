@@ -1,6 +1,6 @@
 //! A turn that is running: what is said in it, collected beside the stream, and stored when the answer is whole.
 //!
-//! Begun by [`super::Conversations`], held by [`crate::stream`]. Dropping it without having stored it gives the conversation back as it was.
+//! Dropping it without having stored it gives the conversation back as it was.
 
 use std::{
     fmt, mem,
@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use outcrop_client::{Answer, Collector, proto as client};
+use outcrop_contract::{Answer, Collector};
 use prost_types::Timestamp;
 
 use super::{
@@ -20,8 +20,8 @@ use super::{
     store::{Kept, Record},
 };
 use crate::{
-    error::{Error, Reason},
-    proto::{Chunk, Finish, GenerateRequest, Message, Role, Turn, chunk::Event, content_block::Block},
+    error::Error,
+    proto::{Chunk, GenerateRequest, Message, Role, Turn, content_block::Block},
     request::take_prompt,
 };
 
@@ -38,8 +38,6 @@ pub(crate) struct RunningTurn {
     /// What the caller said in this turn.
     asked: Vec<Message>,
     collector: Collector,
-    /// Why the answer cannot be put together, if it cannot.
-    defect: Option<Error>,
     storing: Option<Storing>,
 }
 
@@ -63,15 +61,7 @@ impl RunningTurn {
             request.system.clone_from(&record.conversation.system);
         }
         let bounds = bounds.of(record.conversation.bounds.as_ref());
-        Self {
-            lease: Arc::new(lease),
-            bounds,
-            record,
-            asked,
-            collector: Collector::default(),
-            defect: None,
-            storing: None,
-        }
+        Self { lease: Arc::new(lease), bounds, record, asked, collector: Collector::default(), storing: None }
     }
 
     /// For whoever renews it.
@@ -86,11 +76,7 @@ impl RunningTurn {
 
     /// Takes a chunk that is on its way to the caller.
     pub(crate) fn add(&mut self, chunk: &Chunk) {
-        // The client's own way of putting an answer together, so that both come to the same.
-        match transcoded::<_, client::Chunk>(chunk) {
-            Ok(chunk) => self.collector.add(chunk),
-            Err(defect) => self.defect = Some(defect),
-        }
+        self.collector.add(chunk.clone());
     }
 
     /// Stores the turn with this, its last chunk. Only when it is ready may the caller learn that the answer is whole.
@@ -98,11 +84,7 @@ impl RunningTurn {
         if self.storing.is_none() {
             self.add(finish);
             let answer = mem::take(&mut self.collector).into_answer();
-            let record = match self.defect.take().map_or_else(|| self.record_with(answer), Err) {
-                Ok(Some(record)) => record,
-                Ok(None) => return Poll::Ready(Ok(())),
-                Err(defect) => return Poll::Ready(Err(defect)),
-            };
+            let Some(record) = self.record_with(answer) else { return Poll::Ready(Ok(())) };
             let lease = Arc::clone(&self.lease);
             self.storing = Some(Box::pin(async move {
                 let replaced = lease.store.replace(&lease.key, &lease.holder, &record).await;
@@ -117,12 +99,11 @@ impl RunningTurn {
     }
 
     /// The conversation with this turn. An answer without any content is no turn that could be continued.
-    fn record_with(&mut self, answer: Answer) -> Result<Option<Record>, Error> {
-        let message: Message = transcoded(&answer.message)?;
-        let finish: Finish = transcoded(&answer.finish)?;
+    fn record_with(&mut self, answer: Answer) -> Option<Record> {
+        let Answer { message, finish, start, .. } = answer;
         if message.content.is_empty() {
             self.lease.give_back();
-            return Ok(None);
+            return None;
         }
         let mut record = mem::take(&mut self.record);
         let used = finish.usage.clone().unwrap_or_default();
@@ -137,7 +118,7 @@ impl RunningTurn {
         let turn = Turn {
             messages,
             create_time: Some(stored_at),
-            model_id: answer.start.model_id,
+            model_id: start.model_id,
             stop_reason: finish.stop_reason,
             usage: finish.usage,
         };
@@ -151,16 +132,8 @@ impl RunningTurn {
         if let Some(title) = title(&record.turns.turns) {
             record.conversation.title = title;
         }
-        Ok(Some(record))
+        Some(record)
     }
-}
-
-/// The same message in the other crate's types: both are made from one contract.
-fn transcoded<From: prost::Message, To: prost::Message + Default>(message: &From) -> Result<To, Error> {
-    To::decode(message.encode_to_vec().as_slice()).map_err(|error| {
-        let message = "the client's copy of the contract is not the server's, so the turn cannot be kept";
-        Error::new(Reason::Internal, message).because(error)
-    })
 }
 
 /// The beginning of the first text that a user said.
@@ -178,9 +151,4 @@ pub(super) fn timestamp(micros: u64) -> Timestamp {
     let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default();
     Timestamp { seconds, nanos }
-}
-
-/// Whether a chunk is the last of its answer.
-pub(crate) fn is_finish(chunk: &Chunk) -> bool {
-    matches!(chunk.event, Some(Event::Finish(_)))
 }

@@ -1,6 +1,7 @@
 //! The only place where a [`tonic::Status`] is made: an [`Error`] in the form of the error contract.
 //!
-//! Comes last: [`crate::service`] and [`crate::stream`] hand their errors over here, [`crate::front`] those of gRPC itself.
+//! [`crate::service`] and [`crate::response::stream`] hand their errors over here, [`crate::edge::grpc`] those of gRPC
+//! itself.
 
 use std::collections::HashMap;
 
@@ -46,7 +47,7 @@ impl Error {
             }
         }
         details.set_error_info(reason.name(), DOMAIN, metadata);
-        if let Some(delay) = reason.retry_delay().filter(|_| !inner.hopeless) {
+        if let Some(delay) = reason.retry_delay().filter(|_| !inner.not_retryable) {
             details.set_retry_info(Some(inner.retry_after.unwrap_or(delay)));
         }
         if let Some(quota) = inner.quota {

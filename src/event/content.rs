@@ -1,7 +1,7 @@
 //! `contentBlockStart`, `contentBlockDelta` and `contentBlockStop` -> the content events of a [`Chunk`].
 //!
-//! Used by [`super::Answer`]. Each reader returns `None` for a start or a delta of a kind that it does not know; the event
-//! then goes out whole as `other`.
+//! Each reader returns `None` for a start or a delta of a kind that it does not know; the event then goes out whole as
+//! `other`.
 //!
 //! [`Chunk`]: crate::proto::Chunk
 

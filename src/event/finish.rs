@@ -1,6 +1,4 @@
 //! `messageStop` and `metadata` -> the one [`Finish`].
-//!
-//! Used by [`super::Answer`], which decides when it may be sent.
 
 use prost_types::{Struct, Value as ProtoValue};
 use serde_json::{Map, Value};

@@ -1,12 +1,11 @@
 //! A JSON object whose members are taken out one by one. What is left in the end was not understood.
 //!
-//! Used by [`super::content`], [`super::finish`] and the decoders of native chunks. A member of another type than expected is not taken, so it is left
-//! too: nothing is lost, and nothing is guessed.
+//! A member of another type than expected is not taken, so it is left too: nothing is lost, and nothing is guessed.
 
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
-use crate::json;
+use outcrop_contract::json;
 
 /// Bedrock's padding: random letters that hide the length of a frame from onlookers.
 const PADDING: &str = "p";

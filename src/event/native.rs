@@ -8,7 +8,7 @@ use std::{collections::VecDeque, fmt::Debug, mem};
 use serde_json::{Map, Value};
 
 use super::{
-    Answer,
+    EventMapper,
     finish::{self, Metadata, Stop},
     members::Members,
 };
@@ -35,7 +35,7 @@ pub(crate) trait Decode: Debug + Send {
 /// Where a decoder tells what a chunk means.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
-    answer: &'a mut Answer,
+    mapper: &'a mut EventMapper,
     ready: &'a mut VecDeque<Chunk>,
     newer: bool,
 }
@@ -48,7 +48,7 @@ impl Sink<'_> {
 
     /// Who speaks.
     pub(crate) fn role(&mut self, name: &str) {
-        if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.answer.start {
+        if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.mapper.start {
             start.set_role(super::role(name));
             name.clone_into(&mut start.role_name);
         }
@@ -57,9 +57,9 @@ impl Sink<'_> {
     /// Something happened to a block.
     pub(crate) fn event(&mut self, index: i32, event: Event) {
         // One of several choices had ended, and not the message.
-        self.answer.stop = None;
-        self.answer.open_blocks.insert(index);
-        self.answer.release(Some(index), event, None, self.ready);
+        self.mapper.stop = None;
+        self.mapper.open_blocks.insert(index);
+        self.mapper.release(Some(index), event, None, self.ready);
     }
 
     /// Text; an empty one says nothing.
@@ -71,33 +71,33 @@ impl Sink<'_> {
 
     /// The block is complete.
     pub(crate) fn block_stop(&mut self, index: i32) {
-        if self.answer.open_blocks.remove(&index) {
-            self.answer.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
+        if self.mapper.open_blocks.remove(&index) {
+            self.mapper.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
         }
     }
 
     /// The message has ended, and with it every block.
     pub(crate) fn stop(&mut self, name: &str) {
-        for index in mem::take(&mut self.answer.open_blocks) {
-            self.answer.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
+        for index in mem::take(&mut self.mapper.open_blocks) {
+            self.mapper.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
         }
         let stop = Stop { reason: stop_reason(name), reason_name: name.to_owned(), ..Stop::default() };
-        self.answer.stop.get_or_insert(stop);
+        self.mapper.stop.get_or_insert(stop);
     }
 
     /// The tokens, as the provider has counted them so far.
     pub(crate) fn usage(&mut self, usage: TokenUsage) {
         let usage = TokenUsage { source: UsageSource::Provider.into(), ..usage };
-        self.answer.metadata().usage = Some(usage);
+        self.mapper.metadata().usage = Some(usage);
     }
 
     /// An event in the format of Converse, which some families use inside their own.
     pub(crate) fn converse(&mut self, event_type: &str, payload: Map<String, Value>) {
-        self.answer.accept(event_type, payload, self.ready);
+        self.mapper.accept(event_type, payload, self.ready);
     }
 }
 
-impl Answer {
+impl EventMapper {
     /// Takes a native chunk.
     pub(crate) fn native(
         &mut self,
@@ -110,11 +110,11 @@ impl Answer {
         let guarded = self.take_guardrail(&mut members);
         let metrics = self.take_metrics(&mut members);
         let before = ready.len();
-        let mut sink = Sink { answer: self, ready, newer: false };
+        let mut sink = Sink { mapper: self, ready, newer: false };
         if !(members.is_empty() && (metrics || guarded)) {
             decoder.decode(&mut members, &mut sink)?;
         }
-        if guarded && sink.answer.stop.is_none() && sink.answer.has_trace() {
+        if guarded && sink.mapper.stop.is_none() && sink.mapper.has_trace() {
             // A blocked prompt is answered with the guardrail's own text and its trace, and no reason of the model's.
             sink.stop("");
         }

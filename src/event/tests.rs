@@ -9,7 +9,7 @@ use crate::{
 
 /// Feeds events; what comes out, and how it ended.
 fn feed(events: &[(&str, Value)]) -> (Vec<Chunk>, Result<(), Error>) {
-    let mut answer = Answer::new(Start::default());
+    let mut answer = EventMapper::new(Start::default());
     let mut ready = VecDeque::new();
     for (event_type, payload) in events {
         answer.accept(event_type, object(payload.clone()), &mut ready);
@@ -32,7 +32,7 @@ fn stop() -> (&'static str, Value) {
 
 #[test]
 fn the_start_waits_for_content_and_the_sequence_has_no_gap() {
-    let mut answer = Answer::new(Start::default());
+    let mut answer = EventMapper::new(Start::default());
     let mut ready = VecDeque::new();
     answer.accept("messageStart", object(json!({"role": "assistant", "p": "abc"})), &mut ready);
     assert!(ready.is_empty());

@@ -1,6 +1,4 @@
 //! The checks of what messages and the system prompt hold.
-//!
-//! Used by [`super::check`]; [`super::tools`] shares the check of a cache point.
 
 use super::{path::Path, violations::Violations};
 use crate::proto::{

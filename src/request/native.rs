@@ -1,17 +1,14 @@
 //! The checks of what goes to the native operation: whose format it is, what that format lacks, and a body that goes untouched.
 //!
-//! Used by [`super::check`].
-//!
 //! - `family` whose format a model speaks
 //! - `support`, `details` what each family takes, and inside of what it takes
 
-mod details;
 mod family;
-mod support;
+mod features;
 
 pub use self::{
     family::Family,
-    support::{Feature, SUPPORT, Support},
+    features::{FEATURES, FamilyFeatures, Feature},
 };
 use std::mem;
 
@@ -32,7 +29,7 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     if request.native_body.is_empty() {
         if is_native(request) {
             match Family::of(request) {
-                Ok(family) => support::check(family, request, violations),
+                Ok(family) => features::check(family, request, violations),
                 Err(problem) => violations.add("model_family", problem),
             }
         }

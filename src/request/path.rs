@@ -1,6 +1,4 @@
 //! Where a field is, such as `messages[2].content[0].image.format`: written out only if something is wrong there.
-//!
-//! Used by the checks of [`crate::request`].
 
 use std::fmt;
 

@@ -1,6 +1,4 @@
 //! The checks of how a call wants to be served: its time limits, what becomes of it if its caller leaves, its heartbeats.
-//!
-//! Used by [`super::check`].
 
 use std::time::Duration;
 
@@ -8,8 +6,8 @@ use prost_types::Duration as ProtoDuration;
 
 use super::violations::Violations;
 use crate::{
-    clocks::{ClockSettings, Clocks},
     proto::{AbandonmentMode, GenerateRequest},
+    request::timeouts::{TimeoutSettings, Timeouts},
 };
 
 /// The shortest and the longest time between heartbeats.
@@ -19,16 +17,16 @@ const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serving {
     /// Its time limits.
-    pub clocks: Clocks,
+    pub timeouts: Timeouts,
     /// What becomes of the call to Bedrock if the caller leaves; `UNSPECIFIED` if the caller does not mind.
     pub abandonment: AbandonmentMode,
     /// After how long a silence a heartbeat is sent, if any is.
     pub heartbeat: Option<Duration>,
 }
 
-pub(super) fn check(request: &GenerateRequest, settings: &ClockSettings, violations: &mut Violations) -> Serving {
+pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, violations: &mut Violations) -> Serving {
     let wishes = request.time_limits.unwrap_or_default();
-    let ClockSettings { default, max } = settings;
+    let TimeoutSettings { default, max } = settings;
     let mut clock = |name: &str, wish: Option<ProtoDuration>, default: Duration, max: Duration| {
         let Some(wish) = wish else { return default };
         let field = format!("time_limits.{name}");
@@ -39,7 +37,7 @@ pub(super) fn check(request: &GenerateRequest, settings: &ClockSettings, violati
         }
         default
     };
-    let clocks = Clocks {
+    let timeouts = Timeouts {
         connect: clock("connect", wishes.connect, default.connect, max.connect),
         first_content: clock("first_content", wishes.first_content, default.first_content, max.first_content),
         idle: clock("idle", wishes.idle, default.idle, max.idle),
@@ -58,7 +56,7 @@ pub(super) fn check(request: &GenerateRequest, settings: &ClockSettings, violati
         }
         interval
     });
-    Serving { clocks, abandonment: request.abandonment_mode(), heartbeat }
+    Serving { timeouts, abandonment: request.abandonment_mode(), heartbeat }
 }
 
 fn positive(wish: ProtoDuration) -> Option<Duration> {
@@ -82,7 +80,7 @@ mod tests {
 
     fn checked(request: &GenerateRequest) -> Result<Serving, Vec<String>> {
         let mut violations = Violations::default();
-        let serving = check(request, &ClockSettings::default(), &mut violations);
+        let serving = check(request, &TimeoutSettings::default(), &mut violations);
         let listed = |error: crate::error::Error| error.violations().iter().map(|one| one.field.clone()).collect();
         violations.into_result().map(|()| serving).map_err(listed)
     }
@@ -93,8 +91,8 @@ mod tests {
         let request =
             GenerateRequest { time_limits: Some(limits), heartbeat_interval: Some(seconds(1)), ..Default::default() };
         let serving = checked(&request).unwrap();
-        let expected = Clocks { idle: Duration::from_secs(7), ..ClockSettings::default().default };
-        assert_eq!((serving.clocks, serving.heartbeat), (expected, Some(Duration::from_secs(1))));
+        let expected = Timeouts { idle: Duration::from_secs(7), ..TimeoutSettings::default().default };
+        assert_eq!((serving.timeouts, serving.heartbeat), (expected, Some(Duration::from_secs(1))));
     }
 
     #[test]

@@ -1,6 +1,4 @@
 //! The checks of everything that is neither content nor tools: sampling, guardrail, output, metadata.
-//!
-//! Used by [`super::check`].
 
 use super::{path::Path, violations::Violations};
 use crate::proto::{

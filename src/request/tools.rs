@@ -1,6 +1,4 @@
 //! The checks of what the model may call.
-//!
-//! Used by [`super::check`].
 
 use super::{
     content::{check_cache_point, check_tool_name},

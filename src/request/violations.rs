@@ -1,6 +1,4 @@
 //! Collects everything wrong with a request, so that the caller learns of it at once; and the checks that many fields share.
-//!
-//! Used by the checks of [`crate::request`].
 
 use std::fmt::Display;
 

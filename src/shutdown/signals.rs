@@ -1,6 +1,4 @@
 //! SIGTERM and Ctrl-C.
-//!
-//! Listened for by `main`, which hands [`crate::app`] what begins a drain and what hurries it.
 
 use std::io;
 

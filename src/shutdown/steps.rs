@@ -1,22 +1,18 @@
 //! The steps of a shutdown, one after the other, each with its line in the log.
-//!
-//! Walked by [`crate::app`], which serves meanwhile.
 
 use std::{future::poll_fn, pin::pin, time::Duration};
 
 use tokio::time::{sleep, timeout};
-use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
-use super::Drain;
-use crate::{proto::generation_service_server::GenerationServiceServer, service::Service, stream::Register};
+use super::Shutdown;
 
 /// How long calls that were ended get to say so. A stream whose caller does not read cannot.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FORCED_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the steps take.
 #[derive(Clone, Copy, Debug)]
-pub struct DrainSettings {
+pub struct ShutdownSettings {
     /// For load balancers to notice that the server is not ready, while it still serves.
     pub lame_duck: Duration,
     /// For running streams to end by themselves.
@@ -32,20 +28,27 @@ pub enum Ended {
     Forced(usize),
 }
 
+/// What the steps need done by those who serve.
+pub(crate) trait Served {
+    /// Tells health checks that the server is not ready.
+    fn not_ready(&self) -> impl Future<Output = ()>;
+
+    /// Ends the streams that are left.
+    fn end_streams(&self);
+}
+
 /// Not ready -> lame duck -> refuse -> grace -> force. `hurry` cuts the waiting short.
 pub(crate) async fn walk(
-    drain: &Drain,
-    register: &Register,
-    health: &HealthReporter,
-    settings: DrainSettings,
+    shutdown: &Shutdown,
+    served: &impl Served,
+    settings: ShutdownSettings,
     hurry: impl Future<Output = ()>,
 ) -> Ended {
-    let DrainSettings { lame_duck, grace } = settings;
+    let ShutdownSettings { lame_duck, grace } = settings;
     let mut hurry = pin!(hurry);
     let mut hurried = false;
-    health.set_not_serving::<GenerationServiceServer<Service>>().await;
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    info!(running = drain.running(), "draining: not ready");
+    served.not_ready().await;
+    info!(running = shutdown.running(), "draining: not ready");
     if !lame_duck.is_zero() {
         info!(?lame_duck, "draining: lame duck, new calls are still served");
         tokio::select! {
@@ -53,21 +56,21 @@ pub(crate) async fn walk(
             () = &mut hurry => hurried = true,
         }
     }
-    drain.begin();
-    info!(running = drain.running(), "draining: new calls are refused");
+    shutdown.begin();
+    info!(running = shutdown.running(), "draining: new calls are refused");
     info!(?grace, "draining: grace, running streams end by themselves");
     let mut hurry = pin!(poll_fn(|cx| if hurried { std::task::Poll::Ready(()) } else { hurry.as_mut().poll(cx) }));
     let why = tokio::select! {
         biased;
-        () = drain.finished() => return Ended::Drained,
+        () = shutdown.finished() => return Ended::Drained,
         () = sleep(grace) => "the grace period is over",
         () = &mut hurry => "a second signal came",
     };
-    let left = drain.running();
+    let left = shutdown.running();
     warn!(left, "draining: force, {why}");
-    drain.revoke();
-    register.end_all(Drain::revocation);
+    shutdown.revoke();
+    served.end_streams();
     // Nothing is held any more; this is for the callers to be told.
-    let _ = timeout(FAREWELL, drain.finished()).await;
+    let _ = timeout(FORCED_CLOSE_TIMEOUT, shutdown.finished()).await;
     Ended::Forced(left)
 }

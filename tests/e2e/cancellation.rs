@@ -151,7 +151,7 @@ async fn a_shutdown_waits_for_what_is_drained_within_its_grace() {
     harness.begin_shutdown();
     assert_eq!(harness.ended().await, Ended::Drained);
     assert_eq!(harness.count("tokens_total", &["output"]), 12);
-    let mut harness = Harness::with(|settings| settings.drain.grace = Duration::from_millis(100)).await;
+    let mut harness = Harness::with(|settings| settings.shutdown.grace = Duration::from_millis(100)).await;
     asked_and_left(&harness, drained("emulator.endless")).await;
     harness.counted("drains_running", &[], 1).await;
     harness.begin_shutdown();

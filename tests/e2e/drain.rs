@@ -54,7 +54,7 @@ async fn refusal_when_draining(client: &Client) -> CallError {
 
 #[tokio::test]
 async fn when_the_grace_period_is_over_streams_end_with_draining() {
-    let mut harness = Harness::with(|settings| settings.drain.grace = Duration::from_millis(100)).await;
+    let mut harness = Harness::with(|settings| settings.shutdown.grace = Duration::from_millis(100)).await;
     let mut chunks = soon(harness.client.generate(request("emulator.endless"))).await.unwrap();
     soon(chunks.next()).await.unwrap();
     harness.begin_shutdown();
@@ -81,7 +81,7 @@ async fn a_server_without_calls_ends_at_once() {
 
 #[tokio::test]
 async fn a_call_that_has_no_stream_yet_is_told_too() {
-    let mut harness = Harness::with(|settings| settings.drain.grace = Duration::from_millis(100)).await;
+    let mut harness = Harness::with(|settings| settings.shutdown.grace = Duration::from_millis(100)).await;
     let model = harness.emulator.register("silent", Script::reply("late").pace(60_000, 0));
     let client = harness.client.clone();
     let mut call = tokio::task::JoinSet::new();

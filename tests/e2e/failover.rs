@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bedrock_emulator::{Script, Step};
-use outcrop::attempts::Routes;
+use outcrop::failover::Routes;
 use outcrop_client::proto::{CountTokensRequest, GenerateRequest, chunk::Event};
 use tonic::Code;
 
@@ -16,7 +16,7 @@ async fn two_regions() -> Harness {
     Harness::with(|settings| {
         let route = "emulator.routed=emulator.routed,@us-west-2".to_owned();
         settings.rules.routes = Routes::parse(&[route], 3).unwrap();
-        settings.rules.clocks.default.first_content = Duration::from_secs(1);
+        settings.rules.timeouts.default.first_content = Duration::from_secs(1);
     })
     .await
 }

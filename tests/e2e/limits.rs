@@ -156,7 +156,7 @@ async fn what_failed_before_content_costs_no_tokens() {
 async fn a_caller_who_does_not_read_holds_its_place_no_longer_than_the_total_limit() {
     let harness = limited(|settings| {
         settings.limits.streams = 1;
-        settings.rules.clocks.default.total = Duration::from_secs(2);
+        settings.rules.timeouts.default.total = Duration::from_secs(2);
     })
     .await;
     let endless = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };

@@ -3,7 +3,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bedrock_emulator::{At, FaultKind, Script, Step};
-use outcrop::request::{Family, Feature, SUPPORT};
+use outcrop::request::{FEATURES, Family, Feature};
 use outcrop_client::{
     json,
     proto::{Chunk, GenerateRequest, Operation, OperationChoice, StopReason, UsageSource, chunk::Event},
@@ -86,11 +86,11 @@ async fn every_family_gives_the_same_chunks_natively_as_through_converse() {
         assert!(!finish.stop_reason_name.is_empty(), "{family}");
         let usage = finish.usage.as_ref().unwrap();
         assert!(usage.output_tokens() > 0, "{family}");
-        let row = SUPPORT.iter().find(|row| row.family.name() == family).unwrap();
+        let row = FEATURES.iter().find(|row| row.family.name() == family).unwrap();
         let source = if row.usage == "provider" { UsageSource::Provider } else { UsageSource::InvocationMetrics };
         assert_eq!(usage.source(), source, "{family}");
     }
-    assert_eq!(MODELS.len(), SUPPORT.len());
+    assert_eq!(MODELS.len(), FEATURES.len());
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn what_a_family_lacks_is_refused_by_name() {
             content(value!({"cachePoint": {"type": "default"}})),
         ),
     ];
-    for row in SUPPORT {
+    for row in FEATURES {
         let model = MODELS.iter().find(|(family, _)| *family == row.family.name()).unwrap().1;
         for (feature, field, more) in &fields {
             let mut more = more.clone();
@@ -632,8 +632,8 @@ async fn native_chunks_that_cannot_be_read_are_corrupt_and_half_an_answer_is_tru
 
 #[tokio::test]
 async fn the_family_of_every_row_is_one() {
-    for (index, row) in SUPPORT.iter().enumerate() {
-        assert_eq!(SUPPORT.iter().position(|other| other.family == row.family), Some(index));
+    for (index, row) in FEATURES.iter().enumerate() {
+        assert_eq!(FEATURES.iter().position(|other| other.family == row.family), Some(index));
         assert_ne!(row.family.name(), "");
     }
     assert!(!Family::Jurassic2.has_converse_stream());

@@ -1,6 +1,4 @@
 //! A citation that came in an answer and goes back in the next request -> the SDK's type.
-//!
-//! Used by [`super::content`].
 
 use aws_sdk_bedrockruntime::types as aws;
 

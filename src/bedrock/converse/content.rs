@@ -1,6 +1,4 @@
 //! Messages and system blocks -> the SDK's types. One function a message of `content.proto`, in its order.
-//!
-//! Used by [`super::stream`] and [`super::count`].
 
 use aws_sdk_bedrockruntime::{
     primitives::Blob,

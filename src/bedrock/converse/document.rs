@@ -1,12 +1,10 @@
 //! Free JSON -> the SDK's Document. Whole numbers stay whole: `google.protobuf.Value` has only doubles, and a provider that
 //! wants `5` may refuse `5.0`.
-//!
-//! Used by the other rooms of [`super`].
 
 use aws_smithy_types::{Document, Number};
 use prost_types::{Struct, Value, value::Kind};
 
-use crate::json::MAX_SAFE;
+use outcrop_contract::json::MAX_SAFE;
 
 /// A JSON object.
 pub(super) fn object(object: Struct) -> Document {

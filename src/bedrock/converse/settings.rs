@@ -1,6 +1,4 @@
 //! Everything that is neither content nor tools -> the SDK's types.
-//!
-//! Used by [`super::stream`].
 
 use std::collections::HashMap;
 

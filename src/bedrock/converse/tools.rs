@@ -1,6 +1,4 @@
 //! What the model may call -> the SDK's types.
-//!
-//! Used by [`super::stream`] and [`super::count`].
 
 use aws_sdk_bedrockruntime::types as aws;
 

@@ -1,6 +1,4 @@
 //! Anthropic's Messages, and the answers of its old text completions.
-//!
-//! Used by [`super`].
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};

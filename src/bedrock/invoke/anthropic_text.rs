@@ -1,7 +1,5 @@
 //! The prompt of Anthropic's old text completions. [`super::anthropic`] reads the answers: the same models also answer with
 //! Messages.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,5 @@
 //! The format that many share: `messages` in, `choices` out. Mistral's newer models, AI21 Jamba, DeepSeek, OpenAI's open models,
 //! Qwen and Writer; they differ in the names of a few parameters.
-//!
-//! Used by [`super`].
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,4 @@
 //! A citation as Anthropic's Messages have it -> ours. Their five kinds of location are Converse's under other names.
-//!
-//! Used by [`super::anthropic`].
 
 use crate::{
     event::Members,

@@ -1,7 +1,5 @@
 //! Cohere Command (text and light). Its streams have three forms: one chunk with everything, a chunk a token, and a chunk a
 //! token of several generations, which become content blocks.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value};
 

@@ -1,6 +1,4 @@
 //! Cohere Command R and R+.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,4 @@
 //! The prompt of DeepSeek R1, which takes one text. Its answers have `choices`: [`super::chat`] reads them.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value};
 

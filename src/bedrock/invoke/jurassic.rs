@@ -1,6 +1,4 @@
 //! AI21 Jurassic-2, which answers with `completions`.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value};
 

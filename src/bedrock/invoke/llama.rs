@@ -1,6 +1,4 @@
 //! Meta Llama 2, 3 and 4, each with its own chat template.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value};
 

@@ -1,6 +1,6 @@
 //! Mistral's older models, which take one prompt and answer with `outputs`.
 //!
-//! Used by [`super`]. The newer ones are in [`super::chat`].
+//! The newer ones are in [`super::chat`].
 
 use serde_json::{Map, Value};
 

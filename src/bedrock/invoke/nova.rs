@@ -1,6 +1,4 @@
 //! Amazon Nova, whose own format is Converse with each event wrapped in one key.
-//!
-//! Used by [`super`].
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};

@@ -1,6 +1,4 @@
 //! What the formats share that take one text for a whole conversation, and the parameters under their many names.
-//!
-//! Used by the families' rooms.
 
 use serde_json::{Map, Value};
 

@@ -1,6 +1,4 @@
 //! Amazon Titan Text.
-//!
-//! Used by [`super`].
 
 use serde_json::{Map, Value};
 

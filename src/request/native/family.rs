@@ -1,6 +1,4 @@
 //! Which family a model is of: by its id, its inference profile, its ARN, or the caller's word.
-//!
-//! Used by [`super`].
 
 use crate::proto::GenerateRequest;
 

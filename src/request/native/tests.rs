@@ -3,8 +3,8 @@ use super::*;
 #[test]
 fn the_documentation_has_the_same_table() {
     let document = include_str!("../../../docs/native.md");
-    let yes = |row: &Support, feature| if row.features.contains(&feature) { "yes" } else { "no" };
-    for row in SUPPORT {
+    let yes = |row: &FamilyFeatures, feature| if row.features.contains(&feature) { "yes" } else { "no" };
+    for row in FEATURES {
         let operation = if row.family.has_converse_stream() { "Converse" } else { "native" };
         let cells = [
             Feature::System,
@@ -21,5 +21,5 @@ fn the_documentation_has_the_same_table() {
         assert!(document.contains(&line), "docs/native.md lacks this line:\n{line}");
     }
     let rows = document.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 12).count();
-    assert_eq!(rows, SUPPORT.len(), "docs/native.md has rows that the code has not");
+    assert_eq!(rows, FEATURES.len(), "docs/native.md has rows that the code has not");
 }

@@ -1,0 +1,87 @@
+//! The flags about time: the four timeouts, and how long a server takes to end.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::problems::Problems;
+use crate::{
+    request::timeouts::{TimeoutSettings, Timeouts},
+    shutdown::steps::ShutdownSettings,
+};
+
+/// As typed.
+#[derive(Clone, Debug, Args)]
+pub struct TimeArgs {
+    /// How long an attempt may take to get a connection to Bedrock
+    #[arg(long, env = "OUTCROP_CONNECT_TIMEOUT", default_value = "5s", value_name = "DURATION")]
+    pub connect_timeout: String,
+    /// How long an attempt may take to bring its first content
+    #[arg(long, env = "OUTCROP_FIRST_CONTENT_TIMEOUT", default_value = "2m", value_name = "DURATION")]
+    pub first_content_timeout: String,
+    /// How long Bedrock may be silent in the middle of an answer
+    #[arg(long, env = "OUTCROP_IDLE_TIMEOUT", default_value = "5m", value_name = "DURATION")]
+    pub idle_timeout: String,
+    /// How long a call may take, with every attempt and every wait
+    #[arg(long, env = "OUTCROP_TOTAL_TIMEOUT", default_value = "1h", value_name = "DURATION")]
+    pub total_timeout: String,
+    /// The longest --connect-timeout that a request may ask for
+    #[arg(long, env = "OUTCROP_MAX_CONNECT_TIMEOUT", default_value = "1m", value_name = "DURATION")]
+    pub max_connect_timeout: String,
+    /// The longest --first-content-timeout that a request may ask for
+    #[arg(long, env = "OUTCROP_MAX_FIRST_CONTENT_TIMEOUT", default_value = "15m", value_name = "DURATION")]
+    pub max_first_content_timeout: String,
+    /// The longest --idle-timeout that a request may ask for
+    #[arg(long, env = "OUTCROP_MAX_IDLE_TIMEOUT", default_value = "15m", value_name = "DURATION")]
+    pub max_idle_timeout: String,
+    /// The longest --total-timeout that a request may ask for
+    #[arg(long, env = "OUTCROP_MAX_TOTAL_TIMEOUT", default_value = "6h", value_name = "DURATION")]
+    pub max_total_timeout: String,
+    /// How long new calls are still served after SIGTERM or Ctrl-C, with health NOT_SERVING, for load balancers to notice
+    #[arg(long, env = "OUTCROP_LAME_DUCK", default_value = "0s", value_name = "DURATION")]
+    pub lame_duck: String,
+    /// How long running streams may go on after that
+    #[arg(long, env = "OUTCROP_GRACE", default_value = "30s", value_name = "DURATION")]
+    pub grace: String,
+    /// After how long a connection takes no new calls, so that load balancers can spread callers anew [default: never]
+    #[arg(long, env = "OUTCROP_MAX_CONNECTION_AGE", value_name = "DURATION")]
+    pub max_connection_age: Option<String>,
+}
+
+impl TimeArgs {
+    pub(super) fn timeouts(&self, problems: &mut Problems) -> TimeoutSettings {
+        let mut clock = |flag: &str, default: &str, max: &str| {
+            let (flag, max_flag) = (format!("--{flag}"), format!("--max-{flag}"));
+            let default = problems.duration(&flag, default, false);
+            let max = problems.duration(&max_flag, max, false);
+            if default > max && !max.is_zero() {
+                problems.add(format!("{flag} is {default:?}, which is more than {max_flag} allows ({max:?}). Raise one or lower the other"));
+            }
+            (default, max)
+        };
+        let connect = clock("connect-timeout", &self.connect_timeout, &self.max_connect_timeout);
+        let first_content =
+            clock("first-content-timeout", &self.first_content_timeout, &self.max_first_content_timeout);
+        let idle = clock("idle-timeout", &self.idle_timeout, &self.max_idle_timeout);
+        let total = clock("total-timeout", &self.total_timeout, &self.max_total_timeout);
+        let timeouts = |pick: fn((Duration, Duration)) -> Duration| Timeouts {
+            connect: pick(connect),
+            first_content: pick(first_content),
+            idle: pick(idle),
+            total: pick(total),
+        };
+        TimeoutSettings { default: timeouts(|(default, _)| default), max: timeouts(|(_, max)| max) }
+    }
+
+    pub(super) fn shutdown(&self, problems: &mut Problems) -> ShutdownSettings {
+        ShutdownSettings {
+            lame_duck: problems.duration("--lame-duck", &self.lame_duck, true),
+            grace: problems.duration("--grace", &self.grace, true),
+        }
+    }
+
+    pub(super) fn max_connection_age(&self, problems: &mut Problems) -> Option<Duration> {
+        let age = self.max_connection_age.as_deref().filter(|age| !age.is_empty())?;
+        Some(problems.duration("--max-connection-age", age, false))
+    }
+}

@@ -1,0 +1,9 @@
+//! What stands between the socket and a method.
+//!
+//! - [`web`] the page, and gRPC-Web for its calls
+//! - [`grpc`] refuses what is no call to a method of this server, reads the caller's deadline, and gives every status a reason
+//! - [`protocol`] which of the two a request speaks
+
+pub(crate) mod grpc;
+pub(crate) mod protocol;
+pub(crate) mod web;

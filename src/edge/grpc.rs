@@ -1,0 +1,123 @@
+//! What is no call to one of our methods, and what gRPC itself refuses: both get an answer that says what to change.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use prost::{DecodeError, Message};
+use prost_types::FileDescriptorSet;
+use tokio::time::{Instant, timeout};
+use tonic::{Code, Status, body::Body};
+
+use crate::{
+    edge::protocol::{FromWeb, is_grpc, not_grpc},
+    error::{self, Error, Reason},
+    request::timeouts::Deadline,
+};
+
+/// The trailer that carries the google.rpc details of a status.
+const DETAILS: &str = "grpc-status-details-bin";
+
+/// The paths of all methods: `/package.Service/Method`.
+#[derive(Clone, Debug)]
+pub(crate) struct Methods(Arc<BTreeSet<String>>);
+
+impl Methods {
+    /// Every method that these descriptor sets declare.
+    pub(crate) fn of(descriptor_sets: &[&[u8]]) -> Result<Self, DecodeError> {
+        let mut paths = BTreeSet::new();
+        for set in descriptor_sets {
+            for file in FileDescriptorSet::decode(*set)?.file {
+                for service in &file.service {
+                    let methods = service.method.iter().map(prost_types::MethodDescriptorProto::name);
+                    paths.extend(methods.map(|method| format!("/{}.{}/{method}", file.package(), service.name())));
+                }
+            }
+        }
+        Ok(Self(Arc::new(paths)))
+    }
+}
+
+/// The layer.
+pub(crate) async fn front(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
+    if !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
+        return not_grpc(&request, "");
+    }
+    let path = request.uri().path();
+    if !methods.0.contains(path) {
+        let known: Vec<_> = methods.0.iter().map(String::as_str).collect();
+        let message = format!("there is no method {path}. There are: {}", known.join(", "));
+        return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
+    }
+    let deadline = time_left(&request);
+    // A stream gets a moment less, so that it knows why it ended.
+    let for_stream = deadline.map(|time_left| time_left.saturating_sub(Duration::from_millis(1)));
+    if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
+        request.extensions_mut().insert(Deadline(at));
+    }
+    let answer = next.run(request);
+    with_reason(match deadline {
+        None => answer.await,
+        Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {
+            let message =
+                format!("the caller's deadline passed after {time_left:?}, before any content. Allow more time");
+            grpc(&Error::new(Reason::CallerDeadline, message).into_status())
+        }),
+    })
+}
+
+/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. It is kept here a millisecond
+/// early, because the status that tonic makes of it, further out, has no reason.
+fn time_left(request: &Request) -> Option<Duration> {
+    let header = request.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    let time_left = match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(time_left.saturating_sub(Duration::from_millis(1)))
+}
+
+/// Gives a status that gRPC itself made its reason. Such a status comes in the headers, before any message.
+fn with_reason(response: Response) -> Response {
+    let headers = response.headers();
+    if headers.contains_key(DETAILS) {
+        return response;
+    }
+    match Status::from_header_map(headers) {
+        Some(status) if status.code() != Code::Ok => grpc(&error::from_bare(status.code(), status.message())),
+        _ => response,
+    }
+}
+
+fn grpc(status: &Status) -> Response {
+    status.clone().into_http::<Body>().map(axum::body::Body::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_in_every_unit() {
+        let read = |header: &str| {
+            time_left(&Request::builder().header("grpc-timeout", header).body(axum::body::Body::empty()).unwrap())
+        };
+        assert_eq!(read("2S"), Some(Duration::from_millis(1_999)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(249)));
+        assert_eq!(read("1H"), Some(Duration::from_millis(3_599_999)));
+        assert_eq!(read("1n"), Some(Duration::ZERO));
+        for wrong in ["", "S", "1", "-1S", "123456789S", "1x", "ä"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The attempts at one call: where the next is made, when, and whether there is one. All of them before any content.
+//!
+//! The SDK's own retries are off, so that the two do not multiply.
+
+use std::{fmt, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::sleep;
+use tower::retry::budget::{Budget, TpsBudget};
+
+use super::{attempt_log::AttemptLog, circuit_breaker::CircuitBreakers, routes::Target};
+use crate::{
+    error::{Error, Reason},
+    proto::Attempt,
+};
+
+/// The wait before a target is asked again: at least this, doubled each time up to the most, and as much again by chance.
+pub(super) const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// The longest wait that Bedrock may ask for and get; a caller who is told can decide better.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The retry budget: over this time, this many retries a second and this share of the calls may be retries. A Bedrock that fails for
+/// everybody is not asked several times as often for it.
+const BUDGET_TIME: Duration = Duration::from_secs(10);
+const BUDGET_PER_SECOND: u32 = 10;
+const BUDGET_SHARE: f32 = 0.2;
+
+/// What all calls share.
+pub(crate) struct AttemptPolicy {
+    most: u32,
+    /// The region of a target that names none.
+    home: String,
+    budget: TpsBudget,
+    breakers: CircuitBreakers,
+}
+
+/// The attempts of one call: which is next.
+pub(crate) struct AttemptPlan<'a> {
+    attempts: &'a AttemptPolicy,
+    route: &'a [Target],
+    log: AttemptLog,
+    at: usize,
+    made: u32,
+    /// Whether the attempt that is being made repeats the one before it, because a connection had failed.
+    repeats: bool,
+    waits: ExponentialBackoff,
+}
+
+impl AttemptPolicy {
+    /// At most this many for a call; `home` is the server's own region.
+    pub(crate) fn new(most: u32, home: impl Into<String>) -> Self {
+        let budget = TpsBudget::new(BUDGET_TIME, BUDGET_PER_SECOND, BUDGET_SHARE);
+        Self { most, home: home.into(), budget, breakers: CircuitBreakers::default() }
+    }
+
+    /// A call that may be answered by any of these. The first is asked first, because prompt caches are a region's own.
+    pub(crate) fn plan<'a>(&'a self, route: &'a [Target], log: &AttemptLog) -> AttemptPlan<'a> {
+        self.budget.deposit();
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(MIN_BACKOFF)
+            .with_max_delay(MAX_BACKOFF)
+            .without_max_times()
+            .with_jitter();
+        let mut plan = AttemptPlan {
+            attempts: self,
+            route,
+            log: log.clone(),
+            at: 0,
+            made: 0,
+            repeats: false,
+            waits: waits.build(),
+        };
+        // If none is thought to live, the first is asked.
+        plan.at = plan.living(0..route.len()).unwrap_or(0);
+        plan.begin();
+        plan
+    }
+}
+
+impl fmt::Debug for AttemptPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptPolicy").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+impl AttemptPlan<'_> {
+    /// Where the attempt is made that is due.
+    pub(crate) fn target(&self) -> &Target {
+        &self.route[self.at]
+    }
+
+    /// The attempt has brought what was wanted.
+    pub(crate) fn succeeded(&self) {
+        if self.route.len() > 1 {
+            self.attempts.breakers.succeeded(self.target());
+        }
+    }
+
+    /// The attempt has failed. Returns when the next is due, with the error if there is none.
+    pub(crate) async fn failed(&mut self, error: Error) -> Result<(), Error> {
+        let reason = error.reason();
+        self.log.failed(reason);
+        if !reason.allows_another_attempt() {
+            // Whoever refuses is alive.
+            self.succeeded();
+            return Err(error);
+        }
+        if self.route.len() > 1 {
+            self.attempts.breakers.failed(self.target());
+        }
+        if self.made >= self.attempts.most || self.log.caller_left() {
+            return Err(error);
+        }
+        let wait = match self.next(reason) {
+            Next::Elsewhere(at) => {
+                self.at = at;
+                self.repeats = false;
+                Duration::ZERO
+            }
+            Next::Again(at) => {
+                self.repeats = self.at == at;
+                self.at = at;
+                let wait = self.waits.next().unwrap_or(MAX_BACKOFF);
+                error.retry_after().map_or(wait, |asked| wait.max(asked))
+            }
+        };
+        if wait > MAX_RETRY_AFTER {
+            return Err(error);
+        }
+        if !self.attempts.budget.withdraw() {
+            return Err(error.with_fact("retry_budget", "exhausted".to_owned()));
+        }
+        sleep(wait).await;
+        self.begin();
+        Ok(())
+    }
+
+    /// A connection that failed is tried once more where it was; anything else goes to the next target, and behind the last it
+    /// begins again with the first.
+    fn next(&self, reason: Reason) -> Next {
+        let connection = matches!(
+            reason,
+            Reason::UpstreamUnreachable | Reason::UpstreamTruncated | Reason::UpstreamCorrupt | Reason::BedrockInternal
+        );
+        if connection && !self.repeats {
+            return Next::Again(self.at);
+        }
+        match self.living(self.at + 1..self.route.len()) {
+            Some(at) => Next::Elsewhere(at),
+            None => Next::Again(self.living(0..self.route.len()).unwrap_or(0)),
+        }
+    }
+
+    /// The first of these that is not kept out.
+    fn living(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
+        range.find(|at| self.route.len() == 1 || self.attempts.breakers.allows(&self.route[*at]))
+    }
+
+    fn begin(&mut self) {
+        self.made += 1;
+        let Target { model_id, region } = self.target();
+        let region = region.clone().unwrap_or_else(|| self.attempts.home.clone());
+        self.log.begun(Attempt { model_id: model_id.clone(), region, reason: String::new() });
+    }
+}
+
+/// Where the next attempt goes.
+enum Next {
+    /// To another target, at once.
+    Elsewhere(usize),
+    /// To one that was asked before, after a wait.
+    Again(usize),
+}

@@ -1,0 +1,135 @@
+use tokio::time::Instant;
+
+use super::{attempts::MIN_BACKOFF, *};
+use crate::error::Error;
+
+fn route(targets: &[&str]) -> Vec<Target> {
+    let target = |written: &&str| match written.split_once('@') {
+        Some((model, region)) => Target { model_id: model.to_owned(), region: Some(region.to_owned()) },
+        None => Target::here(*written),
+    };
+    targets.iter().map(target).collect()
+}
+
+fn failure(reason: Reason) -> Error {
+    Error::new(reason, "scripted")
+}
+
+/// Which targets are asked, in order, if each attempt fails for one of these reasons; the last one stays.
+async fn asked(attempts: &AttemptPolicy, targets: &[&str], reasons: &[Reason]) -> Vec<String> {
+    let (route, journal) = (route(targets), AttemptLog::default());
+    let mut plan = attempts.plan(&route, &journal);
+    let mut asked = vec![plan.target().to_string()];
+    for at in 0.. {
+        if plan.failed(failure(reasons[at.min(reasons.len() - 1)])).await.is_err() {
+            break;
+        }
+        asked.push(plan.target().to_string());
+    }
+    assert_eq!(journal.attempts().len(), asked.len());
+    assert!(journal.attempts().iter().all(|attempt| !attempt.reason.is_empty()));
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_goes_to_the_next_target_at_once() {
+    let (attempts, began) = (AttemptPolicy::new(2, "us-east-1"), Instant::now());
+    let asked = asked(&attempts, &["a.b", "a.b@us-west-2"], &[Reason::BedrockThrottled]).await;
+    assert_eq!(asked, ["a.b", "a.b@us-west-2"]);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_tried_once_more_where_it_was() {
+    let attempts = AttemptPolicy::new(4, "us-east-1");
+    let asked = asked(&attempts, &["a.b", "c.d"], &[Reason::UpstreamUnreachable]).await;
+    assert_eq!(asked, ["a.b", "a.b", "c.d", "c.d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_target_it_begins_again_with_the_first_after_a_wait() {
+    let (attempts, began) = (AttemptPolicy::new(5, "us-east-1"), Instant::now());
+    let asked = asked(&attempts, &["a.b", "c.d"], &[Reason::BedrockThrottled]).await;
+    assert_eq!(asked, ["a.b", "c.d", "a.b", "c.d", "a.b"]);
+    let waited = began.elapsed();
+    assert!(waited >= MIN_BACKOFF * 3 && waited <= MIN_BACKOFF * 6, "two waits, the second twice as long: {waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_the_caller_or_the_operator_can_mend_is_not_tried_again() {
+    let attempts = AttemptPolicy::new(5, "us-east-1");
+    for reason in [Reason::BedrockValidation, Reason::UpstreamCredentials, Reason::BedrockModelNotFound] {
+        assert_eq!(asked(&attempts, &["a.b", "c.d"], &[reason]).await, ["a.b"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_bedrock_asks_for_is_kept_unless_it_is_too_long() {
+    let (attempts, journal, route) = (AttemptPolicy::new(5, "us-east-1"), AttemptLog::default(), route(&["a.b"]));
+    let began = Instant::now();
+    let mut plan = attempts.plan(&route, &journal);
+    let asks = |seconds| failure(Reason::BedrockThrottled).with_retry_after(Some(Duration::from_secs(seconds)));
+    plan.failed(asks(7)).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(7));
+    plan.failed(asks(60)).await.unwrap_err();
+    assert_eq!(began.elapsed(), Duration::from_secs(7), "told at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_target_is_passed_over_until_it_may_be_tried_again() {
+    let attempts = AttemptPolicy::new(2, "us-east-1");
+    for _ in 0..5 {
+        asked(&attempts, &["a.b", "c.d"], &[Reason::BedrockUnavailable, Reason::BedrockValidation]).await;
+    }
+    let (route, journal) = (route(&["a.b", "c.d"]), AttemptLog::default());
+    assert_eq!(attempts.plan(&route, &journal).target().to_string(), "c.d");
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(attempts.plan(&route, &journal).target().to_string(), "a.b");
+    assert_eq!(attempts.plan(&route, &journal).target().to_string(), "c.d", "one call tries it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_target_is_never_kept_out() {
+    let attempts = AttemptPolicy::new(3, "us-east-1");
+    for _ in 0..20 {
+        assert_eq!(asked(&attempts, &["a.b"], &[Reason::BedrockUnavailable]).await.len(), 3);
+        tokio::time::advance(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_everybody_fails_the_budget_for_retries_runs_out() {
+    let (attempts, calls) = (Arc::new(AttemptPolicy::new(3, "us-east-1")), 1_000);
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..calls {
+        let attempts = Arc::clone(&attempts);
+        running.spawn(async move {
+            let (route, journal) = (route(&["a.b"]), AttemptLog::default());
+            let mut plan = attempts.plan(&route, &journal);
+            let error = loop {
+                if let Err(error) = plan.failed(failure(Reason::ModelError)).await {
+                    break error;
+                }
+            };
+            (journal.attempts().len(), format!("{error:?}").contains("exhausted"))
+        });
+    }
+    let (mut made, mut exhausted) = (0, 0);
+    while let Some(outcome) = running.join_next().await {
+        let (attempts, out_of_budget) = outcome.unwrap();
+        made += attempts;
+        exhausted += usize::from(out_of_budget);
+    }
+    assert!(exhausted > calls / 2, "{exhausted} calls were told");
+    assert!(made < calls * 3 / 2, "{made} attempts for {calls} calls, and not three for each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_is_begun_for_a_caller_who_has_left() {
+    let (attempts, journal, route) =
+        (AttemptPolicy::new(3, "us-east-1"), AttemptLog::default(), route(&["a.b", "c.d"]));
+    let mut plan = attempts.plan(&route, &journal);
+    journal.leave();
+    plan.failed(failure(Reason::BedrockThrottled)).await.unwrap_err();
+    assert_eq!(journal.attempts().len(), 1);
+}

@@ -1,0 +1,66 @@
+//! What each family can do in its own format, as far as this server translates it: the table that docs/native.md shows.
+
+use crate::request::native::family::Family;
+
+/// Something that not every family can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Feature {
+    System,
+    TopP,
+    StopSequences,
+    Tools,
+    Images,
+    Documents,
+    Reasoning,
+    CachePoints,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct FamilyFeatures {
+    /// The family.
+    pub family: Family,
+    /// What it can do.
+    pub features: &'static [Feature],
+    /// Where its usage comes from: `provider` or `metrics`.
+    pub usage: &'static str,
+}
+
+use Feature::{CachePoints, Documents, Images, Reasoning, StopSequences, System, Tools, TopP};
+
+const CHAT: &[Feature] = &[System, TopP, StopSequences, Tools];
+
+/// What each family can do. `max_tokens` and `temperature` every family has.
+pub const FEATURES: [FamilyFeatures; 18] = [
+    row(
+        Family::Anthropic,
+        &[System, TopP, StopSequences, Tools, Images, Documents, Reasoning, CachePoints],
+        "provider",
+    ),
+    row(Family::AnthropicText, &[System, TopP, StopSequences], "metrics"),
+    row(Family::Nova, &[System, TopP, StopSequences, Tools, Images, Documents, CachePoints], "provider"),
+    row(Family::Titan, &[TopP, StopSequences], "provider"),
+    row(Family::CohereCommand, &[TopP, StopSequences], "metrics"),
+    row(Family::CohereCommandR, &[System, TopP, StopSequences], "provider"),
+    row(Family::Llama2, &[System, TopP], "provider"),
+    row(Family::Llama3, &[System, TopP], "provider"),
+    row(Family::Llama4, &[System, TopP], "provider"),
+    row(Family::Mistral, &[System, TopP, StopSequences], "metrics"),
+    row(Family::MistralChat, CHAT, "provider"),
+    row(Family::Jamba, CHAT, "provider"),
+    row(Family::Jurassic2, &[TopP, StopSequences], "metrics"),
+    row(Family::DeepSeekR1, &[System, TopP, StopSequences], "metrics"),
+    row(Family::DeepSeek, CHAT, "provider"),
+    row(Family::OpenAi, CHAT, "provider"),
+    row(Family::Qwen, CHAT, "provider"),
+    row(Family::Writer, CHAT, "provider"),
+];
+
+const fn row(family: Family, features: &'static [Feature], usage: &'static str) -> FamilyFeatures {
+    FamilyFeatures { family, features, usage }
+}
+
+pub(in super::super) fn can(family: Family, feature: Feature) -> bool {
+    FEATURES.iter().any(|row| row.family == family && row.features.contains(&feature))
+}

@@ -1,0 +1,17 @@
+//! An answer on its way to the caller.
+//!
+//! - [`pending`] the attempts that have not brought content yet
+//! - [`reader`] an answer as it arrives: frames in, chunks out
+//! - [`call`] everything that one running call owns
+//! - [`stream`] what tonic polls
+//! - [`registry`] all running calls, so that the server can end one that nobody polls
+//! - [`abandoned`] calls whose callers have left
+//! - [`usage`] the usage accounting of one call
+
+pub mod abandoned;
+pub(crate) mod call;
+pub(crate) mod pending;
+pub(crate) mod reader;
+pub(crate) mod registry;
+pub mod stream;
+pub(crate) mod usage;

@@ -1,0 +1,107 @@
+use std::convert::Infallible;
+
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::{
+    body::SdkBody,
+    event_stream::{Header, HeaderValue, Message},
+};
+use bytes::Bytes;
+use http_body::{Body, Frame as BodyFrame};
+use tokio::time::advance;
+
+use super::*;
+
+/// A body that comes in these pieces, each after a pause.
+struct Paced {
+    pieces: VecDeque<(Duration, Bytes)>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        let Some((pause, _)) = self.pieces.front() else { return Poll::Ready(None) };
+        let pause = *pause;
+        ready!(self.pause.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
+        self.pause = None;
+        Poll::Ready(self.pieces.pop_front().map(|(_, bytes)| Ok(BodyFrame::data(bytes))))
+    }
+}
+
+fn frame(event_type: &'static str, payload: &'static str) -> Bytes {
+    let headers = [(":message-type", "event"), (":event-type", event_type)]
+        .map(|(name, value)| Header::new(name, HeaderValue::String(value.into())));
+    let mut bytes = Vec::new();
+    write_message_to(&Message::new_from_parts(headers.to_vec(), payload), &mut bytes).unwrap();
+    bytes.into()
+}
+
+fn text() -> Bytes {
+    frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#)
+}
+
+fn stop() -> Bytes {
+    frame("messageStop", r#"{"stopReason":"end_turn"}"#)
+}
+
+/// An answer that comes in these pieces, each after so many seconds, while five minutes of silence are allowed.
+fn reading(pieces: impl IntoIterator<Item = (u64, Bytes)>) -> ResponseReader {
+    let pieces = pieces.into_iter().map(|(pause, bytes)| (Duration::from_secs(pause), bytes)).collect();
+    let upstream = Upstream::of_body(SdkBody::from_body_1_x(Paced { pieces, pause: None }));
+    ResponseReader::new(upstream, "id", Vec::new(), Duration::from_mins(5))
+}
+
+/// The next chunk; `None` at the end.
+async fn next(reading: &mut ResponseReader) -> Result<Option<Chunk>, Reason> {
+    poll_fn(|cx| reading.poll_fill(cx, true)).await.map_err(|error| error.reason())?;
+    Ok(reading.pop())
+}
+
+async fn count(mut reading: ResponseReader) -> Result<usize, Reason> {
+    let mut chunks = 0;
+    while next(&mut reading).await?.is_some() {
+        chunks += 1;
+    }
+    Ok(chunks)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_stream_with_long_gaps_survives() {
+    let gaps = [0, 120, 299, 120, 299].map(|gap| (gap, text()));
+    assert_eq!(count(reading(gaps.into_iter().chain([(120, stop())]))).await, Ok(7), "start, five texts, finish");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_is_too_long_ends_it() {
+    let began = Instant::now();
+    assert_eq!(count(reading([(0, text()), (10, text()), (301, text())])).await, Err(Reason::IdleTimeout));
+    assert_eq!(began.elapsed(), Duration::from_secs(310));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_comes_byte_by_byte_is_a_sign_of_life() {
+    let bytes = text();
+    let slowly = (0..bytes.len()).map(|at| (200, bytes.slice(at..=at)));
+    assert_eq!(count(reading([(0, text())].into_iter().chain(slowly).chain([(0, stop())]))).await, Ok(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_does_not_read_is_no_silence_of_bedrock() {
+    let mut reading = reading([(0, text()), (10, text()), (10, text()), (10, stop())]);
+    for _ in 0..2 {
+        next(&mut reading).await.unwrap();
+    }
+    // Asked, nothing there yet, and then not asked for an hour.
+    let nothing = poll_fn(|cx| Poll::Ready(reading.poll_fill(cx, true).is_pending())).await;
+    assert!(nothing);
+    for _ in 0..3 {
+        advance(Duration::from_hours(1)).await;
+        assert!(next(&mut reading).await.unwrap().is_some());
+    }
+    assert_eq!(next(&mut reading).await, Ok(None));
+}
