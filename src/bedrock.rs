@@ -38,7 +38,7 @@ use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{
     error::{CallContext, Error, Reason},
     event::native::Decode,
-    failover::Target,
+    failover::routes::Target,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };

@@ -5,7 +5,7 @@
 //! - [`circuit_breaker`] keeps targets that fail out of the routes for a while
 //! - [`routes`] where a model may be answered
 
-mod attempt_log;
+pub(crate) mod attempt_log;
 mod attempts;
 mod circuit_breaker;
 pub mod routes;
@@ -14,9 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-pub(crate) use self::attempt_log::AttemptLog;
-use self::attempts::AttemptPolicy;
-pub use self::routes::{Routes, Target};
+use self::{attempt_log::AttemptLog, attempts::AttemptPolicy, routes::Target};
 use crate::{
     bedrock::Bedrock,
     error::{Error, Reason},

@@ -14,7 +14,7 @@ use prometheus_client::{
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::{error::Reason, failover::AttemptLog};
+use crate::{error::Reason, failover::attempt_log::AttemptLog};
 
 /// The content type of the text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -28,7 +28,7 @@ pub use self::{
 use self::{path::Path, violations::Violations};
 use crate::{
     error::Error,
-    failover::{Routes, Target},
+    failover::routes::{Routes, Target},
     proto::{
         ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, ListConversationsRequest,
         Message, Model, Role, content_block,

@@ -11,7 +11,7 @@ use crate::{
     admission::{AdmissionControl, Permit, client_id::ClientId},
     conversation::Conversations,
     error::Error,
-    failover::{AttemptLog, Failover},
+    failover::{Failover, attempt_log::AttemptLog},
     metrics::Metrics,
     proto::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,

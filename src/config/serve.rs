@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, UpstreamSettings, problems::Problems,
 };
-use crate::{failover::Routes, request::Rules};
+use crate::{failover::routes::Routes, request::Rules};
 
 /// As typed.
 #[derive(Clone, Debug, Args)]

@@ -16,7 +16,7 @@ use crate::{
     conversation::RunningTurn,
     error::{CallContext, Error, Reason},
     event::Used,
-    failover::AttemptLog,
+    failover::attempt_log::AttemptLog,
     proto::{AbandonmentMode, Chunk, Heartbeat, chunk::Event},
     request::{Serving, timeouts::Deadline},
     response::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bedrock_emulator::{Script, Step};
-use outcrop::failover::Routes;
+use outcrop::failover::routes::Routes;
 use outcrop_client::proto::{CountTokensRequest, GenerateRequest, chunk::Event};
 use tonic::Code;
 
