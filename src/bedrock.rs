@@ -32,7 +32,7 @@ use aws_sdk_bedrockruntime::{Config, config::Region};
 pub(crate) use self::pool::PooledClient;
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
-    connected::{ConnectError, Connected},
+    connected::{ConnectError, Connected, UpstreamSettings},
 };
 use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{

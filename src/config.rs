@@ -12,7 +12,7 @@ mod problems;
 mod serve;
 mod timeouts;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +21,7 @@ pub use self::{
 };
 use crate::{
     admission::LimitSettings,
+    bedrock::UpstreamSettings,
     conversation::{ConversationSettings, bounds::Bounds},
     request::Rules,
     response::abandoned::AbandonmentSettings,
@@ -109,23 +110,6 @@ impl Settings {
     pub fn max_connect(&self) -> Duration {
         self.rules.timeouts.max.connect
     }
-}
-
-/// Where answers come from.
-#[derive(Clone, Debug)]
-pub enum UpstreamSettings {
-    /// AWS, by the standard chain.
-    Aws {
-        /// The region, if not that of the chain.
-        region: Option<String>,
-    },
-    /// An emulator inside this process.
-    Local {
-        /// A folder of scripts.
-        scripts: Option<PathBuf>,
-        /// A folder of recordings.
-        recordings: Option<PathBuf>,
-    },
 }
 
 #[cfg(test)]

@@ -1,12 +1,29 @@
 //! The settings -> AWS, or an emulator in this process. Never the one in place of the other.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use bedrock_emulator::{Config, Emulator, StartError};
 use tracing::info;
 
 use super::{Bedrock, client::Environment};
-use crate::config::{ConfigError, UpstreamSettings};
+use crate::config::ConfigError;
+
+/// Where answers come from, as configured.
+#[derive(Clone, Debug)]
+pub enum UpstreamSettings {
+    /// AWS, by the standard chain.
+    Aws {
+        /// The region, if not that of the chain.
+        region: Option<String>,
+    },
+    /// An emulator inside this process.
+    Local {
+        /// A folder of scripts.
+        scripts: Option<PathBuf>,
+        /// A folder of recordings.
+        recordings: Option<PathBuf>,
+    },
+}
 
 /// Where answers come from, ready for calls.
 #[derive(Debug)]

@@ -4,10 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{
-    ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, UpstreamSettings, problems::Problems,
-};
-use crate::{failover::routes::Routes, request::Rules};
+use super::{ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems};
+use crate::{bedrock::UpstreamSettings, failover::routes::Routes, request::Rules};
 
 /// As typed.
 #[derive(Clone, Debug, Args)]

@@ -1,3 +1,5 @@
+//! Tests of the flags and of everything that can be wrong with them.
+
 use super::*;
 
 fn serve(flags: &[&str]) -> Result<Settings, ConfigError> {

@@ -1,3 +1,5 @@
+//! Tests of the state machine: events in, chunks and the end out.
+
 use prost_types::value::Kind;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Tests of the attempts of one call: which target, when, and when none.
+
 use tokio::time::Instant;
 
 use super::{attempts::MIN_BACKOFF, *};

@@ -1,3 +1,5 @@
+//! Tests of the request check: every rule, and its message.
+
 use super::*;
 use crate::{
     error::Reason,

@@ -1,3 +1,5 @@
+//! Tests of what the native operation takes, against its documentation.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of the reader on bodies that arrive piece by piece, with paused time.
+
 use std::convert::Infallible;
 
 use aws_smithy_eventstream::frame::write_message_to;
