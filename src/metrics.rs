@@ -1,6 +1,6 @@
-//! What is counted, in one table of names; docs/metrics.md says the same, and a test holds the two together.
+//! The metrics of the server in one table of names. docs/metrics.md has the same table; a test compares the two.
 //!
-//! Written by [`crate::response::usage`], [`crate::failover`] and [`crate::service`]; served by [`crate::app`] where `--metrics-listen` says.
+//! [`crate::response::usage`], [`crate::failover`] and [`crate::service`] record them; `--metrics-listen` says where they are served.
 
 use std::{fmt, future::pending, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The upper ends of the buckets for the time to the first content, in seconds.
 const FIRST_CONTENT: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
-/// Everything that is counted; clones share it.
+/// All metrics; clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -71,24 +71,24 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("outcrop");
         let running = Gauge::default();
-        registry.register("streams_running", "ConcurrencyLimit that are being answered", running.clone());
+        registry.register("streams_running", "Streams that are being answered", running.clone());
         let drains = Gauge::default();
-        registry.register("drains_running", "Calls that are read on after their callers left", drains.clone());
+        registry.register("drains_running", "Abandoned calls that are being drained", drains.clone());
         let finished = Counter::default();
-        registry.register("streams_finished", "ConcurrencyLimit that came to their own end", finished.clone());
+        registry.register("streams_finished", "Streams that ended with OK", finished.clone());
         let failed = Family::default();
-        registry.register("streams_failed", "ConcurrencyLimit that ended with a status other than OK", failed.clone());
+        registry.register("streams_failed", "Streams that ended with a status other than OK", failed.clone());
         let abandoned = Family::default();
-        let help = "ConcurrencyLimit whose callers left, and where the figure of what they used comes from";
+        let help = "Streams whose callers left, and the source of their usage";
         registry.register("streams_abandoned", help, abandoned.clone());
         let refused = Family::default();
         registry.register("calls_refused", "Calls that were refused before Bedrock was asked", refused.clone());
         let attempts = Family::default();
-        registry.register("attempts", "AttemptPolicy at Bedrock by what came of them", attempts.clone());
+        registry.register("attempts", "Attempts at Bedrock by region and outcome", attempts.clone());
         let tokens = Family::default();
-        registry.register("tokens", "Tokens used, by Bedrock's own count", tokens.clone());
+        registry.register("tokens", "Tokens used, as counted by Bedrock", tokens.clone());
         let first_content = Histogram::new(FIRST_CONTENT);
-        let help = "From the call to its first content, with every attempt and every wait";
+        let help = "Time from the call to its first content, including retries and backoff";
         registry.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
         Self(Arc::new(Inner {
             registry,
@@ -112,10 +112,10 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// All of it, as Prometheus reads it.
+    /// The metrics in the OpenMetrics text format.
     ///
     /// # Errors
-    /// None that is known: a string can always be written to.
+    /// If the text cannot be formatted; writing to a string does not fail.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0.registry).map(|()| text)
@@ -139,7 +139,7 @@ impl Metrics {
         self.0.failed.get_or_create(&Failure { reason: reason.name(), phase }).inc();
     }
 
-    /// The stream is no more, but its call is read on.
+    /// The stream has ended, and its call is being drained.
     pub(crate) fn drain_begun(&self) {
         self.0.running.dec();
         self.0.drains.inc();
@@ -159,9 +159,9 @@ impl Metrics {
         self.0.refused.get_or_create(&Refusal { reason: reason.name() }).inc();
     }
 
-    /// The last attempt of the journal has come to this.
-    pub(crate) fn attempted(&self, journal: &AttemptLog, failure: Option<Reason>) {
-        let region = journal.attempts().pop().map(|attempt| attempt.region).unwrap_or_default();
+    /// Records the outcome of the last attempt in the log.
+    pub(crate) fn attempted(&self, attempts: &AttemptLog, failure: Option<Reason>) {
+        let region = attempts.attempts().pop().map(|attempt| attempt.region).unwrap_or_default();
         let outcome = failure.map_or("ANSWERED", Reason::name);
         self.0.attempts.get_or_create(&Attempted { region, outcome }).inc();
     }
@@ -173,7 +173,7 @@ impl Metrics {
     }
 }
 
-/// Serves `GET /metrics` as long as it is polled; without a listener it only never ends.
+/// Serves `GET /metrics` while it is polled. Without a listener it stays pending.
 pub(crate) async fn serve(listener: Option<TcpListener>, metrics: Metrics) {
     if let Some(listener) = listener {
         let page = get(async move || match metrics.text() {
@@ -181,7 +181,7 @@ pub(crate) async fn serve(listener: Option<TcpListener>, metrics: Metrics) {
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         });
         if let Err(error) = axum::serve(listener, Router::new().route("/metrics", page)).await {
-            warn!(%error, "metrics are served no more");
+            warn!(%error, "the metrics endpoint failed and no longer answers");
         }
     }
     pending::<()>().await;
@@ -195,7 +195,7 @@ mod tests {
     fn the_documentation_has_the_same_metrics() {
         let document = include_str!("../docs/metrics.md");
         let metrics = Metrics::default();
-        // What has labels is there once it was counted.
+        // A metric with labels appears once it has a value.
         metrics.failed(Reason::Internal, "after_content");
         metrics.cancelled("none");
         metrics.refused(Reason::LocalLimit);

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Harness, collect, request, soon};
 
-/// ConcurrencyLimit open at the same time.
+/// Streams that are open at the same time.
 const AT_ONCE: usize = 250;
 
 /// How many streams there are in all; `OUTCROP_TEST_STREAMS` says another number.
