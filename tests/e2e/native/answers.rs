@@ -1,0 +1,176 @@
+//! Native chunks in all their forms become the same chunks as Converse's.
+
+use bedrock_emulator::{Script, Step};
+use outcrop_client::proto::{StopReason, chunk::Event};
+use serde_json::{Value, json as value};
+
+use super::*;
+use crate::harness::{Harness, finish_of, start_of, text_of};
+
+#[tokio::test]
+async fn what_is_left_of_several_chunks_is_all_passed_on() {
+    let harness = Harness::start().await;
+    let script = Script::of([
+        Step::Chunk(value!({"type": "message_start", "message": {"role": "assistant", "id": "msg_1"}})),
+        Step::Chunk(
+            value!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "", "mood": "calm"}}),
+        ),
+        Step::Chunk(
+            value!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}, "weight": 1}),
+        ),
+        Step::Chunk(value!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "hint": "x"})),
+        Step::Chunk(value!({"type": "message_stop", "hint": "y"})),
+    ]);
+    let model = harness.emulator.register("left", script);
+    let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "anthropic"}))).await.whole();
+    assert_eq!(start_of(&chunks).role_name, "assistant");
+    let rest = |at: usize| format!("{:?}", chunks[at].unrecognized);
+    assert!(rest(0).contains("msg_1") && rest(0).contains("calm"), "{}", rest(0));
+    assert!(rest(1).contains("weight"), "{}", rest(1));
+    let last = rest(chunks.len() - 1);
+    assert!(last.contains("\"x\"") && last.contains("\"y\""), "{last}");
+}
+
+#[tokio::test]
+async fn a_message_of_several_choices_ends_with_the_last_of_them() {
+    let harness = Harness::start().await;
+    let choice = |index: i32, text: &str, reason: Value| {
+        Step::Chunk(
+            value!({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}], "usage": {"completion_tokens": 1}}),
+        )
+    };
+    let ended = [choice(0, "", value!("stop")), choice(0, "", Value::Null)];
+    let begun = [choice(0, "a", Value::Null), choice(1, "b", Value::Null)].into_iter().chain(ended);
+    let ask = |model: String| native(&model, value!({"prompt": "hi", "modelFamily": "qwen"}));
+    // The end of one choice is not the end of the message.
+    let model = harness.emulator.register("choices", Script::of(begun.clone()));
+    let (_, error) = harness.ask(ask(model)).await.failed();
+    assert_eq!(error.reason, "UPSTREAM_TRUNCATED");
+    let whole = begun.into_iter().chain([choice(1, "c", value!("length"))]);
+    let model = harness.emulator.register("choices", Script::of(whole));
+    let chunks = harness.ask(ask(model)).await.whole();
+    assert_eq!((text_of(&chunks).as_str(), finish_of(&chunks).stop_reason()), ("abc", StopReason::MaxTokens));
+}
+
+#[tokio::test]
+async fn anthropics_citations_are_those_of_converse() {
+    use outcrop_client::proto::citation_location::Location;
+    let harness = Harness::start().await;
+    let at = |kind: &str, more: Value| {
+        let mut citation =
+            value!({"type": kind, "cited_text": "Cats sleep.", "document_title": "On cats", "document_index": 2});
+        citation.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Step::Chunk(
+            value!({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": citation}}),
+        )
+    };
+    let steps = [
+        Step::Chunk(value!({"type": "message_start", "message": {"role": "assistant", "content": []}})),
+        at("char_location", value!({"start_char_index": 3, "end_char_index": 4})),
+        at("page_location", value!({"start_page_number": 3, "end_page_number": 4})),
+        at("content_block_location", value!({"start_block_index": 3, "end_block_index": 4})),
+        at("hologram_location", value!({"depth": 9})),
+        Step::Chunk(value!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})),
+        Step::Chunk(value!({"type": "message_stop"})),
+    ];
+    let model = harness.emulator.register("citations", Script::of(steps));
+    let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "anthropic"}))).await.whole();
+    let found: Vec<_> = chunks
+        .iter()
+        .filter_map(|chunk| match &chunk.event {
+            Some(Event::Citation(citation)) => Some((citation, &chunk.unrecognized)),
+            _ => None,
+        })
+        .collect();
+    assert!(found.iter().all(|(one, _)| one.title == "On cats" && one.source_content[0].text == "Cats sleep."));
+    let places: Vec<_> = found
+        .iter()
+        .map(|(one, _)| match one.location.as_ref().and_then(|location| location.location.as_ref()) {
+            Some(Location::DocumentChar(at)) => ("char", at.document_index, at.start, at.end),
+            Some(Location::DocumentPage(at)) => ("page", at.document_index, at.start, at.end),
+            Some(Location::DocumentChunk(at)) => ("chunk", at.document_index, at.start, at.end),
+            _ => ("none", None, None, None),
+        })
+        .collect();
+    let (two, three, four) = (Some(2), Some(3), Some(4));
+    assert_eq!(places[..3], [("char", two, three, four), ("page", two, three, four), ("chunk", two, three, four)]);
+    assert_eq!(places[3].0, "none");
+    assert!(format!("{:?}", found[3].1).contains("hologram_location"), "{:?}", found[3].1);
+}
+
+#[tokio::test]
+async fn guardrail_tier_latency_and_metadata_travel_in_headers() {
+    let harness = Harness::start().await;
+    let more = value!({
+        "prompt": "hi", "guardrailConfig": {"guardrailIdentifier": "abc", "guardrailVersion": "1", "trace": "enabled"},
+        "serviceTier": {"type": "flex"}, "performanceConfig": {"latency": "optimized"}, "requestMetadata": {"team": "cats"},
+    });
+    harness.ask(native("amazon.titan-text-express-v1", more)).await.whole();
+    let headers = harness.emulator.last_request().unwrap().headers;
+    let header = |name: &str| headers.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!(header("x-amzn-bedrock-guardrailidentifier"), "abc");
+    assert_eq!(header("x-amzn-bedrock-guardrailversion"), "1");
+    assert_eq!(header("x-amzn-bedrock-trace"), "ENABLED");
+    assert_eq!(header("x-amzn-bedrock-service-tier"), "flex");
+    assert_eq!(header("x-amzn-bedrock-performanceconfig-latency"), "optimized");
+    assert_eq!(header("x-amzn-bedrock-request-metadata"), r#"{"team":"cats"}"#);
+}
+
+#[tokio::test]
+async fn the_action_and_the_trace_of_a_guardrail_come_back_in_the_finish() {
+    let harness = Harness::start().await;
+    let trace =
+        value!({"guardrail": {"input": {"abc": {"topicPolicy": {"topics": [{"name": "t", "action": "BLOCKED"}]}}}}});
+    // A blocked prompt: the guardrail's own text, no reason of the model's, no metrics.
+    let blocked = Step::Chunk(value!({
+        "outputText": "Blocked.", "index": 0.0, "totalOutputTextTokenCount": 3.0, "inputTextTokenCount": 6.0,
+        "amazon-bedrock-guardrailAction": "INTERVENED", "amazon-bedrock-trace": trace,
+    }));
+    // A masked answer: the model's own reason stands beside the action.
+    let masked = Step::Chunk(value!({
+        "outputText": "{NAME}", "index": 0.0, "totalOutputTextTokenCount": 1.0, "completionReason": "FINISH",
+        "amazon-bedrock-guardrailAction": "INTERVENED", "amazon-bedrock-trace": trace,
+    }));
+    // Assessed, and nothing found.
+    let clear = Step::Chunk(value!({
+        "outputText": "Fine.", "index": 0, "totalOutputTextTokenCount": 1, "completionReason": "FINISH",
+        "amazon-bedrock-guardrailAction": "NONE", "amazon-bedrock-trace": trace,
+    }));
+    let cases = [
+        (blocked, StopReason::GuardrailIntervened, ""),
+        (masked, StopReason::GuardrailIntervened, "FINISH"),
+        (clear, StopReason::EndTurn, "FINISH"),
+    ];
+    for (chunk, reason, name) in cases {
+        let model = harness.emulator.register("guarded", Script::of([chunk]));
+        let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "titan"}))).await.whole();
+        let finish = finish_of(&chunks);
+        assert_eq!((finish.stop_reason(), finish.stop_reason_name.as_str()), (reason, name));
+        assert!(finish.trace.as_ref().unwrap().fields.contains_key("guardrail"));
+    }
+}
+
+#[tokio::test]
+async fn coheres_three_forms_of_stream_all_stream() {
+    let harness = Harness::start().await;
+    let metrics = value!({"inputTokenCount": 1, "outputTokenCount": 2, "invocationLatency": 3, "firstByteLatency": 4});
+    let whole = value!({"id": "x", "prompt": "p", "generations": [{"id": "g", "text": "all of it", "finish_reason": "COMPLETE"}], "amazon-bedrock-invocationMetrics": metrics});
+    let end = value!({"is_finished": true, "finish_reason": "MAX_TOKENS", "amazon-bedrock-invocationMetrics": metrics});
+    let token = |text: &str| Step::Chunk(value!({"is_finished": false, "text": text}));
+    let of = |index: i32, text: &str| Step::Chunk(value!({"index": index, "is_finished": false, "text": text}));
+    let cases = [
+        (vec![Step::Chunk(whole)], vec!["all of it"], StopReason::EndTurn),
+        (vec![token("a"), token("b"), Step::Chunk(end.clone())], vec!["ab"], StopReason::MaxTokens),
+        (vec![of(0, "a"), of(0, "b"), of(1, "c"), Step::Chunk(end)], vec!["ab", "c"], StopReason::MaxTokens),
+    ];
+    for (steps, blocks, reason) in cases {
+        let model = harness.emulator.register("cohere", Script::of(steps));
+        let request = native(&model, value!({"prompt": "hi", "modelFamily": "cohere-command"}));
+        let answer = harness.client.generate(request).await.unwrap().answer().await.unwrap();
+        let texts: Vec<_> = answer.message.content.iter().map(|block| format!("{:?}", block.block)).collect();
+        assert_eq!(texts.len(), blocks.len(), "{texts:?}");
+        assert!(texts.iter().zip(&blocks).all(|(text, block)| text.contains(block)), "{texts:?}");
+        assert_eq!(answer.finish.stop_reason(), reason);
+        assert_eq!(answer.finish.metrics.unwrap().first_byte_latency_ms, Some(4));
+    }
+}
