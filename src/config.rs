@@ -1,5 +1,5 @@
-//! Command line and environment -> settings. What was typed ([`Cli`]) is turned into what is meant ([`Settings`]) in a
-//! second step, which reports every problem at once and before anything is bound.
+//! Command line and environment -> settings. [`Cli`] holds the arguments as typed; a second step turns them into
+//! [`Settings`] and reports every problem at once, before anything is bound.
 //!
 //! - `serve` the flags of `outcrop serve`, and how they become settings
 //! - `time`, `limits` the flags about time, and about how much
@@ -28,7 +28,7 @@ use crate::{
     shutdown::steps::ShutdownSettings,
 };
 
-/// The default model of a server that answers from an emulator.
+/// The default model of a server that answers from the emulator.
 const LOCAL_MODEL: &str = "emulator.default";
 
 /// One typed, server-streaming gRPC method in front of Amazon Bedrock.
@@ -38,7 +38,7 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Which log lines to write to standard error
+    /// Log filter for standard error, such as `info` or `outcrop=debug,warn`
     #[arg(long, env = "OUTCROP_LOG", default_value = "info", global = true, value_name = "FILTER")]
     pub log: String,
 }
@@ -48,7 +48,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve Generate over gRPC
     Serve(Box<ServeArgs>),
-    /// Start everything on this machine, answer one prompt, and leave
+    /// Start emulator, server and client in this process, answer one prompt, and exit
     Demo {
         /// The prompt
         prompt: String,
@@ -70,24 +70,24 @@ pub struct Settings {
     pub rules: Rules,
     /// The largest request, in bytes.
     pub max_request_bytes: usize,
-    /// How often Bedrock is asked for a call at the most, the first time included.
+    /// The most attempts of a call, including the first.
     pub attempts: u32,
-    /// How much callers may have.
+    /// Concurrency limits and rate limits.
     pub limits: LimitSettings,
-    /// Where conversations are kept.
+    /// Where conversations are stored.
     pub conversations: ConversationSettings,
-    /// How much of them.
+    /// How much of each conversation is stored.
     pub conversation_bounds: Bounds,
-    /// What becomes of calls whose callers leave.
+    /// What happens to a call whose caller leaves.
     pub abandonment: AbandonmentSettings,
-    /// How the server ends.
+    /// The steps of a graceful shutdown.
     pub shutdown: ShutdownSettings,
-    /// After how long a connection of a caller takes no new calls.
+    /// The age at which a connection stops taking new calls.
     pub max_connection_age: Option<Duration>,
 }
 
 impl Settings {
-    /// A server on a free loopback port that answers from an emulator, whatever the environment says.
+    /// A server on a free loopback port that answers from the emulator. The environment is not read.
     pub fn local() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -106,7 +106,7 @@ impl Settings {
         }
     }
 
-    /// The longest that a connection to Bedrock may take for any call.
+    /// The longest connect timeout that any call may have.
     pub fn max_connect(&self) -> Duration {
         self.rules.timeouts.max.connect
     }

@@ -1,4 +1,4 @@
-//! The life of the process: arguments -> telemetry -> settings -> build -> run -> drain -> exit code.
+//! The life of the process: arguments -> telemetry -> settings -> build -> run -> shut down -> exit code.
 
 use std::{
     error::Error,
@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            // If standard error is gone there is nobody to tell.
+            // If standard error is closed, the message cannot be delivered.
             let _ = writeln!(stderr(), "outcrop: {error}");
             let unusable = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(ConnectError::Config(_)));
             if unusable { ExitCode::from(UNUSABLE) } else { ExitCode::FAILURE }
@@ -54,11 +54,11 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
     };
     let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, settings.max_connect()).await?;
     let app = App::build(&settings, bedrock).await?;
-    // The first signal begins the drain, the second ends it.
+    // The first signal begins the graceful shutdown, the second ends what still runs.
     let (first, second) = (Signals::listen()?, Signals::listen()?);
     writeln!(stdout(), "listening on {}", app.address())?;
     if let Some(address) = app.metrics_address() {
-        tracing::info!(%address, "metrics are served");
+        tracing::info!(%address, "serving metrics");
     }
     app.run(first.count(1), second.count(2)).await?;
     if let Some(emulator) = emulator {

@@ -162,7 +162,7 @@ pub fn check_conversation(request: CreateConversationRequest) -> Result<CreateCo
             violations.add("bounds.max_messages", "is 1; a turn has at least 2 messages");
         }
         if bounds.max_age.is_some_and(|age| !Duration::try_from(age).is_ok_and(|age| !age.is_zero())) {
-            violations.add("bounds.max_age", "is not longer than nothing");
+            violations.add("bounds.max_age", "must be longer than 0s");
         }
     }
     violations.into_result().map(|()| request)

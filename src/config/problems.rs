@@ -1,11 +1,11 @@
-//! Everything that is wrong with the configuration, collected, and how values are read.
+//! Parses the values of settings and collects every problem, so that all are reported at once.
 //!
-//! A value that cannot be read is reported and stands for its type's default, which nobody gets to see, because what has
-//! problems has no settings.
+//! A value that cannot be parsed is reported and replaced by its type's default. The default is never used: a configuration
+//! with problems yields no settings.
 
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
-/// Everything wrong with the configuration.
+/// Every problem of a configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the configuration cannot be used:\n  - {}", .0.join("\n  - "))]
 pub struct ConfigError(pub Vec<String>);
@@ -23,12 +23,12 @@ impl Problems {
         self.0.extend(problems);
     }
 
-    /// The settings, if nothing is wrong with them.
+    /// The settings if there are no problems, else the problems.
     pub(super) fn verdict<T>(self, settings: T) -> Result<T, ConfigError> {
         if self.0.is_empty() { Ok(settings) } else { Err(ConfigError(self.0)) }
     }
 
-    /// Any value that has a form of its own.
+    /// Parses a value. `wanted` completes the sentence "it must be …".
     pub(super) fn parse<T: FromStr>(&mut self, flag: &str, value: &str, wanted: &str) -> Option<T> {
         let parsed = value.trim().parse().ok();
         if parsed.is_none() {
@@ -37,7 +37,7 @@ impl Problems {
         parsed
     }
 
-    /// A number that is not zero.
+    /// Parses a whole number of at least 1.
     pub(super) fn at_least_one(&mut self, flag: &str, value: &str) -> usize {
         let wanted = "a whole number of at least 1";
         match self.parse(flag, value, wanted) {
@@ -49,12 +49,12 @@ impl Problems {
         }
     }
 
-    /// The same where nothing is meant by leaving it out.
+    /// Parses an optional whole number of at least 1. An empty value counts as unset.
     pub(super) fn some_at_least_one(&mut self, flag: &str, value: Option<&str>) -> Option<usize> {
         value.filter(|value| !value.is_empty()).map(|value| self.at_least_one(flag, value))
     }
 
-    /// The same for what is counted by the minute.
+    /// Parses an optional rate per minute.
     pub(super) fn rate(&mut self, flag: &str, value: Option<&str>) -> Option<NonZeroU32> {
         let number = self.some_at_least_one(flag, value)?;
         if u32::try_from(number).is_err() {
@@ -63,14 +63,14 @@ impl Problems {
         NonZeroU32::new(u32::try_from(number).ok()?)
     }
 
-    /// A duration; `zero_allowed` where none at all means something.
+    /// Parses a duration. `zero_allowed` is for settings in which zero has a meaning.
     pub(super) fn duration(&mut self, flag: &str, value: &str, zero_allowed: bool) -> Duration {
         match humantime::parse_duration(value.trim()) {
             Ok(duration) if duration.is_zero() && !zero_allowed => {
-                self.add(format!("{flag} is {value:?}; it must be longer than nothing"));
+                self.add(format!("{flag} is {value:?}; it must be longer than 0s"));
                 duration
             }
-            Ok(duration) if duration > MOST => {
+            Ok(duration) if duration > MAX_DURATION => {
                 self.add(format!("{flag} is {value:?}; it must be at most a year"));
                 duration
             }
@@ -83,5 +83,5 @@ impl Problems {
     }
 }
 
-/// Longer than anything here is meant to take, and short enough to be added to any point in time.
-const MOST: Duration = Duration::from_hours(365 * 24);
+/// The longest duration of a setting. It is short enough to be added to any `Instant` without overflow.
+const MAX_DURATION: Duration = Duration::from_hours(365 * 24);

@@ -10,16 +10,16 @@ use crate::{bedrock::UpstreamSettings, failover::routes::Routes, request::Rules}
 /// As typed.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen; port 0 takes a free one
+    /// Address and port to listen on; port 0 takes a free port
     #[arg(long, env = "OUTCROP_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
     pub listen: String,
     /// Do not serve the web page
     #[arg(long, env = "OUTCROP_NO_PAGE")]
     pub no_page: bool,
-    /// Where to serve metrics for Prometheus, under /metrics [default: nowhere]
+    /// Address and port of the Prometheus endpoint /metrics [default: none]
     #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
-    /// Answer from a Bedrock emulator inside this process instead of AWS
+    /// Answer from a Bedrock emulator in this process instead of AWS
     #[arg(long, env = "OUTCROP_LOCAL")]
     pub local: bool,
     /// With --local: a folder of script files; `name.json` becomes the model `emulator.name`
@@ -34,14 +34,14 @@ pub struct ServeArgs {
     /// The model or route of a request that names none [default with --local: emulator.default]
     #[arg(long, env = "OUTCROP_DEFAULT_MODEL", value_name = "MODEL")]
     pub default_model: Option<String>,
-    /// Where a model may be answered, first choice first: NAME=TARGET,TARGET. A target is MODEL, MODEL@REGION, @REGION or another
-    /// route; may be repeated (in the environment: separated by `;`)
+    /// A route, NAME=TARGET,TARGET, tried in this order. A target is MODEL, MODEL@REGION, @REGION or another route. Repeatable; in
+    /// the environment routes are separated by `;`
     #[arg(long = "route", env = "OUTCROP_ROUTES", value_name = "ROUTE", value_delimiter = ';')]
     pub routes: Vec<String>,
-    /// How often Bedrock is asked for a call at the most while nothing of it has reached the caller
+    /// The most attempts of a call, including the first. All come before its first content
     #[arg(long, env = "OUTCROP_ATTEMPTS", default_value = "3", value_name = "NUMBER")]
     pub attempts: String,
-    /// The largest request, in bytes
+    /// The largest request message, in bytes
     #[arg(long, env = "OUTCROP_MAX_REQUEST_BYTES", default_value = "33554432", value_name = "BYTES")]
     pub max_request_bytes: String,
     #[command(flatten)]
@@ -62,7 +62,7 @@ impl ServeArgs {
         let wanted = "an address and a port, such as 127.0.0.1:50051";
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = problems.parse("--listen", &self.listen, wanted).unwrap_or(free);
-        // An empty variable, as compose files make them, is one that is not set.
+        // Compose files set variables to the empty string; that counts as unset.
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.parse("--metrics-listen", &at, wanted));
         let max_request_bytes = problems.at_least_one("--max-request-bytes", &self.max_request_bytes);

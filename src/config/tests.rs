@@ -40,7 +40,7 @@ fn all_problems_are_reported_at_once() {
         "--listen is \"here\"",
         "--attempts is 0",
         "--grace is \"soon\"",
-        "--connect-timeout is \"0s\"; it must be longer than nothing",
+        "--connect-timeout is \"0s\"; it must be longer than 0s",
         "--idle-timeout is 1200s, which is more than --max-idle-timeout allows (900s)",
         "--total-timeout is \"-1s\"",
         "--max-streams is 0",

@@ -1,4 +1,4 @@
-//! The flags about time: the four timeouts, and how long a server takes to end.
+//! The flags about time: the four timeouts of a call, and the steps of a shutdown.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::{
 /// As typed.
 #[derive(Clone, Debug, Args)]
 pub struct TimeArgs {
-    /// How long an attempt may take to get a connection to Bedrock
+    /// How long an attempt may wait for a connection to Bedrock
     #[arg(long, env = "OUTCROP_CONNECT_TIMEOUT", default_value = "5s", value_name = "DURATION")]
     pub connect_timeout: String,
-    /// How long an attempt may take to bring its first content
+    /// How long an attempt may wait for its first content
     #[arg(long, env = "OUTCROP_FIRST_CONTENT_TIMEOUT", default_value = "2m", value_name = "DURATION")]
     pub first_content_timeout: String,
-    /// How long Bedrock may be silent in the middle of an answer
+    /// How long Bedrock may send nothing in the middle of an answer
     #[arg(long, env = "OUTCROP_IDLE_TIMEOUT", default_value = "5m", value_name = "DURATION")]
     pub idle_timeout: String,
-    /// How long a call may take, with every attempt and every wait
+    /// How long a call may take, including retries and backoff
     #[arg(long, env = "OUTCROP_TOTAL_TIMEOUT", default_value = "1h", value_name = "DURATION")]
     pub total_timeout: String,
     /// The longest --connect-timeout that a request may ask for
@@ -37,13 +37,13 @@ pub struct TimeArgs {
     /// The longest --total-timeout that a request may ask for
     #[arg(long, env = "OUTCROP_MAX_TOTAL_TIMEOUT", default_value = "6h", value_name = "DURATION")]
     pub max_total_timeout: String,
-    /// How long new calls are still served after SIGTERM or Ctrl-C, with health NOT_SERVING, for load balancers to notice
+    /// How long new calls are served after SIGTERM or Ctrl-C while health is NOT_SERVING, so that load balancers notice
     #[arg(long, env = "OUTCROP_LAME_DUCK", default_value = "0s", value_name = "DURATION")]
     pub lame_duck: String,
-    /// How long running streams may go on after that
+    /// How long running streams may continue after that
     #[arg(long, env = "OUTCROP_GRACE", default_value = "30s", value_name = "DURATION")]
     pub grace: String,
-    /// After how long a connection takes no new calls, so that load balancers can spread callers anew [default: never]
+    /// The age at which a connection stops taking new calls, so that clients spread over the servers again [default: none]
     #[arg(long, env = "OUTCROP_MAX_CONNECTION_AGE", value_name = "DURATION")]
     pub max_connection_age: Option<String>,
 }

@@ -33,7 +33,7 @@ pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, viola
         match positive(wish) {
             Some(wish) if wish <= max => return wish,
             Some(wish) => violations.add(field, format!("is {wish:?}; this server allows at most {max:?}")),
-            None => violations.add(field, format!("is {}; it must be longer than nothing", written(wish))),
+            None => violations.add(field, format!("is {}; it must be longer than 0s", written(wish))),
         }
         default
     };
