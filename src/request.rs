@@ -1,14 +1,13 @@
-//! A request checked and resolved into another type, so that Bedrock cannot be handed an unchecked one.
+//! Checks a request and resolves it into another type, so that an unchecked request cannot reach Bedrock.
 //!
-//! What Bedrock would refuse for certain is refused here, all violations at once; what only Bedrock can judge is left to
-//! it.
+//! A request that Bedrock would certainly refuse is refused here, with all violations at once. Bedrock judges the rest.
 //!
 //! - `content` the blocks of messages and of the system prompt
-//! - `tools` what the model may call
-//! - `settings` sampling, guardrail, output and the rest
-//! - `serving` time limits, abandonment, heartbeats
-//! - [`native`] what the native operation takes, family by family
-//! - `path`, `violations` where something is wrong, and what
+//! - `tools` tools and tool choice
+//! - `settings` sampling, guardrail, output, metadata
+//! - `serving` timeouts, abandonment, heartbeats
+//! - [`native`] requests of the native operation, family by family
+//! - `path`, `violations` the field and the description of each violation
 
 mod content;
 pub(crate) mod native;
@@ -42,52 +41,52 @@ const MAX_MODEL_ID: usize = 2_048;
 /// The most conversations of a page.
 const MAX_PAGE: i32 = 1_000;
 
-/// What marks the ARN of a prompt, which brings its own messages.
+/// Part of every ARN of a prompt. A prompt has messages of its own.
 const PROMPT_ARN: &str = ":prompt/";
 
-/// A request that breaks no rule: `model` is set, and `prompt` has become the last of `messages`.
+/// A request without violations: `model` is set, and `prompt` has become the last of `messages`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valid<Request>(Request);
 
 impl<Request> Valid<Request> {
-    /// The request, to look at.
+    /// Borrows the request.
     pub fn get(&self) -> &Request {
         &self.0
     }
 
-    /// The request.
+    /// Returns the request.
     pub fn into_inner(self) -> Request {
         self.0
     }
 }
 
 impl Valid<GenerateRequest> {
-    /// The same for a target of its route.
+    /// The same request with the model of this target.
     pub(crate) fn at(&self, target: &Target) -> Self {
         Self(GenerateRequest { model: target.model_id.clone(), ..self.0.clone() })
     }
 }
 
 impl Valid<CountTokensRequest> {
-    /// The same for a target of its route.
+    /// The same request with the model of this target.
     pub(crate) fn at(&self, target: &Target) -> Self {
         Self(CountTokensRequest { model: target.model_id.clone(), ..self.0.clone() })
     }
 }
 
-/// What requests are checked against.
+/// The settings that requests are checked against.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// The model, or route, of a request that names none.
+    /// The model or route of a request that names none.
     pub default_model: Option<String>,
-    /// The routes that may be asked for in place of a model.
+    /// The routes, by the names that requests may use in place of a model.
     pub routes: Routes,
-    /// The time limits.
+    /// The default timeouts and their maxima.
     pub timeouts: TimeoutSettings,
 }
 
 impl Rules {
-    /// What a caller may choose from by name, the default first.
+    /// The models and routes that a caller may name, the default first.
     pub(crate) fn models(&self) -> Vec<Model> {
         let default = self.default_model.iter().map(|name| Model { name: name.clone(), is_default: true });
         let routes = self.routes.names().filter(|name| Some(*name) != self.default_model.as_deref());
@@ -95,14 +94,14 @@ impl Rules {
     }
 }
 
-/// A request, checked, and how it is to be served.
+/// A checked request and its targets.
 #[derive(Clone, Debug)]
 pub struct Checked<Request> {
     /// The request, for the first of its targets.
     pub request: Valid<Request>,
-    /// The model or route as it was asked for.
+    /// The model or route that the caller named.
     pub asked: String,
-    /// Where it may be answered; never empty.
+    /// The targets in order of preference; never empty.
     pub route: Vec<Target>,
 }
 
@@ -124,7 +123,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     native::check(&request, &mut violations);
     let serving = serving::check(&request, &rules.timeouts, &mut violations);
     violations.into_result()?;
-    // A target that cannot take the request is none of its route.
+    // A target that cannot take the request is left out of its route.
     route.retain(|target| target.model_id == request.model || native::also_suits(&mut request, &target.model_id));
     take_prompt(&mut request.prompt, &mut request.messages);
     Ok((Checked { request: Valid(request), asked, route }, serving))
@@ -147,7 +146,7 @@ pub fn check_count(mut request: CountTokensRequest, rules: &Rules) -> Result<Che
     Ok(Checked { request: Valid(request), asked, route })
 }
 
-/// Checks what a conversation is to begin with.
+/// Checks a request to create a conversation.
 ///
 /// # Errors
 /// `INVALID_REQUEST` with every violation.
@@ -168,7 +167,7 @@ pub fn check_conversation(request: CreateConversationRequest) -> Result<CreateCo
     violations.into_result().map(|()| request)
 }
 
-/// Checks which page of a list is wanted.
+/// Checks a request for a page of a list.
 ///
 /// # Errors
 /// `INVALID_REQUEST` with every violation.
@@ -180,7 +179,7 @@ pub fn check_page(request: ListConversationsRequest) -> Result<ListConversations
     violations.into_result().map(|()| request)
 }
 
-/// What was asked for, and where it may be answered. `model` becomes that of the first target.
+/// Resolves the model or route that the caller named to its targets. `model` becomes the model of the first target.
 fn resolve_model(model: &mut String, rules: &Rules, violations: &mut Violations) -> (String, Vec<Target>) {
     if model.is_empty() {
         rules.default_model.as_deref().unwrap_or_default().clone_into(model);
@@ -209,7 +208,7 @@ fn check_said(messages: &[Message], prompt: &str, model: &str, violations: &mut 
         (None, "") if !model.contains(PROMPT_ARN) => {
             violations.add("prompt", "and messages are both empty. Set prompt, or at least one message");
         }
-        // The ARN of a prompt brings its own messages, before these.
+        // The messages of a prompt come before these.
         (Some(first), _) if first.role() == Role::Assistant && !model.contains(PROMPT_ARN) => {
             violations.add("messages[0].role", "is ROLE_ASSISTANT. A conversation starts with a user message");
         }

@@ -1,8 +1,8 @@
 //! A checked request -> the SDK's operations, member by member.
 //!
 //! - `content` messages and system blocks; `citation` the citations in them
-//! - `tools` what the model may call
-//! - `settings` sampling, guardrail, output and the rest
+//! - `tools` tools and tool choice
+//! - `settings` sampling, guardrail, output, metadata
 //! - `document` free JSON
 
 mod citation;
@@ -30,10 +30,10 @@ use crate::{
 
 /// ConverseStream, ready to be sent.
 pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result<ConverseStreamFluentBuilder, Error> {
-    // Taken apart completely, so that a field added to the contract must be dealt with here.
+    // The complete destructuring makes a new field of the contract a compile error here.
     let GenerateRequest {
         model,
-        // `crate::request` has made it the last message.
+        // `crate::request` has turned it into the last message.
         prompt: _,
         messages,
         system,
@@ -47,7 +47,7 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         performance_config,
         service_tier,
         output_config,
-        // For the other operation.
+        // Only the native operation has it.
         operation: _,
         model_family: _,
         native_body: _,
@@ -55,7 +55,7 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         time_limits: _,
         abandonment_mode: _,
         heartbeat_interval: _,
-        // What was said in it has become the first of `messages`.
+        // Its history has become the first of `messages`.
         conversation_id: _,
     } = request.into_inner();
     Ok(client
@@ -88,7 +88,7 @@ pub(super) fn count(client: &Client, request: Valid<CountTokensRequest>) -> Resu
     Ok(client.count_tokens().model_id(model).input(aws::CountTokensInput::Converse(converse)))
 }
 
-/// Every item converted, or the first defect.
+/// Converts every item, or returns the first error.
 fn each<From, To>(items: Vec<From>, convert: impl Fn(From) -> Result<To, Error>) -> Result<Vec<To>, Error> {
     items.into_iter().map(convert).collect()
 }
@@ -108,12 +108,12 @@ fn some_text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Something that the check has made sure of.
+/// A value that the check guarantees.
 fn checked<T>(value: Option<T>, what: &str) -> Result<T, Error> {
     value.ok_or_else(|| Error::new(Reason::Internal, format!("a request without {what} was not refused")))
 }
 
-/// The builders refuse only what is missing, and nothing is missing after the check.
+/// A builder fails only if a required member is missing; after the check none is.
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
         Self::new(Reason::Internal, "a checked request could not be built").because(error)

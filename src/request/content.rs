@@ -1,4 +1,4 @@
-//! The checks of what messages and the system prompt hold.
+//! Checks the blocks of messages and of the system prompt.
 
 use super::{path::Path, violations::Violations};
 use crate::proto::{
@@ -22,7 +22,7 @@ pub(super) fn check_message(message: &Message, at: &Path<'_>, violations: &mut V
     let problem = match Role::try_from(message.role) {
         Ok(Role::Unspecified) => Some("is not set".to_owned()),
         Ok(_) => None,
-        Err(_) => Some(format!("is {}, which is no role", message.role)),
+        Err(_) => Some(format!("is {}, which is not a role", message.role)),
     };
     if let Some(problem) = problem {
         violations.add(at.field("role"), problem + ". Use ROLE_USER or ROLE_ASSISTANT");
@@ -93,7 +93,7 @@ fn check_block(block: &ContentBlock, at: &Path<'_>, violations: &mut Violations)
     }
 }
 
-/// Where a picture, a video or a recording is.
+/// The source of an image, a video or audio.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Bytes(&'a [u8]),
@@ -241,7 +241,7 @@ fn check_reasoning(reasoning: &ReasoningContentBlock, at: &Path<'_>, violations:
         Some(Block::RedactedContent(bytes)) if bytes.is_empty() => {
             violations.add(at.field("redacted_content"), "is empty. Send back the bytes as they came");
         }
-        // A provider may sign reasoning whose text it keeps to itself.
+        // A provider may send a signature and withhold the reasoning text.
         Some(Block::ReasoningText(_) | Block::RedactedContent(_)) => {}
     }
 }

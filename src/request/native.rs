@@ -1,7 +1,7 @@
-//! The checks of what goes to the native operation: whose format it is, what that format lacks, and a body that goes untouched.
+//! Checks requests of the native operation: the model's family, the features that its format lacks, and raw bodies.
 //!
-//! - `family` whose format a model speaks
-//! - `support`, `details` what each family takes, and inside of what it takes
+//! - `family` the family of a model
+//! - `features` the features that each family's format has
 
 mod family;
 mod features;
@@ -21,7 +21,7 @@ const MAX_BODY: usize = 25_000_000;
 pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     if OperationChoice::try_from(request.operation).is_err() {
         let wanted = "Use OPERATION_CHOICE_CONVERSE or OPERATION_CHOICE_NATIVE, or leave it out";
-        violations.add("operation", format!("is {}, which is none. {wanted}", request.operation));
+        violations.add("operation", format!("is {}, which is not an operation. {wanted}", request.operation));
     }
     if request.operation() == OperationChoice::Converse && !request.model_family.is_empty() {
         violations.add("model_family", "goes with the native operation: Converse has one format for all. Leave it out");
@@ -37,7 +37,8 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     }
     let body: Result<serde_json::Map<_, _>, _> = serde_json::from_str(&request.native_body);
     if let Err(error) = body {
-        violations.add("native_body", format!("is no JSON object (line {}, column {})", error.line(), error.column()));
+        violations
+            .add("native_body", format!("is not a JSON object (line {}, column {})", error.line(), error.column()));
     }
     if request.native_body.len() > MAX_BODY {
         violations.add("native_body", format!("has {} bytes; Bedrock takes {MAX_BODY}", request.native_body.len()));
@@ -63,21 +64,21 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     }
 }
 
-/// Whether a request is served in the model's own format, by its own wish or because its model has no other.
+/// Whether a request uses the native operation: the caller asked for it, or the model has no other.
 pub(crate) fn is_native(request: &GenerateRequest) -> bool {
     match request.operation() {
         OperationChoice::Converse => false,
         OperationChoice::Native => true,
-        // A caller who says whose format it is means that format.
+        // A caller who names the family means the native operation.
         OperationChoice::Unspecified if !request.model_family.is_empty() => true,
         OperationChoice::Unspecified => Family::of(request).is_ok_and(|family| !family.has_converse_stream()),
     }
 }
 
-/// Whether a request that suits its own model suits this one too. A body in a model's own format suits only models of its family.
+/// Whether a request for its own model can also go to this one. A native request can go only to models of the same family.
 pub(super) fn also_suits(request: &mut GenerateRequest, model: &str) -> bool {
     let own_family = Family::of(request);
-    // In place, because requests may be large.
+    // Changes the request in place, because a copy may be large.
     let own = mem::replace(&mut request.model, model.to_owned());
     let suits = if request.native_body.is_empty() {
         let mut violations = Violations::default();

@@ -1,4 +1,4 @@
-//! Where a field is, such as `messages[2].content[0].image.format`: written out only if something is wrong there.
+//! The path of a field, such as `messages[2].content[0].image.format`. It is formatted only for a violation.
 
 use std::fmt;
 
@@ -21,12 +21,12 @@ impl<'a> Path<'a> {
         Self { parent: Some(self), name, index: None }
     }
 
-    /// An entry of a list or a map that this field's message has under this name.
+    /// An entry of a list or map field of the message in this field.
     pub(super) fn entry(&'a self, name: &'a str, index: usize) -> Self {
         Self { parent: Some(self), name, index: Some(index) }
     }
 
-    /// An entry of a list that the request has under this name.
+    /// An entry of a list field of the request.
     pub(super) fn root_entry(name: &'a str, index: usize) -> Self {
         Self { parent: None, name, index: Some(index) }
     }

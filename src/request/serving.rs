@@ -1,4 +1,4 @@
-//! The checks of how a call wants to be served: its time limits, what becomes of it if its caller leaves, its heartbeats.
+//! Checks how a call is to be served: its timeouts, its abandonment mode, its heartbeats.
 
 use std::time::Duration;
 
@@ -16,42 +16,42 @@ const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::
 /// How a call is to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serving {
-    /// Its time limits.
+    /// Its timeouts.
     pub timeouts: Timeouts,
-    /// What becomes of the call to Bedrock if the caller leaves; `UNSPECIFIED` if the caller does not mind.
+    /// What happens to the call to Bedrock if the caller leaves; `UNSPECIFIED` selects the server's default.
     pub abandonment: AbandonmentMode,
-    /// After how long a silence a heartbeat is sent, if any is.
+    /// The time without a chunk after which a heartbeat is sent; `None` sends none.
     pub heartbeat: Option<Duration>,
 }
 
 pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, violations: &mut Violations) -> Serving {
-    let wishes = request.time_limits.unwrap_or_default();
+    let givenes = request.time_limits.unwrap_or_default();
     let TimeoutSettings { default, max } = settings;
-    let mut clock = |name: &str, wish: Option<ProtoDuration>, default: Duration, max: Duration| {
-        let Some(wish) = wish else { return default };
+    let mut clock = |name: &str, given: Option<ProtoDuration>, default: Duration, max: Duration| {
+        let Some(given) = given else { return default };
         let field = format!("time_limits.{name}");
-        match positive(wish) {
-            Some(wish) if wish <= max => return wish,
-            Some(wish) => violations.add(field, format!("is {wish:?}; this server allows at most {max:?}")),
-            None => violations.add(field, format!("is {}; it must be longer than 0s", written(wish))),
+        match positive(given) {
+            Some(given) if given <= max => return given,
+            Some(given) => violations.add(field, format!("is {given:?}; this server allows at most {max:?}")),
+            None => violations.add(field, format!("is {}; it must be longer than 0s", written(given))),
         }
         default
     };
     let timeouts = Timeouts {
-        connect: clock("connect", wishes.connect, default.connect, max.connect),
-        first_content: clock("first_content", wishes.first_content, default.first_content, max.first_content),
-        idle: clock("idle", wishes.idle, default.idle, max.idle),
-        total: clock("total", wishes.total, default.total, max.total),
+        connect: clock("connect", givenes.connect, default.connect, max.connect),
+        first_content: clock("first_content", givenes.first_content, default.first_content, max.first_content),
+        idle: clock("idle", givenes.idle, default.idle, max.idle),
+        total: clock("total", givenes.total, default.total, max.total),
     };
     if AbandonmentMode::try_from(request.abandonment_mode).is_err() {
         let number = request.abandonment_mode;
         violations.add("abandonment_mode", format!("is {number}, which this server does not know"));
     }
-    let heartbeat = request.heartbeat_interval.and_then(|wish| {
+    let heartbeat = request.heartbeat_interval.and_then(|given| {
         let (least, most) = HEARTBEATS;
-        let interval = positive(wish).filter(|interval| (least..=most).contains(interval));
+        let interval = positive(given).filter(|interval| (least..=most).contains(interval));
         if interval.is_none() {
-            let description = format!("is {}; it must be {least:?} to {most:?}", written(wish));
+            let description = format!("is {}; it must be {least:?} to {most:?}", written(given));
             violations.add("heartbeat_interval", description);
         }
         interval
@@ -59,13 +59,13 @@ pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, viola
     Serving { timeouts, abandonment: request.abandonment_mode(), heartbeat }
 }
 
-fn positive(wish: ProtoDuration) -> Option<Duration> {
-    Duration::try_from(wish).ok().filter(|wish| !wish.is_zero())
+fn positive(given: ProtoDuration) -> Option<Duration> {
+    Duration::try_from(given).ok().filter(|given| !given.is_zero())
 }
 
-/// As the JSON of protobuf writes it.
-fn written(wish: ProtoDuration) -> String {
-    let ProtoDuration { seconds, nanos } = wish;
+/// Formats a duration as protobuf's JSON does.
+fn written(given: ProtoDuration) -> String {
+    let ProtoDuration { seconds, nanos } = given;
     if nanos == 0 { format!("{seconds}s") } else { format!("{seconds}s and {nanos}ns") }
 }
 

@@ -1,4 +1,4 @@
-//! The checks of everything that is neither content nor tools: sampling, guardrail, output, metadata.
+//! Checks sampling, guardrail, output and metadata.
 
 use super::{path::Path, violations::Violations};
 use crate::proto::{
@@ -8,7 +8,7 @@ use crate::proto::{
 /// The most stop sequences: the limit of the Bedrock Runtime API.
 const MAX_STOP_SEQUENCES: usize = 2_500;
 
-/// The most paths of the model's own answer: the limit of the Bedrock Runtime API.
+/// The most response field paths: the limit of the Bedrock Runtime API.
 const MAX_RESPONSE_FIELD_PATHS: usize = 10;
 
 /// The most entries of request metadata: the limit of the Bedrock Runtime API.
@@ -93,7 +93,7 @@ fn check_output(config: &OutputConfig, violations: &mut Violations) {
         Some(Structure::JsonSchema(definition)) => {
             let schema: Result<serde_json::Map<_, _>, _> = serde_json::from_str(&definition.schema);
             if let Err(error) = schema {
-                violations.add(at.field("json_schema").field("schema"), format!("is no JSON object ({error})"));
+                violations.add(at.field("json_schema").field("schema"), format!("is not a JSON object ({error})"));
             }
         }
     }

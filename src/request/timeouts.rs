@@ -1,7 +1,7 @@
-//! How long the parts of a call may take: the four timeouts, as configured and as a request asks for them.
+//! The four timeouts of a call, and the caller's deadline.
 //!
-//! [`crate::bedrock`] runs the first, [`crate::failover`] the second, [`crate::response::reader`] the third and
-//! [`crate::response::stream`] the last.
+//! `connect` runs in [`crate::bedrock`], `first_content` in [`crate::failover`], `idle` in [`crate::response::reader`] and `total` in
+//! [`crate::response::call`].
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(pub(crate) Instant);
 
-/// The limits of one call.
+/// The timeouts of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For an attempt to get a connection to Bedrock.
+    /// How long an attempt may wait for a connection to Bedrock.
     pub connect: Duration,
-    /// For an attempt to bring its first content.
+    /// How long an attempt may wait for its first content.
     pub first_content: Duration,
-    /// Between one piece of the answer and the next.
+    /// How long Bedrock may send nothing after the first content.
     pub idle: Duration,
-    /// For everything.
+    /// How long the whole call may take, including retries and backoff.
     pub total: Duration,
 }
 
-/// What a request gets that asks for nothing, and the most that one may ask for.
+/// The timeouts of a request that sets none, and the longest that a request may set.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutSettings {
-    /// Without a wish.
+    /// The defaults.
     pub default: Timeouts,
-    /// At the most.
+    /// The maxima.
     pub max: Timeouts,
 }
 
@@ -38,7 +38,7 @@ const fn minutes(number: u64) -> Duration {
 }
 
 impl Default for TimeoutSettings {
-    /// Room for models that think: they may be silent for minutes.
+    /// Long enough for models that think for minutes without sending anything.
     fn default() -> Self {
         Self {
             default: Timeouts {

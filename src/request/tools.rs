@@ -1,4 +1,4 @@
-//! The checks of what the model may call.
+//! Checks tools and tool choice.
 
 use super::{
     content::{check_cache_point, check_tool_name},

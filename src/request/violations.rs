@@ -1,14 +1,14 @@
-//! Collects everything wrong with a request, so that the caller learns of it at once; and the checks that many fields share.
+//! Collects the violations of a request, so that the caller gets all of them at once, and has the checks that many fields share.
 
 use std::fmt::Display;
 
 use crate::error::{Error, Reason, Violation};
 
-/// What was found so far.
+/// The violations found so far.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     kept: Vec<Violation>,
-    /// How many more there are: a small request can break a great many rules.
+    /// The number of violations beyond the limit: a small request can have very many.
     more: usize,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Violations {
 const MOST: usize = 100;
 
 impl Violations {
-    /// A field breaks a rule.
+    /// Adds a violation of a field.
     pub(super) fn add(&mut self, field: impl Display, description: impl Into<String>) {
         if self.kept.len() < MOST {
             self.kept.push(Violation { field: field.to_string(), description: description.into() });
@@ -25,26 +25,26 @@ impl Violations {
         }
     }
 
-    /// A message whose kind is a choice has none, or one newer than this server.
+    /// Adds a violation of a `oneof` that is unset, or set to a member that this server does not know.
     pub(super) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
-        self.add(field, format!("holds nothing that this server knows. Set one of its kinds, such as {such_as}"));
+        self.add(field, format!("has no member that this server knows. Set one of them, such as {such_as}"));
     }
 
-    /// A string that must be there.
+    /// Checks a required string.
     pub(super) fn not_empty(&mut self, field: impl Display, value: &str, what: &str) {
         if value.is_empty() {
             self.add(field, format!("is not set. It must be {what}"));
         }
     }
 
-    /// Text that Bedrock refuses if it is blank.
+    /// Checks text that must not be blank.
     pub(super) fn not_blank(&mut self, field: impl Display, value: &str) {
         if value.trim().is_empty() {
             self.add(field, "is blank. Bedrock refuses blank text: write something, or leave it out");
         }
     }
 
-    /// A string of a limited length, in characters, whose characters are limited too.
+    /// Checks the length of a string, in characters, and its characters.
     pub(super) fn characters(
         &mut self,
         field: impl Display,
@@ -60,14 +60,14 @@ impl Violations {
         }
     }
 
-    /// A list of a limited length.
+    /// Checks the length of a list.
     pub(super) fn at_most(&mut self, field: impl Display, count: usize, most: usize) {
         if count > most {
             self.add(field, format!("has {count} entries; at most {most} are allowed"));
         }
     }
 
-    /// The verdict.
+    /// `INVALID_REQUEST` if there are violations.
     pub(super) fn into_result(self) -> Result<(), Error> {
         let Self { mut kept, more } = self;
         if kept.is_empty() {

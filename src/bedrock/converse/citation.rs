@@ -1,4 +1,4 @@
-//! A citation that came in an answer and goes back in the next request -> the SDK's type.
+//! Citations of an earlier answer, sent again as history -> the SDK's type.
 
 use aws_sdk_bedrockruntime::types as aws;
 

@@ -1,4 +1,4 @@
-//! Messages and system blocks -> the SDK's types. One function a message of `content.proto`, in its order.
+//! Messages and system blocks -> the SDK's types. One function for each message of `content.proto`, in its order.
 
 use aws_sdk_bedrockruntime::{
     primitives::Blob,

@@ -1,4 +1,4 @@
-//! Everything that is neither content nor tools -> the SDK's types.
+//! Sampling, guardrail, output and metadata -> the SDK's types.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What the model may call -> the SDK's types.
+//! Tools and tool choice -> the SDK's types.
 
 use aws_sdk_bedrockruntime::types as aws;
 

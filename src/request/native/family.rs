@@ -1,8 +1,8 @@
-//! Which family a model is of: by its id, its inference profile, its ARN, or the caller's word.
+//! The family of a model, by its id, its inference profile, its ARN, or the caller's `model_family`.
 
 use crate::proto::GenerateRequest;
 
-/// Whose format a model speaks.
+/// A family of models that share a native format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the families' own")]
 pub enum Family {
@@ -26,7 +26,7 @@ pub enum Family {
     Writer,
 }
 
-/// The names that a caller may give, and what the ids of the family's models contain. The first match counts.
+/// The name of each family, and a part of its models' ids. The first match counts.
 const NAMES: [(&str, &[&str], Family); 18] = [
     (
         "anthropic-text",
@@ -65,7 +65,7 @@ const NAMES: [(&str, &[&str], Family); 18] = [
 ];
 
 impl Family {
-    /// The family of the model of a request, or what is wrong with `model_family`.
+    /// The family of a request's model, or a description of what is wrong with `model_family`.
     pub(crate) fn of(request: &GenerateRequest) -> Result<Self, String> {
         if !request.model_family.is_empty() {
             let found = NAMES.iter().find(|(name, ..)| *name == request.model_family);
@@ -79,34 +79,34 @@ impl Family {
         let found = NAMES.iter().find(|(_, parts, _)| parts.iter().any(|part| model.starts_with(part)));
         found.map(|(.., family)| *family).ok_or_else(|| {
             let model = &request.model;
-            format!("is not set, and {model:?} does not say whose format the model speaks")
+            format!("is not set, and {model:?} does not tell the model's family")
         })
     }
 
-    /// The name that a caller may give.
+    /// The value of `model_family` for this family.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(.., family)| *family == self).map(|(name, ..)| *name).unwrap_or_default()
     }
 
-    /// Whether Bedrock has ConverseStream for the family, by its table of supported models.
+    /// Whether the family supports ConverseStream, by AWS's table of supported models.
     pub fn has_converse_stream(self) -> bool {
         self != Self::Jurassic2
     }
 }
 
-/// The id without the prefix of an inference profile's region, out of an ARN if it is one.
+/// The model id, taken out of an ARN, without the region prefix of an inference profile.
 fn base_model(model: &str) -> &str {
     let id = if model.starts_with("arn:") {
         let resource = model.splitn(6, ':').nth(5).unwrap_or_default();
         match resource.split_once('/') {
             Some(("foundation-model" | "inference-profile", id)) => id,
-            // These ARNs end in ids of the account, which name nothing.
+            // Other ARNs end in an id that the account chose; it does not tell the family.
             _ => return "",
         }
     } else {
         model
     };
-    // `us.`, `eu.`, `apac.`, `global.`, `us-gov.` and whatever comes next: providers are no regions.
+    // `us.`, `eu.`, `apac.`, `global.`, `us-gov.` and later ones: a first part that is not a provider is a region.
     match id.split_once('.') {
         Some((_, rest))
             if rest.contains('.')

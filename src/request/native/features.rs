@@ -1,5 +1,7 @@
-//! What each family can do in its own format, as far as this server translates: the table that the documentation shows, and
-//! the check that refuses everything else by name.
+//! Refuses, by the name of the field, what a family's native format lacks.
+//!
+//! - `table` the features of each family
+//! - `details` restrictions inside a feature
 
 mod details;
 mod table;
@@ -12,14 +14,12 @@ use crate::{
     request::violations::Violations,
 };
 
-/// Refuses what the family lacks, by the name of the field.
+/// Adds a violation for each field that the family's format lacks.
 pub(super) fn check(family: Family, request: &GenerateRequest, violations: &mut Violations) {
     let mut refuse = |field: String| {
         let whose = family.name();
-        violations.add(
-            field,
-            format!("is not something that {whose} takes in its own format. Leave it out, or use Converse"),
-        );
+        violations
+            .add(field, format!("is not supported in the native format of {whose}. Leave it out, or use Converse"));
     };
     let config = request.inference_config.as_ref();
     let fields = [
@@ -67,7 +67,7 @@ fn in_additional(request: &GenerateRequest, name: &str) -> bool {
     request.additional_model_request_fields.as_ref().is_some_and(|fields| fields.fields.contains_key(name))
 }
 
-/// The name of the kind of this block, if the family cannot take it.
+/// The kind of this block, if the family does not take it.
 fn lacking(family: Family, block: &ContentBlock) -> Option<&'static str> {
     let (kind, feature) = match block.block.as_ref()? {
         Block::Text(_) => return None,

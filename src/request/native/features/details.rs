@@ -1,5 +1,4 @@
-//! What a family lacks inside of what it has: a source, a format, a setting of a tool. Refused by name, like everything else
-//! that would have to be left out.
+//! Restrictions inside a feature that a family has: sources, formats, settings of a tool. Each is refused by the name of its field.
 
 use super::table::{Feature, can};
 use crate::{
@@ -10,10 +9,10 @@ use crate::{
     request::native::family::Family,
 };
 
-/// The formats of documents that Anthropic's own format has as text or as PDF.
+/// The document formats that Anthropic's native format takes as text or as PDF.
 const ANTHROPIC_DOCUMENTS: [&str; 6] = ["", "pdf", "txt", "md", "csv", "html"];
 
-/// A block of a kind that the family takes.
+/// Checks a block of a kind that the family takes.
 pub(super) fn check_block(family: Family, block: &Block, at: &str, refuse: &mut impl FnMut(String)) {
     match block {
         Block::Image(image) => check_image(family, image, &format!("{at}.image"), refuse),
@@ -85,7 +84,7 @@ fn check_tool_result(family: Family, result: &ToolResultBlock, at: &str, refuse:
     }
 }
 
-/// What is no block: roles, tools, the mode of a guardrail.
+/// Checks roles, tools and the mode of a guardrail.
 pub(super) fn check_rest(family: Family, request: &GenerateRequest, refuse: &mut impl FnMut(String)) {
     for (index, _) in request.messages.iter().enumerate().filter(|(_, message)| message.role() == Role::System) {
         refuse(format!("messages[{index}].role"));

@@ -1,8 +1,8 @@
-//! What each family can do in its own format, as far as this server translates it: the table that docs/native.md shows.
+//! The features of each family's native format, as far as this server translates them. docs/native.md has the same table.
 
 use crate::request::native::family::Family;
 
-/// Something that not every family can do.
+/// A feature that some families lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Feature {
@@ -21,7 +21,7 @@ pub enum Feature {
 pub struct FamilyFeatures {
     /// The family.
     pub family: Family,
-    /// What it can do.
+    /// Its features.
     pub features: &'static [Feature],
     /// Where its usage comes from: `provider` or `metrics`.
     pub usage: &'static str,
@@ -31,7 +31,7 @@ use Feature::{CachePoints, Documents, Images, Reasoning, StopSequences, System, 
 
 const CHAT: &[Feature] = &[System, TopP, StopSequences, Tools];
 
-/// What each family can do. `max_tokens` and `temperature` every family has.
+/// The features of each family. Every family has `max_tokens` and `temperature`.
 pub const FEATURES: [FamilyFeatures; 18] = [
     row(
         Family::Anthropic,
