@@ -18,7 +18,7 @@ use crate::{
     admission::AdmissionControl,
     bedrock::Bedrock,
     config::Settings,
-    conversation::{Conversations, OpenError, RENEW},
+    conversation::{Conversations, place::OpenError},
     edge::{
         grpc::{Methods, front},
         web,
@@ -46,6 +46,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How many sweeps there are between two in which idle callers are forgotten.
 const FORGET_EVERY: u32 = 60;
 
+/// How often expired conversations are removed.
+const EXPIRY: Duration = Duration::from_mins(1);
+
 /// Everything that callers may ask reflection about. The details of errors are among it, so that grpcurl can print them.
 const DESCRIPTORS: [&[u8]; 5] = [
     proto::FILE_DESCRIPTOR_SET,
@@ -69,6 +72,7 @@ pub struct App {
     conversations: Conversations,
     metrics: Metrics,
     steps: ShutdownSettings,
+    unread_timeout: Duration,
     max_connection_age: Option<Duration>,
 }
 
@@ -104,7 +108,8 @@ impl App {
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
         let (shutdown, registry, metrics) = (Shutdown::default(), CallRegistry::default(), Metrics::default());
         let admission = AdmissionControl::new(&settings.limits);
-        let conversations = Conversations::open(&settings.conversations, settings.conversation_bounds)?;
+        let conversations =
+            Conversations::open(&settings.conversations, settings.conversation_bounds, settings.max_conversations)?;
         let service = Service {
             failover: Arc::new(Failover::new(bedrock, settings.attempts, metrics.clone())),
             rules: settings.rules.clone(),
@@ -145,6 +150,7 @@ impl App {
             conversations,
             metrics,
             steps: settings.shutdown,
+            unread_timeout: settings.unread_timeout,
             max_connection_age: settings.max_connection_age,
         })
     }
@@ -185,6 +191,7 @@ impl App {
             conversations,
             metrics,
             steps,
+            unread_timeout,
             max_connection_age,
             ..
         } = self;
@@ -204,8 +211,9 @@ impl App {
             pin!(server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
         let ended = tokio::select! {
             result = &mut serving => return result.map(|()| Ended::Drained).map_err(AppError::from),
-            () = housekeeping(&registry, &admission, &conversations) => Ended::Drained,
-            () = renewing(&conversations) => Ended::Drained,
+            () = sweep(&registry, &admission, unread_timeout) => Ended::Drained,
+            () = remove_expired(&conversations) => Ended::Drained,
+            () = conversations.renew_leases() => Ended::Drained,
             () = crate::metrics::serve(metrics_listener, metrics) => Ended::Drained,
             ended = async {
                 stop_signal.await;
@@ -248,25 +256,24 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, bound))
 }
 
-/// Looks, as long as it is polled, after what nobody else does.
-async fn housekeeping(registry: &CallRegistry, admission: &AdmissionControl, conversations: &Conversations) {
+/// Ends calls whose time is over and forgets idle clients while it is polled. It waits for nothing but time.
+async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, unread: Duration) {
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         for _ in 0..FORGET_EVERY {
             sweeps.tick().await;
-            registry.end_overdue();
+            registry.end_overdue(unread);
         }
         admission.forget_idle();
-        conversations.forget_old().await;
     }
 }
 
-/// Keeps, as long as it is polled, the conversations of running turns with them.
-async fn renewing(conversations: &Conversations) {
+/// Removes expired conversations while it is polled. A store that hangs holds up nothing else.
+async fn remove_expired(conversations: &Conversations) {
     loop {
-        sleep(RENEW).await;
-        conversations.renew().await;
+        sleep(EXPIRY).await;
+        conversations.remove_expired().await;
     }
 }
 

@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     admission::LimitSettings,
     bedrock::UpstreamSettings,
-    conversation::{ConversationSettings, bounds::Bounds},
+    conversation::{bounds::Bounds, place::ConversationSettings},
     request::Rules,
     response::abandoned::AbandonmentSettings,
     shutdown::steps::ShutdownSettings,
@@ -78,8 +78,12 @@ pub struct Settings {
     pub conversations: ConversationSettings,
     /// How much of each conversation is stored.
     pub conversation_bounds: Bounds,
+    /// The most conversations of an owner.
+    pub max_conversations: u64,
     /// What happens to a call whose caller leaves.
     pub abandonment: AbandonmentSettings,
+    /// How long a call may wait for its caller to read.
+    pub unread_timeout: Duration,
     /// The steps of a graceful shutdown.
     pub shutdown: ShutdownSettings,
     /// The age at which a connection stops taking new calls.
@@ -100,7 +104,9 @@ impl Settings {
             limits: LimitSettings::default(),
             conversations: ConversationSettings::Memory,
             conversation_bounds: Bounds::default(),
+            max_conversations: 100_000,
             abandonment: AbandonmentSettings::default(),
+            unread_timeout: Duration::from_mins(5),
             shutdown: ShutdownSettings { lame_duck: Duration::ZERO, grace: Duration::from_secs(30) },
             max_connection_age: None,
         }

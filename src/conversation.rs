@@ -1,289 +1,267 @@
-//! Conversations: what was said is kept here, so that a caller sends only what is new.
+//! Conversations: the server stores turns, so that a request carries only the new one.
 //!
-//! Beside the way of a call: [`crate::service`] begins a turn before the request is checked, [`crate::response::stream`] stores it before the caller learns
-//! that the answer is whole. A call without a conversation comes by none of this.
+//! [`crate::service`] begins a turn before the request is checked. [`crate::response::call`] stores it before the caller learns that the
+//! answer is complete. A call without a conversation uses none of this.
 //!
-//! - `turn` a turn that is running
-//! - [`bounds`] how much is kept
-//! - `store` what an engine must be able to do; `embedded` (a file, or memory) and `redis` are the engines
+//! - `turn` a running turn
+//! - [`bounds`] how much is stored, and how much goes to Bedrock
+//! - [`place`] where conversations are stored, and opening it
+//! - `leases` the leases of running turns, and their renewal
+//! - `store` what a storage engine does; `embedded` (a file or memory) and `redis` are the engines
 
 pub mod bounds;
 mod embedded;
+mod leases;
+pub mod place;
 mod redis;
 mod store;
 mod turn;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
-
+use prost_types::Timestamp;
 use tracing::warn;
 use uuid::Uuid;
 
 pub(crate) use self::turn::RunningTurn;
 use self::{
     bounds::Bounds,
-    embedded::{Embedded, now},
-    redis::Redis,
-    store::{Cursor, Key, Record, Store, StoreError, Taken},
-    turn::timestamp,
+    embedded::now,
+    leases::{HeldLease, Leases},
+    place::{ConversationSettings, OpenError},
+    store::{Cursor, Grant, Head, Key, PageLimit, Record, Store, StoreError, Taken},
 };
 use crate::{
-    error::{Error, Reason},
+    error::{Error, Quota, Reason},
     proto::{
-        Conversation, CreateConversationRequest, GenerateRequest, GetConversationResponse, ListConversationsResponse,
-        Turn,
+        Conversation, CreateConversationRequest, GenerateRequest, GetConversationRequest, GetConversationResponse,
+        ListConversationsResponse,
     },
 };
 
-/// How many conversations a page has if its caller does not say.
+/// The conversations of a page if its caller does not say.
 const PAGE: usize = 50;
 
-/// How often leases are renewed: several times before one runs out.
-pub(crate) const RENEW: Duration = Duration::from_secs(8);
+/// The turns of a page if its caller does not say.
+const TURNS: usize = 100;
 
-/// Where conversations are kept.
-#[derive(Clone, PartialEq, Eq)]
-pub enum ConversationSettings {
-    /// Nowhere.
-    Off,
-    /// In memory.
-    Memory,
-    /// In this file.
-    File(PathBuf),
-    /// In the Redis or Valkey at this address.
-    Redis(String),
-}
+/// The most bytes of a page of turns. The usual limit of gRPC clients is 4 MiB.
+const PAGE_BYTES: usize = 3 << 20;
 
-/// The address may hold a password.
-impl fmt::Debug for ConversationSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.write_str("Off"),
-            Self::Memory => f.write_str("Memory"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Redis(_) => f.write_str("Redis"),
-        }
-    }
-}
+/// How long the removal of expired conversations may take, so that a store that hangs holds up nothing else.
+const REMOVAL: Duration = Duration::from_secs(30);
 
-/// Why conversations cannot be kept where they should be.
-#[derive(Debug, thiserror::Error)]
-#[error("conversations cannot be kept in {place}: {source}. {advice}")]
-pub struct OpenError {
-    place: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
-    advice: &'static str,
-}
+/// The owner of all conversations, until callers have identities.
+const OWNER: &str = "";
 
-/// All conversations; clones share them.
+/// All conversations. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Conversations {
-    /// `None`: none are kept.
+    /// `None`: no conversations are stored.
     store: Option<Arc<dyn Store>>,
     bounds: Bounds,
-    leases: Arc<Mutex<HashMap<String, Weak<Lease>>>>,
-}
-
-/// A conversation that is taken for a turn.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    store: Arc<dyn Store>,
-    key: Key,
-    holder: String,
-}
-
-impl Lease {
-    fn give_back(&self) {
-        self.store.release(self.key.clone(), self.holder.clone());
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.give_back();
-    }
+    most: u64,
+    leases: Leases,
 }
 
 impl Conversations {
-    /// Opens the place where they are kept.
+    /// Opens the place where they are stored. An owner may have `most` of them.
     ///
     /// # Errors
-    /// If that cannot be done; what is there is left as it is.
-    pub(crate) fn open(settings: &ConversationSettings, bounds: Bounds) -> Result<Self, OpenError> {
-        let opened = match settings {
-            ConversationSettings::Off => return Ok(Self { store: None, bounds, leases: Arc::default() }),
-            ConversationSettings::Memory => Embedded::in_memory().map(shared),
-            ConversationSettings::File(path) => Embedded::open(path).map(shared),
-            ConversationSettings::Redis(url) => Redis::at(url).map(shared),
-        };
-        let store = opened.map_err(|StoreError(source)| {
-            let (place, advice) = match settings {
-                ConversationSettings::File(path) => (
-                    path.display().to_string(),
-                    "It was left as it is. Move it away, or name another with --conversations",
-                ),
-                // The address may hold a password.
-                ConversationSettings::Redis(_) => ("Redis".to_owned(), "Write redis://HOST:PORT/DATABASE"),
-                _ => ("memory".to_owned(), "Turn them off with --conversations off"),
-            };
-            OpenError { place, source, advice }
-        })?;
-        Ok(Self { store: Some(store), bounds, leases: Arc::default() })
+    /// If it cannot be opened; its content is left unchanged.
+    pub(crate) fn open(settings: &ConversationSettings, bounds: Bounds, most: u64) -> Result<Self, OpenError> {
+        Ok(Self { store: place::open(settings)?, bounds, most, leases: Leases::default() })
     }
 
-    /// Begins a turn, if the request is one of a conversation: the request gets what was said before.
+    /// Begins a turn if the request names a conversation, and completes the request with the conversation's model and system
+    /// prompt. The history stays with the turn: it is not checked as input.
     ///
     /// # Errors
-    /// `NO_CONVERSATIONS`, `CONVERSATION_NOT_FOUND`, `CONVERSATION_BUSY`, `CONVERSATION_STORE`.
+    /// `NO_CONVERSATIONS`, `CONVERSATION_NOT_FOUND`, `CONVERSATION_BUSY`, `CONVERSATION_CHANGED`, `CONVERSATION_TURN_STORED`,
+    /// `CONVERSATION_STORE`.
     pub(crate) async fn begin(&self, request: &mut GenerateRequest) -> Result<Option<RunningTurn>, Error> {
-        // A raw body is not to be touched; that the two do not go together is said with all other violations.
+        // A raw body is sent unchanged. That the two exclude each other is reported with all other violations.
         if request.conversation_id.is_empty() || !request.native_body.is_empty() {
             return Ok(None);
         }
         let store = self.store()?;
-        let lease =
-            Lease { store: Arc::clone(store), key: key(&request.conversation_id), holder: Uuid::new_v4().to_string() };
-        match store.take(&lease.key, &lease.holder).await.map_err(|error| failed(&error))? {
-            Taken::Yes(record) => {
-                let turn = RunningTurn::begin(lease, self.bounds, *record, request);
-                self.leases().insert(turn.holder().to_owned(), turn.lease());
-                Ok(Some(turn))
+        let key = key(&request.conversation_id);
+        let turn_id = if request.turn_id.is_empty() { Uuid::new_v4().to_string() } else { request.turn_id.clone() };
+        match store.take(&key, &turn_id).await.map_err(|error| failed(&error))? {
+            Taken::Granted(grant) => {
+                let Grant { lease, record, turns } = *grant;
+                let lease = self.leases.hold(Arc::clone(store), lease);
+                self.begin_granted(request, turn_id, lease, (record, turns)).map(Some)
             }
             Taken::Busy => {
-                let id = &lease.key.id;
+                let id = &key.id;
                 let message =
                     format!("another turn of the conversation {id:?} is running. Try again when it has ended");
                 Err(Error::new(Reason::ConversationBusy, message))
             }
-            Taken::Missing => Err(gone(&lease.key.id)),
+            Taken::Missing => Err(not_found(&key.id)),
+            Taken::TurnStored => {
+                let message = format!(
+                    "the turn {turn_id:?} is stored in the conversation {:?} already. Read it with GetConversation",
+                    key.id
+                );
+                Err(Error::new(Reason::ConversationTurnStored, message))
+            }
         }
     }
 
-    /// Begins a conversation. What it asks for was checked.
+    fn begin_granted(
+        &self,
+        request: &mut GenerateRequest,
+        turn_id: String,
+        lease: HeldLease,
+        (record, turns): (Record, Vec<store::Kept>),
+    ) -> Result<RunningTurn, Error> {
+        let revision = u32::try_from(record.head.next).unwrap_or(u32::MAX);
+        if let Some(seen) = request.conversation_revision.filter(|seen| *seen != revision) {
+            let message = format!(
+                "conversation_revision is {seen}, and the conversation is at revision {revision}. Read its new turns with GetConversation"
+            );
+            return Err(Error::new(Reason::ConversationChanged, message));
+        }
+        let bounds = self.bounds.of(record.origin.bounds.as_ref());
+        Ok(RunningTurn::begin(turn::Begun { lease, turn_id, bounds, record, turns }, request))
+    }
+
+    /// Creates a conversation. The request was checked.
     pub(crate) async fn create(&self, request: CreateConversationRequest) -> Result<Conversation, Error> {
-        let store = self.store()?;
-        let (id, created_at) = (Uuid::new_v4().to_string(), now());
-        let bounds = self.bounds.of(request.bounds.as_ref());
-        let conversation = Conversation {
+        let (id, at) = (Uuid::new_v4().to_string(), now());
+        let origin = Conversation {
             conversation_id: id.clone(),
-            create_time: Some(timestamp(created_at)),
-            update_time: Some(timestamp(created_at)),
+            create_time: Some(timestamp(at)),
             model: request.model,
             system: request.system,
-            bounds: Some(bounds.written()),
-            turn_count: 0,
-            title: String::new(),
+            bounds: Some(self.bounds.of(request.bounds.as_ref()).written()),
+            ..Conversation::default()
         };
-        let record = Record {
-            conversation: conversation.clone(),
-            used_at: created_at,
-            max_age: bounds.age,
-            ..Record::default()
-        };
-        store.insert(&key(&id), &record).await.map_err(|error| failed(&error))?;
-        Ok(conversation)
+        let record = Record { origin, head: Head { used_at: at, ..Head::default() } };
+        if !self.store()?.create(&key(&id), &record, self.most).await.map_err(|error| failed(&error))? {
+            let most = self.most;
+            let description = format!("an owner may have {most} conversations at once (--max-conversations)");
+            let quota = Quota { subject: "owner".to_owned(), description: description.clone() };
+            let message = format!("{description}. Delete conversations that are no longer needed");
+            return Err(Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry());
+        }
+        Ok(record.conversation())
     }
 
-    /// A conversation and what was said in it.
-    pub(crate) async fn get(&self, id: &str) -> Result<GetConversationResponse, Error> {
-        let found = self.store()?.get(&key(id)).await.map_err(|error| failed(&error))?;
-        let Record { conversation, turns, .. } = found.ok_or_else(|| gone(id))?;
-        let turns = turns.turns.into_iter().filter_map(|kept| kept.turn).collect::<Vec<Turn>>();
-        Ok(GetConversationResponse { conversation: Some(conversation), turns })
-    }
-
-    /// A page of conversations.
-    pub(crate) async fn list(&self, page_size: i32, page_token: &str) -> Result<ListConversationsResponse, Error> {
-        let store = self.store()?;
-        let most = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(PAGE);
-        let page = store.list(OWNER, cursor(page_token), most + 1).await.map_err(|error| failed(&error))?;
-        let more = page.len() > most;
-        let last = page.get(most.saturating_sub(1)).map(|(cursor, _)| cursor).filter(|_| more);
-        Ok(ListConversationsResponse {
-            next_page_token: last.map(|Cursor { used_at, id }| format!("{used_at}:{id}")).unwrap_or_default(),
-            conversations: page.into_iter().take(most).map(|(_, conversation)| conversation).collect(),
+    /// A conversation and a page of its turns.
+    pub(crate) async fn get(&self, request: &GetConversationRequest) -> Result<GetConversationResponse, Error> {
+        let (store, key) = (self.store()?, key(&request.conversation_id));
+        let record = store.record(&key).await.map_err(|error| failed(&error))?;
+        let record = record.ok_or_else(|| not_found(&key.id))?;
+        let from = request.page_token.parse().unwrap_or(record.head.first);
+        let turns = usize::try_from(request.page_size).ok().filter(|size| *size > 0).unwrap_or(TURNS);
+        let limit = PageLimit { turns, bytes: PAGE_BYTES };
+        let page = store.turns(&key, from, limit).await.map_err(|error| failed(&error))?;
+        let next = page.last().map(|(number, _)| number + 1).filter(|next| *next < record.head.next);
+        Ok(GetConversationResponse {
+            conversation: Some(record.conversation()),
+            turns: page.into_iter().filter_map(|(_, kept)| kept.turn).collect(),
+            next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
         })
+    }
+
+    /// A page of the conversations that have a turn, without their system prompts.
+    pub(crate) async fn list(&self, page_size: i32, page_token: &str) -> Result<ListConversationsResponse, Error> {
+        let most = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(PAGE);
+        let listed = self.store()?.list(OWNER, cursor(page_token), most + 1).await;
+        let mut page = listed.map_err(|error| failed(&error))?;
+        let more = page.len() > most;
+        page.truncate(most);
+        let last = page.last().filter(|_| more);
+        let next_page_token =
+            last.map(|last| format!("{}:{}", last.head.used_at, last.origin.conversation_id)).unwrap_or_default();
+        let listed = |record: Record| Conversation { system: Vec::new(), ..record.conversation() };
+        Ok(ListConversationsResponse { next_page_token, conversations: page.into_iter().map(listed).collect() })
     }
 
     /// Deletes a conversation.
     pub(crate) async fn delete(&self, id: &str) -> Result<(), Error> {
         let deleted = self.store()?.remove(&key(id)).await.map_err(|error| failed(&error))?;
-        if deleted { Ok(()) } else { Err(gone(id)) }
+        if deleted { Ok(()) } else { Err(not_found(id)) }
     }
 
-    /// Makes the conversations of running turns stay with them.
-    pub(crate) async fn renew(&self) {
-        let held: Vec<_> = {
-            let mut leases = self.leases();
-            leases.retain(|_, lease| lease.strong_count() > 0);
-            leases.values().filter_map(Weak::upgrade).collect()
-        };
-        for lease in held {
-            if let Err(error) = lease.store.renew(&lease.key, &lease.holder).await {
-                warn!(%error, "the lease of a conversation could not be renewed");
-            }
+    /// Renews the leases of running turns while it is polled.
+    pub(crate) async fn renew_leases(&self) {
+        match &self.store {
+            Some(store) => self.leases.renew(store.as_ref()).await,
+            None => std::future::pending().await,
         }
     }
 
-    /// Waits until no conversation is a turn's any more, once no turn is running.
+    /// Waits until the leases of ended turns have ended, once no turn is running.
     pub(crate) async fn settle(&self) {
         if let Some(store) = &self.store {
             store.settle().await;
         }
     }
 
-    /// Forgets what is too old.
-    pub(crate) async fn forget_old(&self) {
-        if let Some(store) = &self.store
-            && let Err(error) = store.forget_old().await
-        {
-            warn!(%error, "old conversations could not be forgotten");
+    /// Removes expired conversations.
+    pub(crate) async fn remove_expired(&self) {
+        let Some(store) = &self.store else { return };
+        match tokio::time::timeout(REMOVAL, store.remove_expired()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "expired conversations could not be removed"),
+            Err(_) => warn!("expired conversations could not be removed within {REMOVAL:?}"),
         }
     }
 
     fn store(&self) -> Result<&Arc<dyn Store>, Error> {
         self.store.as_ref().ok_or_else(|| {
-            let message = "this server keeps no conversations. Send what was said as messages, or have it started with --conversations";
+            let message = "this server stores no conversations. Send the history as messages, or start the server with --conversations";
             Error::new(Reason::NoConversations, message)
         })
     }
-
-    fn leases(&self) -> MutexGuard<'_, HashMap<String, Weak<Lease>>> {
-        self.leases.lock()
-    }
 }
-
-/// Whose all conversations are, until callers have identities.
-const OWNER: &str = "";
 
 fn key(id: &str) -> Key {
     Key { owner: OWNER.to_owned(), id: id.to_owned() }
 }
 
-/// Of a page token; one that is none is the first page's.
+/// The cursor of a page token. Any other text is the token of the first page.
 fn cursor(token: &str) -> Option<Cursor> {
     let (used_at, id) = token.split_once(':')?;
     Some(Cursor { used_at: used_at.parse().ok()?, id: id.to_owned() })
 }
 
-fn shared(store: impl Store + 'static) -> Arc<dyn Store> {
-    Arc::new(store)
-}
-
+/// The error for a store that did not do what it was asked.
 fn failed(error: &StoreError) -> Error {
-    let message = "the store of the conversations fails. Try again, or go on without a conversation";
-    Error::new(Reason::ConversationStore, message).because(error.to_string())
+    let (reason, message) = match error {
+        StoreError::Failed(_) => (
+            Reason::ConversationStore,
+            "the store of the conversations fails. Try again, or call without a conversation",
+        ),
+        StoreError::Unknown(_) => (
+            Reason::ConversationOutcomeUnknown,
+            "the store of the conversations did not confirm the turn. Read the conversation, or send the turn again with the same turn_id",
+        ),
+    };
+    Error::new(reason, message).because(error.to_string())
 }
 
-fn gone(id: &str) -> Error {
-    let message =
-        format!("there is no conversation {id:?}, or it is no longer this turn's. Create one with CreateConversation");
+fn not_found(id: &str) -> Error {
+    let message = format!("there is no conversation {id:?}. Create one with CreateConversation");
     Error::new(Reason::ConversationNotFound, message)
 }
+
+/// The error for a turn whose lease was lost.
+fn lease_lost() -> Error {
+    let message = "this server lost the lease of the conversation, so the turn is not stored. Send it again";
+    Error::new(Reason::ConversationLeaseLost, message)
+}
+
+/// A time given in microseconds since 1970.
+fn timestamp(micros: u64) -> Timestamp {
+    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default();
+    Timestamp { seconds, nanos }
+}
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,15 @@ impl Valid<GenerateRequest> {
     }
 }
 
+impl Valid<GenerateRequest> {
+    /// The same request with the history of its conversation before its own messages. History is not checked: it came from a model, and
+    /// the rules for input do not hold for what models write.
+    pub(crate) fn after_history(&mut self, history: Vec<Message>) {
+        let asked = std::mem::take(&mut self.0.messages);
+        self.0.messages = history.into_iter().chain(asked).collect();
+    }
+}
+
 impl Valid<CountTokensRequest> {
     /// The same request with the model of this target.
     pub(crate) fn at(&self, target: &Target) -> Self {

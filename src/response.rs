@@ -4,7 +4,8 @@
 //! - [`reader`] an answer as it arrives: frames in, chunks out
 //! - [`call`] everything that one running call owns
 //! - [`stream`] what tonic polls
-//! - [`registry`] all running calls, so that the server can end one that nobody polls
+//! - [`timers`] the time limit and the heartbeat of a call
+//! - [`registry`] all running calls, so that the server can end one that is not polled
 //! - [`abandoned`] calls whose callers have left
 //! - [`usage`] the usage accounting of one call
 
@@ -14,4 +15,5 @@ pub(crate) mod pending;
 pub(crate) mod reader;
 pub(crate) mod registry;
 pub mod stream;
+pub(crate) mod timers;
 pub(crate) mod usage;

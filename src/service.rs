@@ -22,10 +22,11 @@ use crate::{
     request::{self, Rules, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
-        call::{Call, TimeLimit},
+        call::{Call, CallParts, Held},
         pending::PendingResponse,
         registry::CallRegistry,
         stream::ChunkStream,
+        timers::TimeLimit,
         usage::UsageAccounting,
     },
     shutdown::Shutdown,
@@ -60,19 +61,29 @@ impl Service {
         deadline: Option<Deadline>,
     ) -> Result<ChunkStream, Error> {
         let began = Instant::now();
-        let turn = self.conversations.begin(&mut request).await?;
-        let (call, serving) = request::check(request, &self.rules)?;
+        let mut turn = self.conversations.begin(&mut request).await?;
+        let (mut checked, serving) = request::check(request, &self.rules)?;
+        if let Some(turn) = &mut turn {
+            checked.request.after_history(turn.take_history());
+        }
         let in_flight = self.shutdown.enter()?;
         let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
-        let max_tokens = call.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
+        let max_tokens = checked.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
         let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
-        let Permit { places, reservation } = self.admission.admit(client, &call.asked, max_tokens).await?;
+        let Permit { places, reservation } = self.admission.admit(client, &checked.asked, max_tokens).await?;
         let generation_id = Uuid::new_v4().to_string();
-        let account = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
-        let log = AttemptLog::default();
-        let attempts = Arc::clone(&self.failover).generate(call, serving.timeouts, generation_id, log.clone());
-        let opening = (PendingResponse::new(attempts), log);
-        let call = Call::new(opening, turn, (time_limit, serving), (account, places, in_flight));
+        let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
+        let attempts = AttemptLog::default();
+        let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
+        let call = Call::new(CallParts {
+            response: PendingResponse::new(response),
+            attempts,
+            time_limit,
+            heartbeat: serving.heartbeat,
+            abandonment: serving.abandonment,
+            turn,
+            held: Held { accounting, _permits: places, in_flight },
+        });
         Ok(ChunkStream::new(call, self.abandoned.clone(), &self.registry))
     }
 
@@ -106,7 +117,7 @@ impl GenerationService for Service {
         let client = ClientId::of(&request);
         let admitted = self.start(client, request.into_inner(), deadline).await;
         let mut stream = admitted.map_err(|error| self.refused(error))?;
-        stream.first_content().await.map_err(Error::into_status)?;
+        stream.first_chunk().await.map_err(Error::into_status)?;
         Ok(Response::new(stream))
     }
 
@@ -138,7 +149,7 @@ impl GenerationService for Service {
         &self,
         request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        self.answered(self.conversations.get(&request.into_inner().conversation_id).await)
+        self.answered(self.conversations.get(&request.into_inner()).await)
     }
 
     async fn list_conversations(

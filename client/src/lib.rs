@@ -104,15 +104,22 @@ impl Client {
         Ok(response.map_err(|status| CallError::from(&status))?.into_inner().conversation.unwrap_or_default())
     }
 
-    /// A conversation, and the turns that are kept of it, oldest first.
+    /// A conversation and all its stored turns, oldest first. It reads as many pages as there are.
     ///
     /// # Errors
     /// [`ClientError::Call`] with everything the server said.
     pub async fn conversation(&self, id: &str) -> Result<(Conversation, Vec<Turn>), ClientError> {
-        let request = GetConversationRequest { conversation_id: id.to_owned() };
-        let response = self.service.clone().get_conversation(request).await;
-        let found = response.map_err(|status| CallError::from(&status))?.into_inner();
-        Ok((found.conversation.unwrap_or_default(), found.turns))
+        let (mut turns, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = GetConversationRequest { conversation_id: id.to_owned(), page_size: 0, page_token };
+            let response = self.service.clone().get_conversation(request).await;
+            let page = response.map_err(|status| CallError::from(&status))?.into_inner();
+            turns.extend(page.turns);
+            if page.next_page_token.is_empty() {
+                return Ok((page.conversation.unwrap_or_default(), turns));
+            }
+            page_token = page.next_page_token;
+        }
     }
 
     /// A page of conversations, the one used last first, and the token of the next page; empty if there is none.

@@ -57,6 +57,8 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         heartbeat_interval: _,
         // Its history has become the first of `messages`.
         conversation_id: _,
+        turn_id: _,
+        conversation_revision: _,
     } = request.into_inner();
     Ok(client
         .converse_stream()

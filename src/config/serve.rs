@@ -88,7 +88,9 @@ impl ServeArgs {
             limits: self.limits.limits(&mut problems),
             conversations: self.conversations.place(self.local),
             conversation_bounds: self.conversations.bounds(&mut problems),
+            max_conversations: self.conversations.most(&mut problems),
             abandonment: self.limits.abandonment(&mut problems),
+            unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
             max_connection_age: self.time.max_connection_age(&mut problems),
         };

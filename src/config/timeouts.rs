@@ -25,6 +25,9 @@ pub struct TimeArgs {
     /// How long a call may take, including retries and backoff
     #[arg(long, env = "OUTCROP_TOTAL_TIMEOUT", default_value = "1h", value_name = "DURATION")]
     pub total_timeout: String,
+    /// How long a call may wait for its caller to read the next chunk
+    #[arg(long, env = "OUTCROP_UNREAD_TIMEOUT", default_value = "5m", value_name = "DURATION")]
+    pub unread_timeout: String,
     /// The longest --connect-timeout that a request may ask for
     #[arg(long, env = "OUTCROP_MAX_CONNECT_TIMEOUT", default_value = "1m", value_name = "DURATION")]
     pub max_connect_timeout: String,
@@ -71,6 +74,10 @@ impl TimeArgs {
             total: pick(total),
         };
         TimeoutSettings { default: timeouts(|(default, _)| default), max: timeouts(|(_, max)| max) }
+    }
+
+    pub(super) fn unread_timeout(&self, problems: &mut Problems) -> Duration {
+        problems.duration("--unread-timeout", &self.unread_timeout, false)
     }
 
     pub(super) fn shutdown(&self, problems: &mut Problems) -> ShutdownSettings {

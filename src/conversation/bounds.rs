@@ -1,70 +1,85 @@
-//! How much of a conversation is kept: whole turns, the newest ones, and only such that a request can begin with them.
+//! How much of a conversation is stored, and how much of it goes to Bedrock before a turn.
 
 use std::time::Duration;
 
+use prost::Message as _;
 use prost_types::Duration as ProtoDuration;
 
 use super::store::Kept;
-use crate::proto::{ConversationBounds, Message, content_block::Block};
+use crate::proto::{ConversationBounds, History, Message, content_block::Block};
 
-/// The bounds of a server: what a conversation gets that asks for nothing, and the most that one may ask for.
+/// The bounds of a server: the defaults of a conversation, and the most that one may ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// The most messages.
     pub messages: u32,
-    /// The most tokens that the kept turns may cost as input.
+    /// The most input tokens that the stored turns may cost.
     pub tokens: u32,
-    /// How long a conversation is kept after its last turn.
+    /// The most bytes of the stored turns, in protobuf's encoding.
+    pub bytes: u64,
+    /// How long a conversation is stored after its last turn.
     pub age: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { messages: 200, tokens: 150_000, age: Duration::from_hours(30 * 24) }
+        Self { messages: 200, tokens: 150_000, bytes: 16 << 20, age: Duration::from_hours(30 * 24) }
     }
 }
 
 impl Bounds {
-    /// These, or what a conversation asks for.
-    pub(crate) fn of(self, wish: Option<&ConversationBounds>) -> Self {
-        let Some(wish) = wish else { return self };
-        let or = |wish: u32, default: u32| if wish == 0 { default } else { wish.min(default) };
-        let age = wish.max_age.and_then(|age| Duration::try_from(age).ok());
+    /// These, or what a conversation asks for if that is less.
+    pub(crate) fn of(self, given: Option<&ConversationBounds>) -> Self {
+        let Some(given) = given else { return self };
+        let or = |given: u32, default: u32| if given == 0 { default } else { given.min(default) };
+        let age = given.max_age.and_then(|age| Duration::try_from(age).ok());
         Self {
-            messages: or(wish.max_messages, self.messages),
-            tokens: or(wish.max_tokens, self.tokens),
+            messages: or(given.max_messages, self.messages),
+            tokens: or(given.max_tokens, self.tokens),
+            bytes: if given.max_bytes == 0 { self.bytes } else { given.max_bytes.min(self.bytes) },
             age: age.map_or(self.age, |age| age.min(self.age)),
         }
     }
 
-    /// As the contract writes them.
+    /// As the contract has them.
     pub(crate) fn written(self) -> ConversationBounds {
         ConversationBounds {
             max_messages: self.messages,
             max_tokens: self.tokens,
+            max_bytes: self.bytes,
             max_age: ProtoDuration::try_from(self.age).ok(),
         }
     }
 
-    /// Forgets the oldest turns until the rest is within bounds, and a conversation can begin with it.
-    pub(crate) fn trim(self, turns: &mut Vec<Kept>) {
-        let messages = |turns: &[Kept]| turns.iter().map(|kept| messages_of(kept).len()).sum::<usize>();
-        let tokens = |turns: &[Kept]| turns.iter().map(|kept| kept.tokens).sum::<u64>();
+    /// The history of a turn: the newest stored turns that are within bounds and may begin a conversation. The bytes of the caller's
+    /// own messages count too, because both go to Bedrock in one body.
+    pub(crate) fn history(self, turns: Vec<Kept>, asked: &[Message], next: u64) -> (Vec<Message>, History) {
+        let size = |messages: &[Message]| messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
         let fits = |turns: &[Kept]| {
-            messages(turns) <= self.messages as usize && tokens(turns) <= u64::from(self.tokens) && may_begin(turns)
+            turns.iter().map(|kept| kept.messages().len()).sum::<usize>() <= self.messages as usize
+                && turns.iter().map(|kept| kept.tokens).sum::<u64>() <= u64::from(self.tokens)
+                && turns.iter().map(|kept| size(kept.messages())).sum::<u64>() + size(asked) <= self.bytes
+                && may_begin(turns)
         };
         let first = (0..turns.len()).find(|first| fits(&turns[*first..])).unwrap_or(turns.len());
-        turns.drain(..first);
+        let sent = turns.len() - first;
+        let messages: Vec<_> =
+            turns.into_iter().skip(first).filter_map(|kept| kept.turn).flat_map(|turn| turn.messages).collect();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let revision = u32::try_from(next).unwrap_or(u32::MAX);
+        let history = History {
+            turns: count(sent),
+            messages: count(messages.len()),
+            omitted_turns: revision.saturating_sub(count(sent)),
+            revision,
+        };
+        (messages, history)
     }
 }
 
-pub(crate) fn messages_of(kept: &Kept) -> &[Message] {
-    kept.turn.as_ref().map(|turn| turn.messages.as_slice()).unwrap_or_default()
-}
-
-/// The result of a tool cannot stand where nobody has asked for it.
+/// Whether a conversation can begin with these turns. Bedrock refuses the result of a tool before any tool was used.
 fn may_begin(turns: &[Kept]) -> bool {
-    let first = turns.first().and_then(|kept| messages_of(kept).first());
+    let first = turns.first().and_then(|kept| kept.messages().first());
     let results = |message: &Message| message.content.iter().any(|b| matches!(b.block, Some(Block::ToolResult(_))));
     !first.is_some_and(results)
 }
@@ -88,31 +103,42 @@ mod tests {
         turn(Block::ToolResult(ToolResultBlock::default()), tokens)
     }
 
-    fn trimmed(bounds: Bounds, mut turns: Vec<Kept>) -> Vec<u64> {
-        bounds.trim(&mut turns);
-        turns.iter().map(|kept| kept.tokens).collect()
+    fn sent(bounds: Bounds, turns: Vec<Kept>) -> (u32, u32) {
+        let all = turns.len() as u64;
+        let (messages, history) = bounds.history(turns, &[Message::default()], all);
+        assert_eq!(messages.len(), history.messages as usize);
+        (history.turns, history.omitted_turns)
     }
 
     #[test]
-    fn the_oldest_turns_go_first_and_never_a_part_of_one() {
+    fn history_is_cut_at_whole_turns_and_says_how_many_it_omits() {
         let bounds = Bounds { messages: 5, tokens: 1_000, ..Bounds::default() };
-        assert_eq!(trimmed(bounds, vec![text(1), text(2), text(3)]), [2, 3]);
+        assert_eq!(sent(bounds, vec![text(1), text(2), text(3)]), (2, 1));
         let bounds = Bounds { messages: 100, tokens: 10, ..Bounds::default() };
-        assert_eq!(trimmed(bounds, vec![text(6), text(5), text(4)]), [5, 4]);
-        assert_eq!(trimmed(bounds, vec![text(1), text(50)]), [0_u64; 0], "a turn that is too large alone");
+        assert_eq!(sent(bounds, vec![text(6), text(5), text(4)]), (2, 1));
+        let bounds = Bounds { bytes: 15, ..Bounds::default() };
+        assert_eq!(sent(bounds, vec![text(1), text(1), text(1)]), (1, 2), "bytes");
+        assert_eq!(sent(Bounds::default(), vec![text(1), text(1)]), (2, 0));
     }
 
     #[test]
-    fn a_conversation_does_not_begin_with_the_result_of_a_tool() {
+    fn history_does_not_begin_with_the_result_of_a_tool() {
         let bounds = Bounds { messages: 4, tokens: 1_000, ..Bounds::default() };
-        assert_eq!(trimmed(bounds, vec![text(1), result(2), text(3)]), [3]);
-        assert_eq!(trimmed(bounds, vec![text(1), result(2), result(3)]), [0_u64; 0]);
+        assert_eq!(sent(bounds, vec![text(1), result(2), text(3)]), (1, 2));
+        assert_eq!(sent(bounds, vec![result(1), result(2)]), (0, 2));
     }
 
     #[test]
-    fn a_conversation_may_ask_for_less_and_not_for_more() {
-        let wish = ConversationBounds { max_messages: 10, max_tokens: u32::MAX, max_age: None };
-        let bounds = Bounds::default().of(Some(&wish));
-        assert_eq!((bounds.messages, bounds.tokens), (10, 150_000));
+    fn a_conversation_gets_at_most_what_the_server_allows() {
+        let server = Bounds { messages: 10, tokens: 100, bytes: 1_000, age: Duration::from_mins(1) };
+        let asked = ConversationBounds {
+            max_messages: 20,
+            max_tokens: 0,
+            max_bytes: 10,
+            max_age: Some(ProtoDuration { seconds: 30, nanos: 0 }),
+        };
+        let bounds = server.of(Some(&asked));
+        assert_eq!((bounds.messages, bounds.tokens, bounds.bytes), (10, 100, 10));
+        assert_eq!(bounds.age, Duration::from_secs(30));
     }
 }

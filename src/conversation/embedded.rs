@@ -1,283 +1,217 @@
-//! Conversations in a file, or in memory: one server's own, in an embedded database.
+//! Conversations in a file or in memory: the embedded engine, for one server.
 //!
-//! An engine of [`super::store`]. A turn is one transaction, on the disk before it is confirmed: after a crash it is there whole or not at
-//! all. A file that is no such database is refused and left as it is.
+//! Storing a turn is one transaction, which is on the disk before it is confirmed: after a crash the turn is there whole or not at
+//! all. Leases are in memory, because no other process can open the file.
+//!
+//! - `file` creates, opens and reopens the database
+//! - `tables` the schema, and what is read and written in one transaction
+
+mod file;
+mod tables;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    fs,
-    io::{self, Read, Write},
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use parking_lot::{Mutex, MutexGuard};
-
-use prost::Message;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends::InMemoryBackend};
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::store::{Cursor, Key, Record, Store, StoreError, Taken, Turns};
-use crate::proto::Conversation;
+use self::file::{Change, File};
+use super::store::{Append, Appended, Cursor, Grant, Kept, Key, Lease, PageLimit, Record, Store, StoreError, Taken};
 
-/// Owner and id -> when it was used last, when it is forgotten, the conversation.
-const CONVERSATIONS: TableDefinition<(&str, &str), (u64, u64, &[u8])> = TableDefinition::new("conversations");
-
-/// Owner and id -> what was said.
-const TURNS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("turns");
-
-/// Owner, time of last use counted backwards, id: the order of lists.
-const BY_USE: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("by_use");
-
-/// When it is forgotten, owner, id.
-const BY_AGE: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("by_age");
-
-/// The length of redb's own notes, in bytes.
-const HEAD: u64 = 320;
-
-/// See the head of this file; clones share it.
+/// The engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded {
-    database: Arc<Database>,
-    /// Who has which conversation for a turn. Nobody else has the file, so nobody else can.
-    holders: Arc<Mutex<HashMap<Key, String>>>,
+    file: Arc<File>,
+    leases: Arc<Mutex<Leases>>,
+}
+
+/// The leases that are held.
+#[derive(Debug, Default)]
+struct Leases {
+    /// The fencing token of the last lease.
+    last: u64,
+    held: HashMap<Key, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    fence: u64,
+    /// A transaction is storing the turn. The lease ends with it and not before.
+    storing: bool,
 }
 
 impl Embedded {
-    /// In memory: gone when the server is.
+    /// In memory. Everything is gone when the server ends.
     pub(crate) fn in_memory() -> Result<Self, StoreError> {
-        Self::of(Database::builder().create_with_backend(InMemoryBackend::new()).map_err(StoreError::new)?)
+        Ok(Self::of(File::in_memory()?))
     }
 
-    /// In this file, which is made if there is none.
+    /// In this file, which is created if it does not exist.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        // Of a file that is not there yet there is nothing to keep.
-        let before = fs::File::open(path).and_then(|mut file| head(&mut file)).unwrap_or_default();
-        let mut database = Database::create(path).map_err(StoreError::new)?;
-        // Every checksum, once: what is damaged is better found now than in the middle of a turn.
-        if let Err(damage) = database.check_integrity() {
-            drop(database);
-            // PendingResponse it has marked it as being in use. Whoever wants to mend it gets it as it was.
-            let restored = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(&before));
-            return Err(StoreError::new(restored.map_or_else(|error| error.to_string(), |()| damage.to_string())));
-        }
-        Self::of(database)
+        Ok(Self::of(File::open(path)?))
     }
 
-    fn of(database: Database) -> Result<Self, StoreError> {
-        let store = Self { database: Arc::new(database), holders: Arc::default() };
-        // A table that nobody has written to yet cannot be read.
-        store.write(|_| Ok(()))?;
-        Ok(store)
+    fn of(file: File) -> Self {
+        Self { file: Arc::new(file), leases: Arc::default() }
     }
 
-    fn holders(&self) -> MutexGuard<'_, HashMap<Key, String>> {
-        self.holders.lock()
-    }
-
-    fn read_record(&self, key: &Key) -> Result<Option<Record>, redb::Error> {
-        let read = self.database.begin_read()?;
-        let at = (key.owner.as_str(), key.id.as_str());
-        let conversations = read.open_table(CONVERSATIONS)?;
-        let Some(found) = conversations.get(at)? else { return Ok(None) };
-        let (used_at, expires_at, conversation) = found.value();
-        if expires_at <= now() {
-            return Ok(None);
-        }
-        let turns = read.open_table(TURNS)?;
-        let turns = turns.get(at)?;
-        Ok(Some(Record {
-            conversation: decoded(conversation)?,
-            turns: turns.map(|turns| decoded::<Turns>(turns.value())).transpose()?.unwrap_or_default(),
-            used_at,
-            max_age: std::time::Duration::from_micros(expires_at - used_at),
-        }))
-    }
-
-    /// One transaction: all of it or nothing.
-    fn write<T>(&self, change: impl FnOnce(&mut Tables<'_>) -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        let write = || {
-            let transaction = self.database.begin_write()?;
-            let changed = change(&mut Tables {
-                conversations: transaction.open_table(CONVERSATIONS)?,
-                turns: transaction.open_table(TURNS)?,
-                by_use: transaction.open_table(BY_USE)?,
-                by_age: transaction.open_table(BY_AGE)?,
-            })?;
-            transaction.commit()?;
-            Ok::<T, redb::Error>(changed)
-        };
-        write().map_err(StoreError::new)
-    }
-
-    /// Does something that waits for the disk where nobody waits for it.
-    async fn off_the_runtime<T: Send + 'static>(
+    /// Runs work that waits for the disk outside the runtime's threads.
+    async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        spawn_blocking(move || work(&store)).await.map_err(StoreError::new)?
-    }
-}
-
-/// The tables of one transaction.
-struct Tables<'t> {
-    conversations: redb::Table<'t, (&'static str, &'static str), (u64, u64, &'static [u8])>,
-    turns: redb::Table<'t, (&'static str, &'static str), &'static [u8]>,
-    by_use: redb::Table<'t, (&'static str, u64, &'static str), ()>,
-    by_age: redb::Table<'t, (u64, &'static str, &'static str), ()>,
-}
-
-impl Tables<'_> {
-    fn put(&mut self, key: &Key, record: &Record) -> Result<(), redb::Error> {
-        self.remove(key)?;
-        let (at, expires_at) = ((key.owner.as_str(), key.id.as_str()), record.expires_at());
-        let conversation = record.conversation.encode_to_vec();
-        self.conversations.insert(at, (record.used_at, expires_at, conversation.as_slice()))?;
-        self.turns.insert(at, record.turns.encode_to_vec().as_slice())?;
-        self.by_use.insert((at.0, u64::MAX - record.used_at, at.1), ())?;
-        self.by_age.insert((expires_at, at.0, at.1), ())?;
-        Ok(())
+        spawn_blocking(move || work(&store)).await.map_err(StoreError::failed)?
     }
 
-    fn remove(&mut self, key: &Key) -> Result<bool, redb::Error> {
-        let at = (key.owner.as_str(), key.id.as_str());
-        let found = self.conversations.remove(at)?.map(|found| (found.value().0, found.value().1));
-        let Some((used_at, expires_at)) = found else { return Ok(false) };
-        self.turns.remove(at)?;
-        self.by_use.remove((at.0, u64::MAX - used_at, at.1))?;
-        self.by_age.remove((expires_at, at.0, at.1))?;
-        Ok(true)
+    /// Stores a turn, unless its lease has ended meanwhile.
+    fn append_now(&self, append: &Append) -> Result<Appended, StoreError> {
+        let Append { lease: Lease { key, fence }, .. } = append;
+        match self.leases.lock().held.get_mut(key) {
+            Some(held) if held.fence == *fence => held.storing = true,
+            _ => return Ok(Appended::Lost),
+        }
+        let applied = |file: &File| file.read(|tables| tables.has_turn(key, &append.turn_id));
+        let appended = self.file.write(|tables| tables.append(append)).or_else(|change| match change {
+            Change::NotApplied(error) => Err(StoreError::Failed(error)),
+            // The transaction failed while it was committed. The turn id tells whether it is on the disk.
+            Change::Unknown(error) => match applied(&self.file) {
+                Ok(true) => Ok(Appended::Stored),
+                Ok(false) => Err(StoreError::Failed(error)),
+                Err(_) => Err(StoreError::Unknown(error)),
+            },
+        });
+        self.end(key, *fence);
+        appended
+    }
+
+    fn end(&self, key: &Key, fence: u64) {
+        let mut leases = self.leases.lock();
+        if leases.held.get(key).is_some_and(|held| held.fence == fence) {
+            leases.held.remove(key);
+        }
     }
 }
 
 #[tonic::async_trait]
 impl Store for Embedded {
-    async fn insert(&self, key: &Key, record: &Record) -> Result<(), StoreError> {
+    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError> {
         let (key, record) = (key.clone(), record.clone());
-        self.off_the_runtime(move |store| store.write(|tables| tables.put(&key, &record))).await
+        self.blocking(move |store| store.file.change(|tables| tables.create(&key, &record, most))).await
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+    async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
         let key = key.clone();
-        self.off_the_runtime(move |store| store.read_record(&key).map_err(StoreError::new)).await
+        self.blocking(move |store| store.file.read(|tables| tables.record(&key))).await
     }
 
-    async fn list(
-        &self,
-        owner: &str,
-        after: Option<Cursor>,
-        most: usize,
-    ) -> Result<Vec<(Cursor, Conversation)>, StoreError> {
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError> {
+        let key = key.clone();
+        self.blocking(move |store| store.file.read(|tables| tables.turns(&key, from, limit))).await
+    }
+
+    async fn list(&self, owner: &str, after: Option<Cursor>, most: usize) -> Result<Vec<Record>, StoreError> {
         let owner = owner.to_owned();
-        self.off_the_runtime(move |store| store.page(&owner, after.as_ref(), most).map_err(StoreError::new)).await
+        self.blocking(move |store| store.file.read(|tables| tables.list(&owner, after.as_ref(), most))).await
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.off_the_runtime(move |store| store.write(|tables| tables.remove(&key))).await
+        self.blocking(move |store| store.file.change(|tables| tables.remove(&key))).await
     }
 
-    async fn take(&self, key: &Key, holder: &str) -> Result<Taken, StoreError> {
-        // Looked at and taken at once: of two who come together one is first.
-        match self.holders().entry(key.clone()) {
-            Entry::Occupied(_) => return Ok(Taken::Busy),
-            Entry::Vacant(free) => free.insert(holder.to_owned()),
+    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError> {
+        let fence = {
+            let mut leases = self.leases.lock();
+            let fence = leases.last + 1;
+            match leases.held.entry(key.clone()) {
+                Entry::Occupied(_) => return Ok(Taken::Busy),
+                Entry::Vacant(free) => free.insert(Held { fence, storing: false }),
+            };
+            leases.last = fence;
+            fence
         };
-        let record = self.get(key).await;
-        if !matches!(record, Ok(Some(_))) {
-            self.holders().remove(key);
-        }
-        Ok(record?.map_or(Taken::Missing, |record| Taken::Yes(Box::new(record))))
-    }
-
-    async fn renew(&self, _: &Key, _: &str) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn replace(&self, key: &Key, _: &str, record: &Record) -> Result<bool, StoreError> {
-        let (owned, record) = (key.clone(), record.clone());
-        let replaced = self.off_the_runtime(move |store| {
-            store.write(|tables| {
-                let there = tables.conversations.get((owned.owner.as_str(), owned.id.as_str()))?.is_some();
-                if there {
-                    tables.put(&owned, &record)?;
+        // Released when this future is dropped before the lease is handed over.
+        let guard = Guard { store: self, lease: Lease { key: key.clone(), fence }, armed: true };
+        let (owned, turn_id) = (key.clone(), turn_id.to_owned());
+        let read = self.blocking(move |store| {
+            store.file.read(|tables| {
+                if tables.has_turn(&owned, &turn_id)? {
+                    return Ok(None);
                 }
-                Ok(there)
+                let all = PageLimit { turns: usize::MAX, bytes: usize::MAX };
+                let turns = tables.turns(&owned, 0, all)?.into_iter().map(|(_, kept)| kept).collect();
+                Ok(Some((tables.record(&owned)?, turns)))
             })
         });
-        let replaced = replaced.await;
-        self.holders().remove(key);
-        replaced
+        match read.await? {
+            None => Ok(Taken::TurnStored),
+            Some((None, _)) => Ok(Taken::Missing),
+            Some((Some(record), turns)) => {
+                let lease = guard.keep();
+                Ok(Taken::Granted(Box::new(Grant { lease, record, turns })))
+            }
+        }
     }
 
-    fn release(&self, key: Key, holder: String) {
-        let mut holders = self.holders();
-        if holders.get(&key) == Some(&holder) {
-            holders.remove(&key);
+    async fn renew(&self, _: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        // These leases do not expire.
+        Ok(Vec::new())
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        self.blocking(move |store| store.append_now(&append)).await
+    }
+
+    fn release(&self, Lease { key, fence }: Lease) {
+        let mut leases = self.leases.lock();
+        if leases.held.get(&key).is_some_and(|held| held.fence == fence && !held.storing) {
+            leases.held.remove(&key);
         }
     }
 
     async fn settle(&self) {}
 
-    async fn forget_old(&self) -> Result<(), StoreError> {
-        self.off_the_runtime(|store| {
-            store.write(|tables| {
-                let old = tables.by_age.range(..(now(), "", ""))?;
-                let old = old.map(|entry| {
-                    entry.map(|(at, _)| Key { owner: at.value().1.to_owned(), id: at.value().2.to_owned() })
-                });
-                for key in old.collect::<Result<Vec<_>, _>>()? {
-                    tables.remove(&key)?;
-                }
-                Ok(())
-            })
-        })
-        .await
+    async fn remove_expired(&self) -> Result<(), StoreError> {
+        self.blocking(|store| store.file.change(remove_expired)).await
     }
 }
 
-impl Embedded {
-    fn page(
-        &self,
-        owner: &str,
-        after: Option<&Cursor>,
-        most: usize,
-    ) -> Result<Vec<(Cursor, Conversation)>, redb::Error> {
-        let read = self.database.begin_read()?;
-        let (by_use, conversations) = (read.open_table(BY_USE)?, read.open_table(CONVERSATIONS)?);
-        let from = after.map_or((owner, 0, ""), |after| (owner, u64::MAX - after.used_at, after.id.as_str()));
-        let mut page = Vec::new();
-        for entry in by_use.range(from..)? {
-            let (at, _) = entry?;
-            let (whose, backwards, id) = at.value();
-            if whose != owner || page.len() == most {
-                break;
-            }
-            let cursor = Cursor { used_at: u64::MAX - backwards, id: id.to_owned() };
-            let Some(found) = conversations.get((owner, id))? else { continue };
-            let (_, expires_at, conversation) = found.value();
-            if Some(&cursor) != after && expires_at > now() {
-                page.push((cursor, decoded(conversation)?));
-            }
+fn remove_expired(tables: &mut tables::Tables<'_>) -> Result<(), redb::Error> {
+    tables.remove_expired()
+}
+
+/// Releases a lease that was not handed over.
+struct Guard<'a> {
+    store: &'a Embedded,
+    lease: Lease,
+    armed: bool,
+}
+
+impl Guard<'_> {
+    fn keep(mut self) -> Lease {
+        self.armed = false;
+        self.lease.clone()
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.store.release(self.lease.clone());
         }
-        Ok(page)
     }
 }
 
-/// The beginning of the file, where redb keeps what it notes about the whole.
-fn head(file: &mut fs::File) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    file.take(HEAD).read_to_end(&mut head).map(|_| head)
-}
-
-fn decoded<M: Message + Default>(bytes: &[u8]) -> Result<M, redb::Error> {
-    M::decode(bytes).map_err(|error| redb::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error)))
-}
-
-/// In microseconds since 1970.
+/// The time in microseconds since 1970.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,273 +1,254 @@
-//! Conversations in Redis or Valkey: shared by several servers behind a load balancer.
+//! Conversations in Redis or Valkey: the engine for several servers that share them.
 //!
-//! An engine of [`super::store`]. What belongs together is changed by one script, which Redis carries out at once: a turn is there whole or
-//! not at all, and of two turns at once one is first. Who has a conversation for a turn has a lease on it, so that a server that
-//! is gone does not keep it. Redis itself forgets what is too old.
+//! Each change is one script, so that a turn is stored whole or not at all. A lease expires unless it is renewed, so that a
+//! server that is gone does not hold it, and Redis checks its fencing token with every write. Redis removes expired conversations.
+//!
+//! - `scripts` what runs in Redis
+//! - `leasing` takes and releases leases
+//! - `listing` the lists of an owner's conversations
 
-use std::time::Duration;
+mod leasing;
+mod listing;
+mod scripts;
+
+use std::{fmt, time::Duration};
 
 use prost::Message;
 use redis::{
-    AsyncCommands, Client, RedisError, Script,
+    AsyncCommands, Client, FromRedisValue, RedisError, Script, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use self::{
+    leasing::Taking,
+    listing::{all, list},
+};
 use super::{
     embedded::now,
-    store::{Cursor, Key, Record, Store, StoreError, Taken, Turns},
+    leases::LEASE,
+    store::{Append, Appended, Cursor, Head, Kept, Key, Lease, PageLimit, Record, Store, StoreError, Taken},
 };
 use crate::proto::Conversation;
 
 /// How long Redis may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RESPONSE: Duration = Duration::from_secs(2);
 
-/// How long a conversation stays with somebody who does not renew his lease.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
+/// How often storing a turn is tried. Storing is idempotent, so an answer that did not arrive is asked for again.
+const TRIES: u32 = 3;
 
-/// What is kept of a conversation.
-const FIELDS: &[&str] = &["conversation", "turns", "used_at", "max_age"];
+/// How many turns are read at once.
+const TURNS_AT_ONCE: usize = 16;
 
-/// Those of [`FIELDS`], as Redis gives them back.
-type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<u64>, Option<u64>);
+/// The fields of a head, in the order of [`Fields`].
+const FIELDS: [&str; 8] = ["origin", "used_at", "first", "next", "messages", "tokens", "bytes", "title"];
+type Fields = (Option<Vec<u8>>, u64, u64, u64, u64, u64, u64, String);
 
-/// Conversation, lease; holder, milliseconds -> 0 if there is none, 1 if it is somebody else's, or what is kept.
-const TAKE: &str = "
-if redis.call('EXISTS', KEYS[1]) == 0 then return {0, false, false, false, false} end
-if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {1, false, false, false, false} end
-local kept = redis.call('HMGET', KEYS[1], 'conversation', 'turns', 'used_at', 'max_age')
-return {2, kept[1], kept[2], kept[3], kept[4]}";
-
-/// Lease; holder, milliseconds.
-const RENEW: &str = "
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0";
-
-/// Lease; holder.
-const RELEASE: &str = "
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0";
-
-/// Conversation, lease, list; holder, conversation, turns, used at, greatest age, milliseconds to keep it, id.
-const REPLACE: &str = "
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2])
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], 'conversation', ARGV[2], 'turns', ARGV[3], 'used_at', ARGV[4], 'max_age', ARGV[5])
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[7])
-return 1";
-
-/// Conversation, list; conversation, turns, used at, greatest age, milliseconds to keep it, id.
-const INSERT: &str = "
-redis.call('HSET', KEYS[1], 'conversation', ARGV[1], 'turns', ARGV[2], 'used_at', ARGV[3], 'max_age', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[6])
-return 1";
-
-/// See the head of this file.
+/// The engine. Clones share the connection.
 #[derive(Clone)]
 pub(crate) struct Redis {
     connection: ConnectionManager,
-    /// Leases that are being given back.
+    /// Leases that are being released.
     releasing: TaskTracker,
 }
 
-impl std::fmt::Debug for Redis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Redis")
     }
 }
 
+/// The keys of a conversation. The braces are a hash tag: all of them are in one slot of a cluster.
+struct Keys(String);
+
+impl Keys {
+    fn of(Key { owner, id }: &Key) -> Self {
+        // A brace in an owner's name would end the tag.
+        let owner = owner.replace(['{', '}', '/'], "_");
+        Self(format!("outcrop:{{{owner}/{id}}}"))
+    }
+
+    fn key(&self, part: &str) -> String {
+        format!("{}:{part}", self.0)
+    }
+}
+
 impl Redis {
-    /// At this address, such as `redis://127.0.0.1:6379/0`.
-    /// Nothing is connected before it is needed: a Redis that is away for a while keeps no server from starting.
+    /// At this address, such as `redis://127.0.0.1:6379/0`. It connects when it is first used, so that a server starts while Redis is
+    /// away.
     pub(crate) fn at(url: &str) -> Result<Self, StoreError> {
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(RESPONSE))
+            .set_response_timeout(Some(RESPONSE))
             .set_number_of_retries(1);
-        let client = Client::open(url).map_err(StoreError::new)?;
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(StoreError::new)?;
+        let client = Client::open(url).map_err(StoreError::failed)?;
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(StoreError::failed)?;
         Ok(Self { connection, releasing: TaskTracker::new() })
     }
 
-    async fn kept(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        let kept: Fields = self.connection.clone().hmget(conversation(key), FIELDS).await.map_err(StoreError::new)?;
-        match kept {
-            (Some(conversation), Some(turns), Some(used_at), Some(max_age)) => {
-                record(&conversation, &turns, used_at, max_age).map(Some)
-            }
-            _ => Ok(None),
-        }
+    async fn append_once(&self, append: &Append, turn: &[u8]) -> Result<i64, RedisError> {
+        let Append { lease, turn_id, kept, title, at, bounds } = append;
+        let keys = Keys::of(&lease.key);
+        Script::new(scripts::APPEND)
+            .key(keys.key("head"))
+            .key(keys.key("lease"))
+            .key(keys.key("ids"))
+            .key(keys.key("turns"))
+            .key(keys.key("sizes"))
+            .arg(lease.fence)
+            .arg(turn_id)
+            .arg(turn)
+            .arg(kept.messages().len())
+            .arg(kept.tokens)
+            .arg(turn.len())
+            .arg(at)
+            .arg(title)
+            .arg(millis(bounds.age))
+            .arg(bounds.messages)
+            .arg(bounds.tokens)
+            .arg(bounds.bytes)
+            .invoke_async(&mut self.connection.clone())
+            .await
     }
 }
 
-/// The braces keep all keys of an owner in one slot of a cluster, as scripts demand.
-fn conversation(key: &Key) -> String {
-    format!("outcrop:{{{}}}:conversation:{}", key.owner, key.id)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-fn lease(key: &Key) -> String {
-    format!("outcrop:{{{}}}:lease:{}", key.owner, key.id)
+/// The record in the values of [`FIELDS`]; `None` if the conversation is gone.
+fn record(fields: &Value) -> Option<Record> {
+    let fields = Fields::from_redis_value_ref(fields).ok()?;
+    let (origin, used_at, first, next, messages, tokens, bytes, title) = fields;
+    let origin = Conversation::decode(origin?.as_slice()).ok()?;
+    Some(Record { origin, head: Head { used_at, first, next, messages, tokens, bytes, title } })
 }
 
-fn list(owner: &str) -> String {
-    format!("outcrop:{{{owner}}}:conversations")
-}
-
-fn record(conversation: &[u8], turns: &[u8], used_at: u64, max_age: u64) -> Result<Record, StoreError> {
-    Ok(Record {
-        conversation: Conversation::decode(conversation).map_err(StoreError::new)?,
-        turns: Turns::decode(turns).map_err(StoreError::new)?,
-        used_at,
-        max_age: Duration::from_micros(max_age),
-    })
-}
-
-fn micros(age: Duration) -> u64 {
-    u64::try_from(age.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// How long Redis is to keep it from now on, in milliseconds.
-fn keep_for(record: &Record) -> u64 {
-    (record.expires_at().saturating_sub(now()) / 1_000).max(1)
-}
-
-fn millis(lease: Duration) -> u64 {
-    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
+/// The turns in the answer of Redis.
+fn turns(values: &[Vec<u8>]) -> Result<Vec<Kept>, StoreError> {
+    values.iter().map(|turn| Kept::decode(turn.as_slice())).collect::<Result<_, _>>().map_err(StoreError::failed)
 }
 
 #[tonic::async_trait]
 impl Store for Redis {
-    async fn insert(&self, key: &Key, record: &Record) -> Result<(), StoreError> {
-        let inserted: Result<i64, RedisError> = Script::new(INSERT)
-            .key(conversation(key))
-            .key(list(&key.owner))
-            .arg(record.conversation.encode_to_vec())
-            .arg(record.turns.encode_to_vec())
-            .arg(record.used_at)
-            .arg(micros(record.max_age))
-            .arg(keep_for(record))
-            .arg(&key.id)
-            .invoke_async(&mut self.connection.clone())
+    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError> {
+        let mut connection = self.connection.clone();
+        let now = now();
+        let (count,): (u64,) = redis::pipe()
+            .cmd("ZREMRANGEBYSCORE")
+            .arg(all(&key.owner))
+            .arg("-inf")
+            .arg(now)
+            .ignore()
+            .zcard(all(&key.owner))
+            .query_async(&mut connection)
+            .await
+            .map_err(StoreError::failed)?;
+        if count >= most {
+            return Ok(false);
+        }
+        let created: Result<i64, RedisError> = Script::new(scripts::CREATE)
+            .key(Keys::of(key).key("head"))
+            .arg(record.origin.encode_to_vec())
+            .arg(record.head.used_at)
+            .arg(millis(record.max_age()))
+            .invoke_async(&mut connection)
             .await;
-        inserted.map(drop).map_err(StoreError::new)
+        created.map_err(|error| StoreError::Unknown(error.into()))?;
+        let counted: Result<i64, RedisError> = connection.zadd(all(&key.owner), &key.id, record.expires_at()).await;
+        counted.map(|_| true).map_err(StoreError::failed)
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.kept(key).await
+    async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        let found = self.records(&key.owner, std::slice::from_ref(&key.id)).await.map_err(StoreError::failed)?;
+        Ok(found.into_iter().flatten().next())
     }
 
-    async fn list(
-        &self,
-        owner: &str,
-        after: Option<Cursor>,
-        most: usize,
-    ) -> Result<Vec<(Cursor, Conversation)>, StoreError> {
-        let (mut connection, mut page) = (self.connection.clone(), Vec::new());
-        let (mut from, mut after) = (after.as_ref().map_or(f64::INFINITY, |after| score(after.used_at)), after);
-        loop {
-            // One more than is wanted, for the one that the cursor names.
-            let count = isize::try_from(most + 1).unwrap_or(isize::MAX);
-            let found: Vec<(String, f64)> = connection
-                .zrevrangebyscore_limit_withscores(list(owner), from, f64::NEG_INFINITY, 0, count)
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError> {
+        let Some(record) = self.record(key).await? else { return Ok(Vec::new()) };
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let mut number = from.max(record.head.first);
+        while number < record.head.next && page.len() < limit.turns {
+            let start = isize::try_from(number - record.head.first).unwrap_or(isize::MAX);
+            let count = isize::try_from(TURNS_AT_ONCE.min(limit.turns - page.len())).unwrap_or(isize::MAX);
+            let end = start.saturating_add(count - 1);
+            let found: Vec<Vec<u8>> = self
+                .connection
+                .clone()
+                .lrange(Keys::of(key).key("turns"), start, end)
                 .await
-                .map_err(StoreError::new)?;
-            let last = found.last().cloned();
-            for (id, used_at) in found {
-                let cursor = Cursor { used_at: of_score(used_at), id };
-                let behind = |after: &Cursor| (after.used_at, &after.id) > (cursor.used_at, &cursor.id);
-                if page.len() == most || !after.as_ref().is_none_or(behind) {
-                    continue;
-                }
-                let key = Key { owner: owner.to_owned(), id: cursor.id.clone() };
-                match self.kept(&key).await? {
-                    Some(record) => page.push((cursor, record.conversation)),
-                    // Redis has forgotten it, and the list has not.
-                    None => {
-                        let _: i64 = connection.zrem(list(owner), &key.id).await.map_err(StoreError::new)?;
-                    }
-                }
+                .map_err(StoreError::failed)?;
+            if found.is_empty() {
+                break;
             }
-            match last {
-                Some((id, used_at)) if page.len() < most && used_at < from => {
-                    from = used_at;
-                    after = Some(Cursor { used_at: of_score(used_at), id });
+            for turn in found {
+                bytes += turn.len();
+                if bytes > limit.bytes && !page.is_empty() {
+                    return Ok(page);
                 }
-                _ => return Ok(page),
+                page.push((number, Kept::decode(turn.as_slice()).map_err(StoreError::failed)?));
+                number += 1;
             }
         }
+        Ok(page)
+    }
+
+    async fn list(&self, owner: &str, after: Option<Cursor>, most: usize) -> Result<Vec<Record>, StoreError> {
+        self.listed(owner, after, most).await
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
-        let mut connection = self.connection.clone();
-        let removed: i64 = connection.del(conversation(key)).await.map_err(StoreError::new)?;
-        let _: i64 = connection.zrem(list(&key.owner), &key.id).await.map_err(StoreError::new)?;
-        Ok(removed > 0)
-    }
-
-    async fn take(&self, key: &Key, holder: &str) -> Result<Taken, StoreError> {
-        let taken: (i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<u64>, Option<u64>) = Script::new(TAKE)
-            .key(conversation(key))
-            .key(lease(key))
-            .arg(holder)
-            .arg(millis(LEASE))
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(StoreError::new)?;
-        match taken {
-            (0, ..) => Ok(Taken::Missing),
-            (1, ..) => Ok(Taken::Busy),
-            (_, conversation, turns, used_at, max_age) => {
-                let (conversation, turns) = (conversation.unwrap_or_default(), turns.unwrap_or_default());
-                let record = record(&conversation, &turns, used_at.unwrap_or_default(), max_age.unwrap_or_default());
-                record.map(|record| Taken::Yes(Box::new(record)))
-            }
-        }
-    }
-
-    async fn renew(&self, key: &Key, holder: &str) -> Result<(), StoreError> {
-        let renewed: Result<i64, RedisError> = Script::new(RENEW)
-            .key(lease(key))
-            .arg(holder)
-            .arg(millis(LEASE))
-            .invoke_async(&mut self.connection.clone())
+        let (mut connection, keys) = (self.connection.clone(), Keys::of(key));
+        let parts: Vec<_> = ["head", "ids", "turns", "sizes"].iter().map(|part| keys.key(part)).collect();
+        let removed: i64 =
+            connection.del(parts).await.map_err(|error: RedisError| StoreError::Unknown(error.into()))?;
+        let unlisted: Result<(i64, i64), RedisError> = redis::pipe()
+            .zrem(list(&key.owner), &key.id)
+            .zrem(all(&key.owner), &key.id)
+            .query_async(&mut connection)
             .await;
-        renewed.map(drop).map_err(StoreError::new)
+        unlisted.map(|_| removed > 0).map_err(StoreError::failed)
     }
 
-    async fn replace(&self, key: &Key, holder: &str, record: &Record) -> Result<bool, StoreError> {
-        let replaced: i64 = Script::new(REPLACE)
-            .key(conversation(key))
-            .key(lease(key))
-            .key(list(&key.owner))
-            .arg(holder)
-            .arg(record.conversation.encode_to_vec())
-            .arg(record.turns.encode_to_vec())
-            .arg(record.used_at)
-            .arg(micros(record.max_age))
-            .arg(keep_for(record))
-            .arg(&key.id)
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(StoreError::new)?;
-        Ok(replaced == 1)
+    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError> {
+        Taking::new(self, key).take(turn_id).await
     }
 
-    fn release(&self, key: Key, holder: String) {
-        // Without a runtime the lease runs out by itself.
-        if let Ok(runtime) = Handle::try_current() {
-            let mut connection = self.connection.clone();
-            let release = async move {
-                let script = Script::new(RELEASE);
-                let mut call = script.key(lease(&key));
-                // If Redis is gone the lease runs out.
-                let _: Result<i64, RedisError> = call.arg(holder).invoke_async(&mut connection).await;
-            };
-            self.releasing.spawn_on(release, &runtime);
+    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        // All of them in one round trip.
+        let mut pipe = redis::pipe();
+        for Lease { key, fence } in leases {
+            pipe.cmd("EVAL").arg(scripts::RENEW).arg(1).arg(Keys::of(key).key("lease")).arg(*fence).arg(millis(LEASE));
         }
+        let renewed: Vec<i64> = pipe.query_async(&mut self.connection.clone()).await.map_err(StoreError::failed)?;
+        let lost = leases.iter().zip(renewed).filter(|(_, renewed)| *renewed == 0);
+        Ok(lost.map(|(lease, _)| lease.clone()).collect())
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        let turn = append.kept.encode_to_vec();
+        let mut tries = 0;
+        let appended = loop {
+            tries += 1;
+            match self.append_once(&append, &turn).await {
+                Ok(appended) => break appended,
+                // It may have been stored. The same turn id is not stored twice, so Redis is asked again.
+                Err(error) if tries == TRIES => return Err(StoreError::Unknown(error.into())),
+                Err(_) => {}
+            }
+        };
+        match appended {
+            1 => {
+                self.index(&append.lease.key, append.at, append.bounds.age).await;
+                Ok(Appended::Stored)
+            }
+            2 => Ok(Appended::Missing),
+            _ => Ok(Appended::Lost),
+        }
+    }
+
+    fn release(&self, Lease { key, fence }: Lease) {
+        self.release_by(scripts::RELEASE, vec![Keys::of(&key).key("lease")], fence.to_string());
     }
 
     async fn settle(&self) {
@@ -275,18 +256,7 @@ impl Store for Redis {
         self.releasing.wait().await;
     }
 
-    async fn forget_old(&self) -> Result<(), StoreError> {
+    async fn remove_expired(&self) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-/// Redis sorts by doubles, which hold microseconds exactly until the year 2255.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-fn score(micros: u64) -> f64 {
-    micros as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the inverse of `score`")]
-fn of_score(score: f64) -> u64 {
-    score as u64
 }

@@ -1,122 +1,254 @@
-//! What an engine for conversations must be able to do, and what it is given to keep.
+//! What a storage engine for conversations does, and the values that it stores.
+//!
+//! A conversation is stored in parts, so that a turn writes only itself and a head of constant size: the origin, which never
+//! changes; the head, which every turn replaces; and each turn by itself.
 
 use std::{fmt, time::Duration};
 
 use prost::Message;
 
+use super::bounds::Bounds;
 use crate::proto::{Conversation, Turn};
 
-/// A conversation of somebody.
+/// The name of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    /// Whose. Until callers have identities there is one owner.
+    /// Its owner.
     pub(crate) owner: String,
-    /// Which.
+    /// Its id.
     pub(crate) id: String,
 }
 
-/// A conversation with everything that is kept of it.
+/// The right to end one turn. No write may outlive its lease: an engine refuses a write whose fencing token is not the
+/// current one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Lease {
+    /// The conversation.
+    pub(crate) key: Key,
+    /// The fencing token. It only grows, so that each lease of a conversation has its own.
+    pub(crate) fence: u64,
+}
+
+/// The part of a conversation that every turn replaces. Its size does not depend on the number of turns.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Head {
+    /// When it was last used, in microseconds since 1970. Lists are sorted by it.
+    #[prost(uint64, tag = "1")]
+    pub(crate) used_at: u64,
+    /// The number of the oldest stored turn.
+    #[prost(uint64, tag = "2")]
+    pub(crate) first: u64,
+    /// The number of the next turn, which is also the revision.
+    #[prost(uint64, tag = "3")]
+    pub(crate) next: u64,
+    /// The messages of the stored turns.
+    #[prost(uint64, tag = "4")]
+    pub(crate) messages: u64,
+    /// The input tokens that the stored turns cost.
+    #[prost(uint64, tag = "5")]
+    pub(crate) tokens: u64,
+    /// The encoded bytes of the stored turns.
+    #[prost(uint64, tag = "6")]
+    pub(crate) bytes: u64,
+    /// The title in lists.
+    #[prost(string, tag = "7")]
+    pub(crate) title: String,
+}
+
+/// A conversation without its turns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Record {
-    /// What lists show.
-    pub(crate) conversation: Conversation,
-    /// What was said, oldest first.
-    pub(crate) turns: Turns,
-    /// When it was used last, in microseconds since 1970; lists are sorted by it.
-    pub(crate) used_at: u64,
-    /// How long it is kept after that.
-    pub(crate) max_age: Duration,
+    /// What never changes: id, creation time, model, system prompt, bounds.
+    pub(crate) origin: Conversation,
+    /// What every turn replaces.
+    pub(crate) head: Head,
 }
 
-/// What was said.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Turns {
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) turns: Vec<Kept>,
-}
-
-/// A turn, and what it alone costs.
+/// A stored turn, and what it costs as history.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Kept {
     #[prost(message, optional, tag = "1")]
     pub(crate) turn: Option<Turn>,
-    /// By the model's own count: what it adds to the input of the next turn.
+    /// The input tokens that it adds to the next turn, as counted by the model.
     #[prost(uint64, tag = "2")]
     pub(crate) tokens: u64,
 }
 
-/// What comes of taking a conversation for a turn.
-#[derive(Debug)]
-pub(crate) enum Taken {
-    /// It is the taker's.
-    Yes(Box<Record>),
-    /// It is somebody else's.
-    Busy,
-    /// There is none.
-    Missing,
+/// A turn to be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Append {
+    /// The lease under which the turn ran.
+    pub(crate) lease: Lease,
+    /// Makes storing idempotent: a turn id is stored once.
+    pub(crate) turn_id: String,
+    /// The turn.
+    pub(crate) kept: Kept,
+    /// The title of the conversation if it has none yet.
+    pub(crate) title: String,
+    /// When, in microseconds since 1970.
+    pub(crate) at: u64,
+    /// Older turns are removed until the rest is within these bounds.
+    pub(crate) bounds: Bounds,
 }
 
-/// Where a list goes on: behind this one.
+/// The result of storing a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is stored now, or was stored by an earlier try.
+    Stored,
+    /// The conversation was deleted or has expired.
+    Missing,
+    /// The lease was lost: the turn was not stored.
+    Lost,
+}
+
+/// The result of taking a lease.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// The lease is granted, with the conversation as it is.
+    Granted(Box<Grant>),
+    /// Another turn holds the lease.
+    Busy,
+    /// There is no such conversation.
+    Missing,
+    /// A turn with this id is stored already.
+    TurnStored,
+}
+
+/// A granted lease.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) lease: Lease,
+    pub(crate) record: Record,
+    /// The stored turns, oldest first.
+    pub(crate) turns: Vec<Kept>,
+}
+
+/// A position in a list of conversations: the next page begins after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) used_at: u64,
     pub(crate) id: String,
 }
 
-/// Why an engine cannot do what it is asked.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct StoreError(pub(crate) Box<dyn std::error::Error + Send + Sync>);
+/// The bounds of one page of turns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageLimit {
+    pub(crate) turns: usize,
+    /// A page ends before this many bytes, but has at least one turn.
+    pub(crate) bytes: usize,
+}
 
-/// An engine. Everything it has confirmed survives a crash of the server, as far as the engine itself survives it.
+/// Why an engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Nothing was changed.
+    #[error("{0}")]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The change may have been made: the engine did not confirm it.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A storage engine. What it has confirmed survives a crash of the server, as far as the engine's own storage survives.
 #[tonic::async_trait]
 pub(crate) trait Store: Send + Sync + fmt::Debug {
-    /// Keeps a new conversation.
-    async fn insert(&self, key: &Key, record: &Record) -> Result<(), StoreError>;
+    /// Stores a new conversation. `false` if the owner has `most` conversations already.
+    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError>;
 
-    /// What is kept of one.
-    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;
+    /// A conversation without its turns.
+    async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError>;
 
-    /// The conversations of an owner, the one used last first, and when each was used; without what was said.
-    async fn list(
-        &self,
-        owner: &str,
-        after: Option<Cursor>,
-        most: usize,
-    ) -> Result<Vec<(Cursor, Conversation)>, StoreError>;
+    /// A page of turns, each with its number, beginning with the first whose number is at least `from`.
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError>;
 
-    /// Forgets one. Whether there was one.
+    /// Conversations of an owner that have a stored turn, the most recently used first.
+    async fn list(&self, owner: &str, after: Option<Cursor>, most: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Deletes a conversation. Returns whether there was one.
     async fn remove(&self, key: &Key) -> Result<bool, StoreError>;
 
-    /// Takes one for a turn of this holder, for as long as a lease lasts.
-    async fn take(&self, key: &Key, holder: &str) -> Result<Taken, StoreError>;
+    /// Takes the lease of a conversation for a turn with this id.
+    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError>;
 
-    /// Makes the lease of this holder last anew.
-    async fn renew(&self, key: &Key, holder: &str) -> Result<(), StoreError>;
+    /// Extends leases, in one round trip where there is a network. Returns those that are lost.
+    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError>;
 
-    /// Puts this in the place of what there was, all of it or nothing, and gives the conversation back. `false` if it is gone, or no longer
-    /// this holder's.
-    async fn replace(&self, key: &Key, holder: &str, record: &Record) -> Result<bool, StoreError>;
+    /// Stores a turn and ends its lease, in one step.
+    async fn append(&self, append: Append) -> Result<Appended, StoreError>;
 
-    /// Gives a conversation back as it was. Does not wait.
-    fn release(&self, key: Key, holder: String);
+    /// Ends a lease without storing anything. Does not wait.
+    fn release(&self, lease: Lease);
 
-    /// Waits until what was given back without waiting is given back.
+    /// Waits until released leases have ended.
     async fn settle(&self);
 
-    /// Forgets what is older than it may be, if the engine does not do so by itself.
-    async fn forget_old(&self) -> Result<(), StoreError>;
+    /// Removes expired conversations, if the engine does not do so by itself.
+    async fn remove_expired(&self) -> Result<(), StoreError>;
 }
 
 impl StoreError {
-    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(error.into())
+    /// A failure that changed nothing.
+    pub(crate) fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Kept {
+    /// The messages of the turn.
+    pub(crate) fn messages(&self) -> &[crate::proto::Message] {
+        self.turn.as_ref().map(|turn| turn.messages.as_slice()).unwrap_or_default()
+    }
+}
+
+impl Head {
+    /// Counts a turn in.
+    pub(crate) fn add(&mut self, kept: &Kept, bytes: u64, at: u64) {
+        self.used_at = at;
+        self.next += 1;
+        self.messages += kept.messages().len() as u64;
+        self.tokens += kept.tokens;
+        self.bytes += bytes;
+    }
+
+    /// Counts the oldest turn out.
+    pub(crate) fn drop_first(&mut self, kept: &Kept, bytes: u64) {
+        self.first += 1;
+        self.messages = self.messages.saturating_sub(kept.messages().len() as u64);
+        self.tokens = self.tokens.saturating_sub(kept.tokens);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Whether turns must be removed. The newest turn always stays.
+    pub(crate) fn exceeds(&self, bounds: &Bounds) -> bool {
+        let over = self.messages > u64::from(bounds.messages)
+            || self.tokens > u64::from(bounds.tokens)
+            || self.bytes > bounds.bytes;
+        over && self.next - self.first > 1
     }
 }
 
 impl Record {
-    /// When it is to be forgotten, in microseconds since 1970.
+    /// How long it is stored after its last use.
+    pub(crate) fn max_age(&self) -> Duration {
+        let age = self.origin.bounds.as_ref().and_then(|bounds| bounds.max_age);
+        age.and_then(|age| Duration::try_from(age).ok()).unwrap_or(Bounds::default().age)
+    }
+
+    /// When it expires, in microseconds since 1970.
     pub(crate) fn expires_at(&self) -> u64 {
-        self.used_at.saturating_add(u64::try_from(self.max_age.as_micros()).unwrap_or(u64::MAX))
+        self.head.used_at.saturating_add(u64::try_from(self.max_age().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// As the contract has it.
+    pub(crate) fn conversation(self) -> Conversation {
+        let Self { origin, head } = self;
+        Conversation {
+            update_time: Some(super::timestamp(head.used_at)),
+            turn_count: u32::try_from(head.next - head.first).unwrap_or(u32::MAX),
+            title: head.title,
+            revision: u32::try_from(head.next).unwrap_or(u32::MAX),
+            ..origin
+        }
     }
 }

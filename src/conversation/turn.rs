@@ -1,154 +1,184 @@
-//! A turn that is running: what is said in it, collected beside the stream, and stored when the answer is whole.
+//! A running turn: collects the answer beside the stream, and stores the turn when the answer is complete.
 //!
-//! Dropping it without having stored it gives the conversation back as it was.
+//! Dropping a turn releases its lease. A write that has not begun by then is refused; one that has begun ends first.
 
 use std::{
     fmt, mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use outcrop_contract::{Answer, Collector};
-use prost_types::Timestamp;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
-    Lease,
-    bounds::{Bounds, messages_of},
+    bounds::Bounds,
     embedded::now,
-    failed, gone,
-    store::{Kept, Record},
+    failed, lease_lost,
+    leases::HeldLease,
+    not_found,
+    store::{Append, Appended, Kept, Record},
+    timestamp,
 };
 use crate::{
     error::Error,
-    proto::{Chunk, GenerateRequest, Message, Role, Turn, content_block::Block},
+    proto::{Chunk, GenerateRequest, History, Message, Role, Turn, chunk::Event, content_block::Block},
     request::take_prompt,
 };
 
-/// How many characters of the first message a list shows.
+/// The longest title in a list, in characters.
 const TITLE: usize = 80;
 
-type Storing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type Storing = Pin<Box<dyn Future<Output = Result<Appended, Error>> + Send>>;
 
-/// See the head of this file.
+/// A turn of which the answer is not complete yet.
 pub(crate) struct RunningTurn {
-    lease: Arc<Lease>,
+    lease: HeldLease,
+    lost: Pin<Box<WaitForCancellationFutureOwned>>,
+    turn_id: String,
     bounds: Bounds,
-    record: Record,
-    /// What the caller said in this turn.
+    /// The input tokens of the stored turns.
+    tokens_before: u64,
+    revision: u32,
+    history: Vec<Message>,
+    sent: History,
+    /// The caller's messages of this turn.
     asked: Vec<Message>,
     collector: Collector,
     storing: Option<Storing>,
+    stored: bool,
+}
+
+/// What a turn begins with.
+pub(super) struct Begun {
+    pub(super) lease: HeldLease,
+    pub(super) turn_id: String,
+    pub(super) bounds: Bounds,
+    pub(super) record: Record,
+    pub(super) turns: Vec<Kept>,
 }
 
 impl fmt::Debug for RunningTurn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunningTurn").field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("RunningTurn").field("lease", &self.lease.lease).finish_non_exhaustive()
     }
 }
 
 impl RunningTurn {
-    /// A turn of this conversation. The request gets what was said before it.
-    pub(super) fn begin(lease: Lease, bounds: Bounds, record: Record, request: &mut GenerateRequest) -> Self {
+    /// Begins a turn. The request gets the conversation's model and system prompt where it has none.
+    pub(super) fn begin(begun: Begun, request: &mut GenerateRequest) -> Self {
+        let Begun { lease, turn_id, bounds, record, turns } = begun;
         take_prompt(&mut request.prompt, &mut request.messages);
         let asked = request.messages.clone();
-        let said = record.turns.turns.iter().flat_map(messages_of).cloned();
-        request.messages = said.chain(mem::take(&mut request.messages)).collect();
         if request.model.is_empty() {
-            request.model.clone_from(&record.conversation.model);
+            request.model.clone_from(&record.origin.model);
         }
         if request.system.is_empty() {
-            request.system.clone_from(&record.conversation.system);
+            request.system.clone_from(&record.origin.system);
         }
-        let bounds = bounds.of(record.conversation.bounds.as_ref());
-        Self { lease: Arc::new(lease), bounds, record, asked, collector: Collector::default(), storing: None }
+        let (history, sent) = bounds.history(turns, &asked, record.head.next);
+        Self {
+            lost: Box::pin(lease.lost.clone().cancelled_owned()),
+            lease,
+            turn_id,
+            bounds,
+            tokens_before: record.head.tokens,
+            revision: sent.revision,
+            history,
+            sent,
+            asked,
+            collector: Collector::default(),
+            storing: None,
+            stored: false,
+        }
     }
 
-    /// For whoever renews it.
-    pub(super) fn lease(&self) -> std::sync::Weak<Lease> {
-        Arc::downgrade(&self.lease)
+    /// The messages that go to Bedrock before the caller's. They are taken once.
+    pub(crate) fn take_history(&mut self) -> Vec<Message> {
+        mem::take(&mut self.history)
     }
 
-    /// What this turn holds the conversation as.
-    pub(super) fn holder(&self) -> &str {
-        &self.lease.holder
-    }
-
-    /// Takes a chunk that is on its way to the caller.
-    pub(crate) fn add(&mut self, chunk: &Chunk) {
+    /// Takes a chunk that is on its way to the caller. `start` gets what is known about the history.
+    pub(crate) fn add(&mut self, chunk: &mut Chunk) {
+        if let Some(Event::Start(start)) = &mut chunk.event {
+            start.history = Some(self.sent);
+        }
         self.collector.add(chunk.clone());
     }
 
-    /// Stores the turn with this, its last chunk. Only when it is ready may the caller learn that the answer is whole.
-    pub(crate) fn poll_store(&mut self, cx: &mut Context<'_>, finish: &Chunk) -> Poll<Result<(), Error>> {
-        if self.storing.is_none() {
-            self.add(finish);
-            let answer = mem::take(&mut self.collector).into_answer();
-            let Some(record) = self.record_with(answer) else { return Poll::Ready(Ok(())) };
-            let lease = Arc::clone(&self.lease);
-            self.storing = Some(Box::pin(async move {
-                let replaced = lease.store.replace(&lease.key, &lease.holder, &record).await;
-                if replaced.map_err(|error| failed(&error))? { Ok(()) } else { Err(gone(&lease.key.id)) }
-            }));
+    /// Ready with an error when the lease is lost: nothing more of this turn should be paid for.
+    pub(crate) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        // A turn that is being stored waits for the store's verdict, which also knows whether the lease was lost.
+        if self.storing.is_some() || self.stored {
+            return Poll::Pending;
         }
-        let Some(storing) = &mut self.storing else { return Poll::Ready(Ok(())) };
-        let stored = ready!(storing.as_mut().poll(cx));
-        // Asked again, it has nothing left to do.
-        self.storing = Some(Box::pin(std::future::ready(Ok(()))));
-        Poll::Ready(stored)
+        self.lost.as_mut().poll(cx).map(|()| lease_lost())
     }
 
-    /// The conversation with this turn. An answer without any content is no turn that could be continued.
-    fn record_with(&mut self, answer: Answer) -> Option<Record> {
-        let Answer { message, finish, start, .. } = answer;
+    /// Stores the turn with its last chunk. Only when this is ready may the caller learn that the answer is complete.
+    pub(crate) fn poll_store(&mut self, cx: &mut Context<'_>, finish: &mut Chunk) -> Poll<Result<(), Error>> {
+        if !self.stored && self.storing.is_none() {
+            self.collector.add(finish.clone());
+            let Some(append) = self.append() else { return Poll::Ready(Ok(())) };
+            let store = self.lease.store.clone();
+            self.storing = Some(Box::pin(async move { store.append(append).await.map_err(|error| failed(&error)) }));
+        }
+        if let Some(storing) = &mut self.storing {
+            let appended = ready!(storing.as_mut().poll(cx));
+            self.storing = None;
+            self.stored = true;
+            match appended? {
+                Appended::Stored => {}
+                Appended::Missing => return Poll::Ready(Err(not_found(&self.lease.lease.key.id))),
+                Appended::Lost => return Poll::Ready(Err(lease_lost())),
+            }
+        }
+        if let Some(Event::Finish(finish)) = &mut finish.event {
+            finish.conversation_revision = Some(self.revision.saturating_add(1));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The turn with its answer. `None` for an answer without content, because no conversation could continue with it.
+    fn append(&mut self) -> Option<Append> {
+        let Answer { start, message, finish, .. } = mem::take(&mut self.collector).into_answer();
         if message.content.is_empty() {
-            self.lease.give_back();
             return None;
         }
-        let mut record = mem::take(&mut self.record);
         let used = finish.usage.clone().unwrap_or_default();
-        // What came from the prompt cache or went into it is input too, and Bedrock counts it apart.
+        // Bedrock counts the input that came from the prompt cache or went into it apart.
         let inputs = [used.input_tokens(), used.cache_read_input_tokens(), used.cache_write_input_tokens()];
         let input: u64 = inputs.into_iter().filter_map(|tokens| u64::try_from(tokens).ok()).sum();
-        let before: u64 = record.turns.turns.iter().map(|kept| kept.tokens).sum();
-        // The input of this turn was all that is kept before it, and what was new.
-        let new = input.saturating_sub(before);
-        let messages = mem::take(&mut self.asked).into_iter().chain([message]).collect();
-        let stored_at = timestamp(now());
+        // The input of this turn was the history and the caller's messages.
+        let new = input.saturating_sub(self.tokens_before);
+        let tokens = new + u64::try_from(used.output_tokens()).unwrap_or_default();
+        let messages: Vec<_> = mem::take(&mut self.asked).into_iter().chain([message]).collect();
+        let (at, title) = (now(), title(&messages).unwrap_or_default());
         let turn = Turn {
             messages,
-            create_time: Some(stored_at),
+            create_time: Some(timestamp(at)),
             model_id: start.model_id,
             stop_reason: finish.stop_reason,
             usage: finish.usage,
+            turn_id: self.turn_id.clone(),
         };
-        let tokens = new + u64::try_from(used.output_tokens()).unwrap_or_default();
-        record.turns.turns.push(Kept { turn: Some(turn), tokens });
-        self.bounds.trim(&mut record.turns.turns);
-        record.used_at = now();
-        record.max_age = self.bounds.age;
-        record.conversation.update_time = Some(stored_at);
-        record.conversation.turn_count = u32::try_from(record.turns.turns.len()).unwrap_or(u32::MAX);
-        if let Some(title) = title(&record.turns.turns) {
-            record.conversation.title = title;
-        }
-        Some(record)
+        Some(Append {
+            lease: self.lease.lease.clone(),
+            turn_id: self.turn_id.clone(),
+            kept: Kept { turn: Some(turn), tokens },
+            title,
+            at,
+            bounds: self.bounds,
+        })
     }
 }
 
-/// The beginning of the first text that a user said.
-fn title(turns: &[Kept]) -> Option<String> {
-    let said = turns.iter().flat_map(messages_of).filter(|message| message.role() == Role::User);
-    let mut texts = said.flat_map(|message| &message.content).filter_map(|block| match &block.block {
+/// The beginning of the first text that a user wrote.
+fn title(messages: &[Message]) -> Option<String> {
+    let asked = messages.iter().filter(|message| message.role() == Role::User);
+    let mut texts = asked.flat_map(|message| &message.content).filter_map(|block| match &block.block {
         Some(Block::Text(text)) => Some(text.split_whitespace().collect::<Vec<_>>().join(" ")),
         _ => None,
     });
     texts.find(|text| !text.is_empty()).map(|text| text.chars().take(TITLE).collect())
-}
-
-/// Of microseconds since 1970.
-pub(super) fn timestamp(micros: u64) -> Timestamp {
-    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
-    let nanos = i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default();
-    Timestamp { seconds, nanos }
 }

@@ -33,6 +33,7 @@ pub(super) struct Metadata {
     service_tier: Option<ServiceTier>,
     /// Set once everything known was taken.
     pub(super) unrecognized: Map<String, Value>,
+    pub(super) invocation_usage: Option<TokenUsage>,
 }
 
 /// How many tokens a message used, by Bedrock's own count.
@@ -45,7 +46,10 @@ pub(crate) struct Used {
 impl Used {
     pub(super) fn of(usage: &TokenUsage) -> Self {
         let count = |tokens: Option<i32>| u32::try_from(tokens.unwrap_or_default()).unwrap_or_default();
-        Self { input: count(usage.input_tokens), output: count(usage.output_tokens) }
+        // Bedrock counts the input that came from the prompt cache or went into it apart.
+        let input = [usage.input_tokens, usage.cache_read_input_tokens, usage.cache_write_input_tokens];
+        let input = input.into_iter().map(count).fold(0, u32::saturating_add);
+        Self { input, output: count(usage.output_tokens) }
     }
 
     /// Both.
@@ -68,6 +72,7 @@ pub(super) fn metadata(members: &mut Members) -> Metadata {
     let trace = members.map("trace");
     let invoked = trace.as_ref().and_then(|trace| trace.get("promptRouter")?.get("invokedModelId")?.as_str());
     Metadata {
+        invocation_usage: None,
         invoked_model_id: invoked.unwrap_or_default().to_owned(),
         usage: members.object("usage", |usage| Some(token_usage(usage))),
         metrics: members.object("metrics", |metrics| {
@@ -112,6 +117,8 @@ pub(super) fn unite(stop: Stop, metadata: Option<Metadata>, guardrail: bool) -> 
         service_tier: metadata.service_tier,
         performance_config: metadata.performance_config,
         invoked_model_id: metadata.invoked_model_id,
+        invocation_usage: metadata.invocation_usage,
+        conversation_revision: None,
     };
     (finish, rest)
 }

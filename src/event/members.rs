@@ -15,7 +15,12 @@ const PADDING: &str = "p";
 pub(crate) struct Members(Map<String, Value>);
 
 impl Members {
-    /// The members of the payload of an event.
+    /// The members of a provider's own chunk. It has no padding, and a member `p` is the provider's.
+    pub(crate) fn of_chunk(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
+    /// The members of the payload of an event, without Bedrock's padding.
     pub(crate) fn new(mut members: Map<String, Value>) -> Self {
         if members.get(PADDING).is_some_and(Value::is_string) {
             members.remove(PADDING);

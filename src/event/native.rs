@@ -106,7 +106,7 @@ impl EventMapper {
         ready: &mut VecDeque<Chunk>,
     ) -> Result<(), Error> {
         self.message_started_by_assistant();
-        let mut members = Members::new(chunk);
+        let mut members = Members::of_chunk(chunk);
         let guarded = self.take_guardrail(&mut members);
         let metrics = self.take_metrics(&mut members);
         let before = ready.len();
@@ -126,17 +126,24 @@ impl EventMapper {
     /// Takes a chunk that goes to the caller untouched; only what Bedrock itself has added is read too.
     pub(crate) fn raw(&mut self, chunk: &[u8], ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
         let json = std::str::from_utf8(chunk).map_err(|_| corrupt("a native chunk is no text"))?;
-        let mut members = Members::new(super::parse(CHUNK, chunk)?);
+        let mut members = Members::of_chunk(super::parse(CHUNK, chunk)?);
         self.message_started_by_assistant();
-        self.take_guardrail(&mut members);
-        self.take_metrics(&mut members);
+        let guarded = self.take_guardrail(&mut members);
+        // Bedrock adds its metrics to the last chunk, and a trace to the answer of a blocked prompt: either proves the end.
+        if self.take_metrics(&mut members) || (guarded && self.has_trace()) {
+            self.stop.get_or_insert_default();
+        }
         self.release(None, Event::Native(NativeChunk { json: json.to_owned() }), None, ready);
         Ok(())
     }
 
-    /// The bytes of a raw answer have ended. In a format that nobody here can read, a clean end is all that can be known.
-    pub(crate) fn raw_end(&mut self) {
-        self.stop.get_or_insert_default();
+    /// Takes the members that stand beside the bytes of a native chunk. They go out with the start or the finish.
+    pub(crate) fn beside_chunk(&mut self, mut event: Map<String, Value>) {
+        event.remove("bytes");
+        let members = Members::new(event);
+        if !members.is_empty() {
+            self.left.push(members.into_rest());
+        }
     }
 
     fn metadata(&mut self) -> &mut Metadata {
@@ -181,7 +188,8 @@ impl EventMapper {
         });
         let Some((usage, times)) = read else { return false };
         let metadata = self.metadata();
-        metadata.usage.get_or_insert(usage);
+        metadata.usage.get_or_insert_with(|| usage.clone());
+        metadata.invocation_usage = Some(usage);
         metadata.metrics = Some(times);
         true
     }

@@ -1,4 +1,6 @@
-//! Everything that one stream owns: the attempts or the answer, its time, its place, its books.
+//! One running call and everything that it owns: its attempts or its answer, its timeouts, its permits, its usage accounting.
+//!
+//! It is a stream of chunks. [`super::stream`] polls it for tonic, and [`super::registry`] ends it if it is not polled.
 
 use std::{
     mem,
@@ -7,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
-
 use outcrop_contract::is_finish;
+use tokio::time::Instant;
+use tokio_stream::Stream;
 
 use crate::{
     admission::StreamPermits,
@@ -18,17 +20,17 @@ use crate::{
     event::Used,
     failover::attempt_log::AttemptLog,
     proto::{AbandonmentMode, Chunk, Heartbeat, chunk::Event},
-    request::{Serving, timeouts::Deadline},
     response::{
         abandoned::{AbandonedCalls, Left},
         pending::PendingResponse,
         reader::ResponseReader,
+        timers::{HeartbeatTimer, TimeLimit},
         usage::UsageAccounting,
     },
     shutdown::InFlight,
 };
 
-/// See the head of this file.
+/// A running call. The stream ends after the `finish` or after an error.
 #[derive(Debug)]
 pub(crate) struct Call {
     state: State,
@@ -36,207 +38,181 @@ pub(crate) struct Call {
     time_limit: TimeLimit,
     heartbeat: Option<HeartbeatTimer>,
     abandonment: AbandonmentMode,
-    /// The conversation that this is a turn of.
+    /// The turn of a conversation that this call is.
     turn: Option<RunningTurn>,
-    /// Who waits for this call, for whoever ends it from outside.
+    /// The task that waits for this call, to be woken when the call is ended from outside.
     waker: Option<Waker>,
-    /// What has to be given back or settled; `None` once the call is over.
+    /// Since when a chunk was handed out and the next one was not asked for.
+    unread_since: Option<Instant>,
+    /// What is given back when the call ends; `None` afterwards.
     held: Option<Held>,
+}
+
+/// What a call is made of.
+pub(crate) struct CallParts {
+    pub(crate) response: PendingResponse,
+    pub(crate) attempts: AttemptLog,
+    pub(crate) time_limit: TimeLimit,
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) abandonment: AbandonmentMode,
+    pub(crate) turn: Option<RunningTurn>,
+    pub(crate) held: Held,
+}
+
+/// What a call holds until it ends.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) accounting: UsageAccounting,
+    pub(crate) _permits: StreamPermits,
+    /// Keeps the server from shutting down under the call.
+    pub(crate) in_flight: InFlight,
 }
 
 #[derive(Debug)]
 enum State {
+    /// Attempts that have not brought content.
     Pending(PendingResponse),
+    /// An answer that arrives.
     Reading(Box<ResponseReader>),
-    /// Ended, and by this error if there is one that has not been told yet.
+    /// A complete answer whose turn is being stored. The `finish` follows when it is.
+    Storing { reader: Box<ResponseReader>, finish: Box<Chunk> },
+    /// The end, after this error if it has not been returned yet.
     Over(Option<Error>),
-}
-
-#[derive(Debug)]
-struct Held {
-    account: UsageAccounting,
-    _places: StreamPermits,
-    /// Keeps the server from shutting down under the call.
-    in_flight: InFlight,
-}
-
-/// When a call must be over: by the server's or the request's limit, or by the caller's own deadline, whichever is sooner.
-#[derive(Debug)]
-pub(crate) struct TimeLimit {
-    at: Instant,
-    total: Duration,
-    callers: bool,
-    timer: Pin<Box<Sleep>>,
-}
-
-/// Sends a sign of life when nothing else was sent for a while.
-#[derive(Debug)]
-struct HeartbeatTimer {
-    interval: Duration,
-    timer: Pin<Box<Sleep>>,
-    due: bool,
-}
-
-impl TimeLimit {
-    /// For a call that began at `began`.
-    pub(crate) fn new(began: Instant, total: Duration, deadline: Option<Deadline>) -> Self {
-        let by_total = began + total;
-        let by_caller = deadline.map(|Deadline(at)| at).filter(|at| *at < by_total);
-        let at = by_caller.unwrap_or(by_total);
-        Self { at, total, callers: by_caller.is_some(), timer: Box::pin(sleep_until(at)) }
-    }
-
-    /// Why a call ends that has come to them.
-    pub(crate) fn error(&self) -> Error {
-        let total = self.total;
-        if self.callers {
-            let message = "the caller's deadline passed before the answer was whole. Allow more time";
-            return Error::new(Reason::CallerDeadline, message);
-        }
-        let message = format!("the answer was not whole after {total:?}. Allow more time with time_limits.total");
-        Error::new(Reason::TotalTimeout, message)
-    }
-}
-
-impl HeartbeatTimer {
-    fn new(interval: Duration) -> Self {
-        Self { interval, timer: Box::pin(sleep(interval)), due: false }
-    }
-
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.due {
-            ready!(self.timer.as_mut().poll(cx));
-            self.due = true;
-        }
-        Poll::Ready(())
-    }
-
-    /// Something was sent.
-    fn sent(&mut self) {
-        self.due = false;
-        self.timer.as_mut().reset(Instant::now() + self.interval);
-    }
 }
 
 impl Call {
     /// A call that is admitted and not yet answered.
-    pub(crate) fn new(
-        (opening, attempts): (PendingResponse, AttemptLog),
-        turn: Option<RunningTurn>,
-        (time_limit, serving): (TimeLimit, Serving),
-        (account, places, in_flight): (UsageAccounting, StreamPermits, InFlight),
-    ) -> Self {
+    pub(crate) fn new(parts: CallParts) -> Self {
+        let CallParts { response, attempts, time_limit, heartbeat, abandonment, turn, held } = parts;
         Self {
-            state: State::Pending(opening),
+            state: State::Pending(response),
             attempts,
             time_limit,
-            heartbeat: serving.heartbeat.map(HeartbeatTimer::new),
-            abandonment: serving.abandonment,
+            heartbeat: heartbeat.map(HeartbeatTimer::new),
+            abandonment,
             turn,
             waker: None,
-            held: Some(Held { account, _places: places, in_flight }),
+            unread_since: None,
+            held: Some(held),
         }
     }
 
-    /// Polls until there is a chunk to [`Call::pop`], or the call is over.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let filled = self.poll_state(cx);
-        if filled.is_pending() {
-            match &mut self.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-        }
-        filled
-    }
-
-    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
         loop {
-            if !matches!(self.state, State::Over(_)) && self.time_limit.timer.as_mut().poll(cx).is_ready() {
+            // Nothing more can time out once everything was given back.
+            if self.held.is_some() && self.time_limit.poll_passed(cx).is_ready() {
                 self.end_overdue();
             }
-            let polled = match &mut self.state {
-                State::Over(error) => return Poll::Ready(error.take().map_or(Ok(()), Err)),
-                State::Pending(opening) => match Pin::new(opening).poll(cx) {
-                    Poll::Ready(Ok(reading)) => {
-                        self.state = State::Reading(reading);
-                        if let Some(held) = &self.held {
-                            held.account.answered();
-                        }
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Pending => Poll::Pending,
-                },
-                State::Reading(reading) => match (reading.poll_fill(cx, true), &mut self.turn) {
-                    // The caller learns that the answer is whole when it is kept.
-                    (Poll::Ready(Ok(())), Some(turn)) if let Some(finish) = reading.finish() => {
-                        let stored = ready!(turn.poll_store(cx, finish));
-                        Poll::Ready(stored.map_err(|error| reading.fail(error)))
-                    }
-                    (filled, _) => filled,
-                },
-            };
-            match polled {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => self.over(error),
+            if let Some(turn) = &mut self.turn
+                && let Poll::Ready(lost) = turn.poll_lost(cx)
+            {
+                self.end(lost);
+            }
+            match self.poll_state(cx) {
+                Poll::Ready(Step::Again) => {}
+                Poll::Ready(Step::Chunk(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Poll::Ready(Step::Failed(error)) => self.fail(error),
+                Poll::Ready(Step::Over(error)) => return Poll::Ready(error.map(Err)),
                 Poll::Pending => {
                     let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
                     ready!(heartbeat.poll_due(cx));
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Some(Ok(Chunk {
+                        event: Some(Event::Heartbeat(Heartbeat {})),
+                        ..Chunk::default()
+                    })));
                 }
             }
         }
     }
 
-    /// The chunk that is there, or `None` if the call is over.
-    pub(crate) fn pop(&mut self) -> Option<Chunk> {
-        let chunk = match &mut self.state {
-            State::Over(_) => return None,
-            State::Pending(_) => None,
-            State::Reading(reading) => match reading.pop() {
-                Some(chunk) => {
-                    if let Some(turn) = self.turn.as_mut().filter(|_| !is_finish(&chunk)) {
-                        turn.add(&chunk);
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let step = match &mut self.state {
+            State::Over(error) => Step::Over(error.take()),
+            State::Pending(response) => match ready!(Pin::new(response).poll(cx)) {
+                Ok(reader) => {
+                    if let Some(held) = &self.held {
+                        held.accounting.answered();
                     }
-                    Some(chunk)
+                    self.state = State::Reading(reader);
+                    Step::Again
                 }
-                // Filled, and empty: it has ended, unless only a heartbeat was due.
-                None if reading.is_spent() => {
-                    self.finish();
-                    return None;
-                }
-                None => None,
+                Err(error) => Step::Failed(error),
             },
+            State::Reading(reader) => match ready!(Pin::new(reader.as_mut()).poll_next(cx)) {
+                Some(Ok(mut chunk)) if !is_finish(&chunk) => {
+                    if let Some(turn) = &mut self.turn {
+                        turn.add(&mut chunk);
+                    }
+                    Step::Chunk(chunk)
+                }
+                Some(Ok(finish)) => match mem::replace(&mut self.state, State::Over(None)) {
+                    State::Reading(reader) => {
+                        self.state = State::Storing { reader, finish: Box::new(finish) };
+                        Step::Again
+                    }
+                    other => {
+                        self.state = other;
+                        Step::Again
+                    }
+                },
+                Some(Err(error)) => Step::Failed(error),
+                None => Step::Over(None),
+            },
+            State::Storing { reader, finish } => {
+                // The caller learns that the answer is complete when its turn is stored.
+                if let Some(turn) = &mut self.turn
+                    && let Err(error) = ready!(turn.poll_store(cx, finish))
+                {
+                    Step::Failed(reader.fail(error))
+                } else {
+                    let (finish, call, used) = (mem::take(finish.as_mut()), reader.call().clone(), reader.used());
+                    self.finished(&call, used);
+                    self.turn = None;
+                    self.state = State::Over(None);
+                    Step::Chunk(finish)
+                }
+            }
         };
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.sent();
+        Poll::Ready(step)
+    }
+
+    /// When the call must end: by its time limit, or because its caller has not read for this long.
+    pub(crate) fn overdue(&self, now: Instant, unread: Duration) -> Option<Error> {
+        self.held.as_ref()?;
+        if self.time_limit.at() <= now {
+            return Some(self.time_limit.error());
         }
-        Some(chunk.unwrap_or_else(|| Chunk { event: Some(Event::Heartbeat(Heartbeat {})), ..Chunk::default() }))
+        self.unread_since.filter(|since| *since + unread <= now).map(|_| {
+            let message = format!(
+                "the caller read nothing for {unread:?} while there was more to read. Read faster, or cancel the call"
+            );
+            Error::new(Reason::UnreadTimeout, message)
+        })
     }
 
-    /// When the call must be over.
-    pub(crate) fn must_end_at(&self) -> Instant {
-        self.time_limit.at
-    }
-
-    /// Ends the call from outside of its answer, unless the answer is whole but for the end of its bytes.
+    /// Ends the call from outside of its answer, unless the answer is complete.
     pub(crate) fn end(&mut self, error: Error) {
         match &mut self.state {
             State::Over(_) => return,
-            State::Reading(reading) => {
-                if reading.complete() {
-                    // It is sent, if ever its caller reads it; nothing more is held for it.
-                    let (call, used) = (reading.call().clone(), reading.used());
+            State::Reading(reader) => {
+                if self.turn.is_none() && reader.complete() {
+                    // It is sent if its caller ever reads it. Nothing more is held for it.
+                    let (call, used) = (reader.call().clone(), reader.used());
                     self.finished(&call, used);
                 } else {
-                    let error = reading.fail(error);
-                    self.over(error);
+                    let error = reader.fail(error);
+                    self.fail(error);
                 }
+            }
+            State::Storing { reader, .. } => {
+                let message = "the call ended while its turn was being stored. Read the conversation, or send the turn again with the same turn_id";
+                let unknown = Error::new(Reason::ConversationOutcomeUnknown, message);
+                let error = reader.fail(unknown.with_fact("ended_by", error.reason().name().to_owned()));
+                self.fail(error);
             }
             State::Pending(_) => {
                 let error = error.after(self.attempts.call());
-                self.over(error);
+                self.fail(error);
             }
         }
         if let Some(waker) = self.waker.take() {
@@ -244,50 +220,76 @@ impl Call {
         }
     }
 
-    /// The same for a call that must end because of its limits.
-    pub(crate) fn end_overdue(&mut self) {
+    /// Ends a call whose time limit has passed.
+    fn end_overdue(&mut self) {
         let error = self.time_limit.error();
         self.end(error);
     }
 
-    /// The caller has gone.
-    pub(crate) fn leave(&mut self, drains: &AbandonedCalls) {
+    /// Hands the call over when its caller has left.
+    pub(crate) fn leave(&mut self, abandoned: &AbandonedCalls) {
         self.attempts.leave();
         self.turn = None;
         let left = match mem::replace(&mut self.state, State::Over(None)) {
-            State::Pending(opening) => Left::Pending(opening),
-            // All was sent; only that nothing follows was not.
-            State::Reading(reading) if reading.is_spent() => return self.finished(reading.call(), reading.used()),
-            State::Reading(reading) => Left::Reading(reading),
+            State::Pending(response) => Left::Pending(response),
+            State::Reading(reader) => Left::Reading(reader),
+            State::Storing { reader, .. } => return self.finished(reader.call(), reader.used()),
             State::Over(_) => return,
         };
-        if let Some(Held { account, in_flight, .. }) = self.held.take() {
-            drains.leave(left, self.abandonment, account, in_flight);
-        }
-    }
-
-    fn finish(&mut self) {
-        if let State::Reading(reading) = mem::replace(&mut self.state, State::Over(None)) {
-            self.finished(reading.call(), reading.used());
+        if let Some(Held { accounting, in_flight, .. }) = self.held.take() {
+            abandoned.leave(left, self.abandonment, accounting, in_flight);
         }
     }
 
     fn finished(&mut self, call: &CallContext, used: Option<Used>) {
-        if let Some(Held { account, .. }) = self.held.take() {
-            account.finished(call, used);
+        if let Some(Held { accounting, .. }) = self.held.take() {
+            accounting.finished(call, used);
         }
     }
 
-    /// The call has failed: nothing comes after it, and everything is given back.
-    fn over(&mut self, error: Error) {
+    /// Ends the call with an error and gives everything back.
+    fn fail(&mut self, error: Error) {
         let used = match &self.state {
-            State::Reading(reading) => reading.used(),
-            _ => None,
+            State::Reading(reader) | State::Storing { reader, .. } => reader.used(),
+            State::Pending(_) | State::Over(_) => None,
         };
-        if let Some(Held { account, .. }) = self.held.take() {
-            account.failed(&error, used);
+        if let Some(Held { accounting, .. }) = self.held.take() {
+            accounting.failed(&error, used);
         }
         self.turn = None;
         self.state = State::Over(Some(error));
+    }
+}
+
+/// The result of one poll of the state.
+#[expect(clippy::large_enum_variant, reason = "a chunk is moved once, and a box would cost an allocation a chunk")]
+enum Step {
+    /// The state has changed.
+    Again,
+    Chunk(Chunk),
+    Failed(Error),
+    Over(Option<Error>),
+}
+
+impl Stream for Call {
+    type Item = Result<Chunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.unread_since = None;
+        let polled = self.poll_chunk(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => {
+                self.unread_since = Some(Instant::now());
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.sent();
+                }
+            }
+            Poll::Ready(_) => {}
+            Poll::Pending => match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            },
+        }
+        polled
     }
 }

@@ -1,7 +1,7 @@
-//! One answer being read: frames in, chunks out, and the clock that notices when Bedrock falls silent.
+//! Reads one answer: frames in, chunks out, with the idle timeout.
 //!
-//! [`crate::failover`] reads until the first content, [`crate::response::stream`] for the caller, and
-//! [`crate::response::abandoned`] what no caller wants any more.
+//! [`crate::failover`] waits for the first content, [`crate::response::call`] reads for the caller, and
+//! [`crate::response::abandoned`] drains abandoned answers.
 
 use std::{
     collections::VecDeque,
@@ -11,8 +11,7 @@ use std::{
     time::Duration,
 };
 
-use outcrop_contract::is_finish;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_stream::Stream;
 
 use crate::{
@@ -26,38 +25,51 @@ use crate::{
     proto::{Attempt, Chunk, Start},
 };
 
-/// How long Bedrock gets to close a stream after both of its terminal events. It closes at once; a connection that does
-/// not must not keep an answer that is complete.
+/// How long Bedrock may take to close a stream after both terminal events. It closes at once; a connection that does not must not
+/// hold up a complete answer.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// An answer, as far as it has come.
+/// How long Bedrock may take to send `metadata` after `messageStop`. Without it the answer is complete, and its usage is unknown.
+const METADATA_GRACE: Duration = Duration::from_secs(5);
+
+/// An answer as it arrives: a stream of chunks that ends after its `finish` or with an error.
 #[derive(Debug)]
 pub(crate) struct ResponseReader {
     frames: Frames,
-    /// Given back when the stream has ended upstream.
+    /// Returned to its pool when the stream has ended upstream.
     client: Option<PooledClient>,
     format: Format,
     mapper: EventMapper,
     ready: VecDeque<Chunk>,
     ended: bool,
     call: CallContext,
-    close_grace: Option<Pin<Box<Sleep>>>,
-    silence: Silence,
+    grace: Grace,
+    idle: IdleTimer,
+    /// The idle timeout runs from the first content on; before it the first-content timeout runs.
+    has_content: bool,
 }
 
-/// Runs while there is nothing to read. A caller who does not read stops it, because then nobody asks.
+/// Waits a moment for the end of the bytes after the end of the message.
+#[derive(Debug, Default)]
+struct Grace {
+    /// When the message had ended, with its metadata or without.
+    ended: [Option<Instant>; 2],
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Runs while there is nothing to read. It stops while the caller does not read, because then nothing is polled.
 #[derive(Debug)]
-struct Silence {
+struct IdleTimer {
     limit: Duration,
-    /// How many bytes had come when it began; `None` while there is something to read.
+    /// The number of bytes received when it began; `None` while there is something to read.
     received: Option<u64>,
     since: Instant,
-    /// Set anew only when it has fired, and not for each frame.
+    /// Reset only when it has fired, and not for each frame.
     timer: Pin<Box<Sleep>>,
 }
 
 impl ResponseReader {
-    /// Of the stream that the last of these attempts has opened.
+    /// Reads the stream that the last of these attempts has opened.
     pub(crate) fn new(upstream: Upstream, generation_id: &str, attempts: Vec<Attempt>, idle: Duration) -> Self {
         let Upstream { frames, format, client, call } = upstream;
         let start = Start {
@@ -77,8 +89,9 @@ impl ResponseReader {
             ready: VecDeque::new(),
             ended: false,
             call: CallContext { attempts, ..call },
-            close_grace: None,
-            silence: Silence { limit: idle, received: None, since: Instant::now(), timer: Box::pin(sleep(idle)) },
+            grace: Grace::default(),
+            idle: IdleTimer { limit: idle, received: None, since: Instant::now(), timer: Box::pin(sleep(idle)) },
+            has_content: false,
         }
     }
 
@@ -87,45 +100,48 @@ impl ResponseReader {
         &self.call
     }
 
-    /// What the message used, if Bedrock has said so.
+    /// The usage of the message, if Bedrock has reported it.
     pub(crate) fn used(&self) -> Option<Used> {
         self.mapper.used()
     }
 
-    /// The next chunk that is there already.
-    pub(crate) fn pop(&mut self) -> Option<Chunk> {
-        self.ready.pop_front()
-    }
-
-    /// The last chunk, if that is the next.
-    pub(crate) fn finish(&self) -> Option<&Chunk> {
-        self.ready.front().filter(|chunk| is_finish(chunk))
-    }
-
-    /// Waits until there is something to send.
+    /// Waits for the first content. It stays in the stream.
     pub(crate) async fn first_content(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_fill(cx, false)).await
+        poll_fn(|cx| self.poll_ready(cx)).await?;
+        self.has_content = true;
+        Ok(())
     }
 
-    /// Reads to the end and throws everything away, in no more memory than one frame of this length.
+    /// Reads to the end and discards everything, in no more memory than one frame of this length.
     pub(crate) async fn drain(&mut self, longest_frame: usize) -> Result<(), Error> {
         self.frames.at_most(longest_frame);
+        self.has_content = true;
         while !self.ended {
             self.ready.clear();
-            poll_fn(|cx| self.poll_fill(cx, true)).await?;
+            poll_fn(|cx| self.poll_ready(cx)).await?;
         }
         Ok(())
     }
 
-    /// Pulls until a chunk is ready or the answer has ended; afterwards [`ResponseReader::pop`] gives `None` only if it has. With `watched`, Bedrock
-    /// may not be silent for longer than the idle limit.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, watched: bool) -> Poll<Result<(), Error>> {
+    /// Whether the whole answer has arrived, if need be without the end of its bytes. A complete answer is sent, however late.
+    pub(crate) fn complete(&mut self) -> bool {
+        self.ended || (self.mapper.is_complete() && self.end().is_ok())
+    }
+
+    /// Ends the answer with an error of this call.
+    pub(crate) fn fail(&mut self, error: Error) -> Error {
+        self.close();
+        error.in_phase(self.mapper.phase()).in_call(self.call.clone())
+    }
+
+    /// Ready when a chunk is ready or the answer has ended.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.ready.is_empty() && !self.ended {
             match Pin::new(&mut self.frames).poll_next(cx) {
                 Poll::Ready(Some(frame)) => {
-                    self.silence.received = None;
+                    self.idle.received = None;
                     match frame.and_then(|frame| self.accept(frame)) {
-                        // The message has ended, so its text is whole; only the metadata may be missing.
+                        // The message has ended, so its text is complete; only the metadata may be missing.
                         Err(error) if error.reason() == Reason::UpstreamTruncated && self.mapper.is_stopped() => {
                             self.end()?;
                         }
@@ -133,36 +149,19 @@ impl ResponseReader {
                     }
                 }
                 Poll::Ready(None) => self.end()?,
-                Poll::Pending if self.mapper.is_complete() => {
-                    let grace = self.close_grace.get_or_insert_with(|| Box::pin(sleep(CLOSE_GRACE)));
-                    ready!(grace.as_mut().poll(cx));
+                Poll::Pending if self.mapper.is_stopped() => {
+                    ready!(self.grace.poll_over(cx, self.mapper.is_complete()));
                     self.end()?;
                 }
-                Poll::Pending if watched => {
-                    ready!(self.silence.poll_over(cx, self.frames.received()));
-                    let error = self.silence.error();
+                Poll::Pending if self.has_content => {
+                    ready!(self.idle.poll_over(cx, self.frames.received()));
+                    let error = self.idle.error();
                     return Poll::Ready(Err(self.fail(error)));
                 }
                 Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether there is nothing more to be had from it.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.ended && self.ready.is_empty()
-    }
-
-    /// Whether all of the answer is there, if need be without the end of its bytes. What is complete is sent, however late it is.
-    pub(crate) fn complete(&mut self) -> bool {
-        self.ended || (self.mapper.is_complete() && self.end().is_ok())
-    }
-
-    /// An error of this call, and the end of it.
-    pub(crate) fn fail(&mut self, error: Error) -> Error {
-        self.close();
-        error.in_phase(self.mapper.phase()).in_call(self.call.clone())
     }
 
     fn accept(&mut self, frame: Frame) -> Result<(), Error> {
@@ -180,29 +179,28 @@ impl ResponseReader {
             }
             parsed => parsed?,
         };
+        if event_type != CHUNK || matches!(self.format, Format::Converse) {
+            self.mapper.accept(&event_type, event, &mut self.ready);
+            return Ok(());
+        }
+        let bytes = invoke::chunk_bytes(&event)?;
+        self.mapper.beside_chunk(event);
         match &mut self.format {
-            Format::Native(decoder) if event_type == CHUNK => {
-                let chunk = event::parse(CHUNK, &invoke::chunk_bytes(&event)?)?;
+            Format::Native(decoder) => {
+                let chunk = event::parse(CHUNK, &bytes)?;
                 self.mapper.native(decoder.as_mut(), chunk, &mut self.ready)
             }
-            Format::Raw if event_type == CHUNK => self.mapper.raw(&invoke::chunk_bytes(&event)?, &mut self.ready),
-            _ => {
-                self.mapper.accept(&event_type, event, &mut self.ready);
-                Ok(())
-            }
+            _ => self.mapper.raw(&bytes, &mut self.ready),
         }
     }
 
     fn end(&mut self) -> Result<(), Error> {
-        if matches!(self.format, Format::Raw) {
-            self.mapper.raw_end();
-        }
         let ended = self.mapper.end(&mut self.ready);
         self.close();
         ended.map_err(|error| self.fail(error))
     }
 
-    /// Gives back what it holds upstream.
+    /// Returns what it holds upstream.
     fn close(&mut self) {
         self.ended = true;
         self.frames.close();
@@ -210,8 +208,32 @@ impl ResponseReader {
     }
 }
 
-impl Silence {
-    /// Ready when nothing has come for as long as the limit. `received` is how many bytes have come in all.
+impl Stream for ResponseReader {
+    type Item = Result<Chunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Err(error) = ready!(self.poll_ready(cx)) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Ready(self.ready.pop_front().map(Ok))
+    }
+}
+
+impl Grace {
+    /// Ready when the bytes have not ended in time. `complete` says whether the metadata has arrived too.
+    fn poll_over(&mut self, cx: &mut Context<'_>, complete: bool) -> Poll<()> {
+        let limit = if complete { CLOSE_GRACE } else { METADATA_GRACE };
+        let over = *self.ended[usize::from(complete)].get_or_insert_with(Instant::now) + limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(over)));
+        if timer.deadline() != over {
+            timer.as_mut().reset(over);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl IdleTimer {
+    /// Ready when nothing has arrived for as long as the limit. `received` is the number of bytes received so far.
     fn poll_over(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
         if self.received != Some(received) {
             self.received = Some(received);

@@ -1,9 +1,11 @@
-//! All running calls, for the server to end one that nobody polls: a caller who does not read is not told that its time is over,
-//! but must not hold a place and a call to Bedrock for it.
+//! All running calls, so that the server can end one that is not polled.
+//!
+//! A body whose caller does not read is not polled, so its own timers cannot fire. It must not hold a permit and a call to Bedrock.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -21,7 +23,7 @@ struct Calls {
     running: HashMap<u64, Weak<Mutex<Call>>>,
 }
 
-/// A call's entry, struck out when it is dropped.
+/// A call's entry. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     registry: CallRegistry,
@@ -37,15 +39,16 @@ impl CallRegistry {
         Entry { registry: self.clone(), number }
     }
 
-    /// Ends the calls that should be over. Those that are polled end by themselves.
-    pub(crate) fn end_overdue(&self) {
+    /// Ends the calls whose time limit has passed, and those whose callers have not read for this long. Calls that are polled end by
+    /// themselves.
+    pub(crate) fn end_overdue(&self, unread: Duration) {
         let now = Instant::now();
         for call in self.running() {
-            // One that is locked is being polled.
+            // A call that is locked is being polled.
             if let Some(mut call) = call.try_lock()
-                && call.must_end_at() <= now
+                && let Some(error) = call.overdue(now, unread)
             {
-                call.end_overdue();
+                call.end(error);
             }
         }
     }

@@ -1,8 +1,7 @@
-//! What tonic polls: one stream of chunks. It owns everything its call holds, and dropping it releases everything.
+//! What tonic polls: the stream of one call. Dropping it releases everything that the call holds.
 //!
-//! There is no task and no channel behind it: a caller who stops reading stops the polling, so flow control reaches
-//! Bedrock; a caller who leaves drops the stream, which closes the call to Bedrock or hands it to
-//! [`crate::response::abandoned`].
+//! There is no task and no channel behind it: a caller who stops reading stops the polling, so backpressure reaches Bedrock. A caller
+//! who leaves drops the stream, which closes the call to Bedrock or hands it to [`crate::response::abandoned`].
 
 use std::{
     future::poll_fn,
@@ -28,8 +27,10 @@ use crate::{
 /// The answer to one `Generate`.
 #[derive(Debug)]
 pub struct ChunkStream {
-    /// Shared with the registry alone.
+    /// Shared with the registry, which locks it only to end it.
     call: Arc<Mutex<Call>>,
+    /// The first chunk, which was waited for before the stream was returned.
+    first: Option<Chunk>,
     abandoned: AbandonedCalls,
     _registered: Entry,
 }
@@ -39,24 +40,25 @@ impl ChunkStream {
     pub(crate) fn new(call: Call, abandoned: AbandonedCalls, registry: &CallRegistry) -> Self {
         let call = Arc::new(Mutex::new(call));
         let registered = registry.enter(&call);
-        Self { call, abandoned, _registered: registered }
+        Self { call, first: None, abandoned, _registered: registered }
     }
 
-    /// Waits until there is something to send, so that a call which fails before its content fails without a stream.
-    pub(crate) async fn first_content(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.call.lock().poll_fill(cx)).await
+    /// Waits for the first chunk, so that a call that fails before its content fails without a stream.
+    pub(crate) async fn first_chunk(&mut self) -> Result<(), Error> {
+        self.first = poll_fn(|cx| Pin::new(&mut *self.call.lock()).poll_next(cx)).await.transpose()?;
+        Ok(())
     }
 }
 
 impl Stream for ChunkStream {
     type Item = Result<Chunk, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut call = self.call.lock();
-        match std::task::ready!(call.poll_fill(cx)) {
-            Ok(()) => Poll::Ready(call.pop().map(Ok)),
-            Err(error) => Poll::Ready(Some(Err(error.into_status()))),
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
         }
+        let polled = Pin::new(&mut *self.call.lock()).poll_next(cx);
+        polled.map(|chunk| chunk.map(|chunk| chunk.map_err(Error::into_status)))
     }
 }
 

@@ -38,3 +38,4 @@ mod soak;
 mod stores;
 mod text;
 mod timeouts;
+mod turns;

@@ -68,6 +68,13 @@ const REASONS: Record<string, [title: string, advice: string]> = {
     "A turn of this conversation is still running",
     "Wait until it has ended, perhaps in another window.",
   ],
+  CONVERSATION_CHANGED: ["This conversation has new turns", "Reload it, then send the prompt again."],
+  CONVERSATION_LEASE_LOST: [
+    "The turn was not stored",
+    "The server lost the conversation for a moment. Send the prompt again.",
+  ],
+  CONVERSATION_OUTCOME_UNKNOWN: ["The turn may be stored", "Reload the conversation to see whether it is there."],
+  UNREAD_TIMEOUT: ["This page did not read the answer", "Send the prompt again and keep the page open."],
   CONVERSATION_STORE: ["The server cannot reach its conversations", "Try again in a moment."],
   INTERNAL: ["The server has a defect", "Tell its operator, with the request id."],
   OFFLINE: ["This device is offline", "Connect it and try again."],

@@ -60,7 +60,14 @@ const serverStore: Store = {
     }));
   },
   async open(conversationId) {
-    const { conversation, turns } = await client.getConversation({ conversationId });
+    const turns: Turn[] = [];
+    let page = await client.getConversation({ conversationId });
+    const conversation = page.conversation;
+    turns.push(...page.turns);
+    while (page.nextPageToken) {
+      page = await client.getConversation({ conversationId, pageToken: page.nextPageToken });
+      turns.push(...page.turns);
+    }
     const system = conversation?.system.map(({ block }) => (block.case === "text" ? block.value : "")) ?? [];
     return { model: conversation?.model ?? "", system: system.join("\n\n"), turns };
   },

@@ -51,7 +51,7 @@ fn stop() -> Bytes {
     frame("messageStop", r#"{"stopReason":"end_turn"}"#)
 }
 
-/// An answer that comes in these pieces, each after so many seconds, while five minutes of silence are allowed.
+/// An answer that arrives in these pieces, each after so many seconds, with an idle timeout of five minutes.
 fn reading(pieces: impl IntoIterator<Item = (u64, Bytes)>) -> ResponseReader {
     let pieces = pieces.into_iter().map(|(pause, bytes)| (Duration::from_secs(pause), bytes)).collect();
     let upstream = Upstream::of_body(SdkBody::from_body_1_x(Paced { pieces, pause: None }));
@@ -60,8 +60,9 @@ fn reading(pieces: impl IntoIterator<Item = (u64, Bytes)>) -> ResponseReader {
 
 /// The next chunk; `None` at the end.
 async fn next(reading: &mut ResponseReader) -> Result<Option<Chunk>, Reason> {
-    poll_fn(|cx| reading.poll_fill(cx, true)).await.map_err(|error| error.reason())?;
-    Ok(reading.pop())
+    reading.has_content = true;
+    let next = poll_fn(|cx| Pin::new(&mut *reading).poll_next(cx)).await;
+    next.transpose().map_err(|error| error.reason())
 }
 
 async fn count(mut reading: ResponseReader) -> Result<usize, Reason> {
@@ -86,24 +87,33 @@ async fn a_gap_that_is_too_long_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_comes_byte_by_byte_is_a_sign_of_life() {
+async fn a_frame_that_arrives_byte_by_byte_resets_the_idle_timeout() {
     let bytes = text();
     let slowly = (0..bytes.len()).map(|at| (200, bytes.slice(at..=at)));
     assert_eq!(count(reading([(0, text())].into_iter().chain(slowly).chain([(0, stop())]))).await, Ok(4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_does_not_read_is_no_silence_of_bedrock() {
+async fn the_idle_timeout_stops_while_the_caller_does_not_read() {
     let mut reading = reading([(0, text()), (10, text()), (10, text()), (10, stop())]);
     for _ in 0..2 {
         next(&mut reading).await.unwrap();
     }
-    // Asked, nothing there yet, and then not asked for an hour.
-    let nothing = poll_fn(|cx| Poll::Ready(reading.poll_fill(cx, true).is_pending())).await;
+    // Polled while nothing is there, and then not polled for an hour.
+    let nothing = poll_fn(|cx| Poll::Ready(Pin::new(&mut reading).poll_next(cx).is_pending())).await;
     assert!(nothing);
     for _ in 0..3 {
         advance(Duration::from_hours(1)).await;
         assert!(next(&mut reading).await.unwrap().is_some());
     }
     assert_eq!(next(&mut reading).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_after_message_stop_ends_ok_without_usage() {
+    let began = Instant::now();
+    // The bytes never end, and the metadata never arrives.
+    let stalled = [(0, text()), (1, stop()), (100_000, text())];
+    assert_eq!(count(reading(stalled)).await, Ok(3), "start, text, finish");
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
 }

@@ -1,5 +1,6 @@
 //! Native chunks in all their forms become the same chunks as Converse's.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bedrock_emulator::{Script, Step};
 use outcrop_client::proto::{StopReason, chunk::Event};
 use serde_json::{Value, json as value};
@@ -173,4 +174,39 @@ async fn coheres_three_forms_of_stream_all_stream() {
         assert_eq!(answer.finish.stop_reason(), reason);
         assert_eq!(answer.finish.metrics.unwrap().first_byte_latency_ms, Some(4));
     }
+}
+
+#[tokio::test]
+async fn nothing_that_stands_beside_the_bytes_or_is_called_p_is_lost() {
+    let harness = Harness::start().await;
+    let inner = value!({"completion": "hi", "stop_reason": "stop", "p": "the provider's own"});
+    let event = Step::Event {
+        event_type: "chunk".to_owned(),
+        payload: value!({"bytes": BASE64_STANDARD.encode(inner.to_string()), "beside": 7}),
+    };
+    let model = harness.emulator.register("beside", Script::of([event]));
+    let asked = native(&model, value!({"prompt": "hi", "modelFamily": "anthropic-text"}));
+    let chunks = harness.ask(asked).await.whole();
+    let left: Vec<_> =
+        chunks.iter().filter_map(|chunk| chunk.unrecognized.as_ref()).map(|left| format!("{left:?}")).collect();
+    assert!(left.iter().any(|left| left.contains("beside")), "{left:?}");
+    assert!(left.iter().any(|left| left.contains("the provider's own")), "{left:?}");
+}
+
+#[tokio::test]
+async fn bedrocks_own_token_count_comes_beside_the_providers() {
+    let harness = Harness::start().await;
+    let steps = [
+        value!({"type": "message_start", "message": {"role": "assistant", "usage": {"input_tokens": 10, "output_tokens": 1}}}),
+        value!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}}),
+        value!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 133}}),
+        value!({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 10, "outputTokenCount": 97}}),
+    ];
+    let model = harness.emulator.register("counted-twice", Script::of(steps.map(Step::Chunk)));
+    let more = value!({"prompt": "hi", "modelFamily": "anthropic", "inferenceConfig": {"maxTokens": 9}});
+    let asked = native(&model, more);
+    let chunks = harness.ask(asked).await.whole();
+    let finish = finish_of(&chunks);
+    let counts = [&finish.usage, &finish.invocation_usage].map(|usage| usage.as_ref().unwrap().output_tokens);
+    assert_eq!(counts, [Some(133), Some(97)]);
 }

@@ -38,17 +38,26 @@ async fn a_raw_body_and_raw_chunks_pass_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_raw_answer_that_is_cut_is_truncated_and_one_that_ends_is_whole() {
+async fn a_raw_answer_is_ok_only_with_a_proof_of_its_end() {
     let harness = Harness::start().await;
     let chunk = || Step::Chunk(value!({"a": 1}));
     let ask = |model: String| GenerateRequest { model, native_body: "{}".into(), ..GenerateRequest::default() };
-    let model = harness.emulator.register("raw", Script::of([chunk(), chunk()]));
+    let metrics =
+        || Step::Chunk(value!({"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3, "outputTokenCount": 4}}));
+    let model = harness.emulator.register("raw", Script::of([chunk(), metrics()]));
     let whole = harness.ask(ask(model)).await.whole();
-    assert!(finish_of(&whole).usage.is_none());
-    let cut = Script::of([chunk(), chunk()]).fault(FaultKind::Cut, At::Event(1));
-    let model = harness.emulator.register("raw", cut);
-    let (_, error) = harness.ask(ask(model)).await.failed();
-    assert_eq!(error.reason, "UPSTREAM_TRUNCATED");
+    assert_eq!(finish_of(&whole).usage.as_ref().unwrap().output_tokens, Some(4));
+    // A clean end of the bytes proves nothing: RST_STREAM(NO_ERROR) and an empty 200 look the same.
+    let unproven = [
+        Script::of([chunk(), chunk()]),
+        Script::of([chunk(), chunk()]).fault(FaultKind::Cut, At::Event(1)),
+        Script::of([]),
+    ];
+    for script in unproven {
+        let model = harness.emulator.register("raw", script);
+        let (_, error) = harness.ask(ask(model)).await.failed();
+        assert_eq!(error.reason, "UPSTREAM_TRUNCATED");
+    }
 }
 
 #[tokio::test]

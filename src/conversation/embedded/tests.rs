@@ -1,0 +1,224 @@
+//! Tests of the embedded engine on a disk that fills up, fails and loses what was not synced.
+
+use std::{io, sync::Arc};
+
+use parking_lot::Mutex;
+use redb::{Database, StorageBackend};
+
+use super::*;
+use crate::{
+    conversation::{bounds::Bounds, store::Head},
+    proto::{Conversation, Message, Turn},
+};
+
+/// A disk whose content survives a crash only as far as it was synced.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    content: Vec<u8>,
+    synced: Vec<u8>,
+    /// Writes since the last sync: the position, and the bytes.
+    unsynced: Vec<(usize, Vec<u8>)>,
+    written: u64,
+    /// The operations that still succeed.
+    left: Option<u64>,
+    full: bool,
+}
+
+impl State {
+    fn spend(&mut self) -> io::Result<()> {
+        match &mut self.left {
+            Some(0) => return Err(io::Error::other("the machine has crashed")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().content.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let (state, at) = (self.0.lock(), usize::try_from(offset).unwrap());
+        out.copy_from_slice(state.content.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.spend()?;
+        state.content.resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.spend()?;
+        state.synced = state.content.clone();
+        state.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let (mut state, at) = (self.0.lock(), usize::try_from(offset).unwrap());
+        state.spend()?;
+        state.written += data.len() as u64;
+        state.content[at..at + data.len()].copy_from_slice(data);
+        state.unsynced.push((at, data.to_vec()));
+        Ok(())
+    }
+}
+
+impl Disk {
+    fn open(&self) -> Embedded {
+        let (disk, again) = (self.clone(), self.clone());
+        let database = Database::builder().create_with_backend(disk).unwrap();
+        let open = Box::new(move || Database::builder().create_with_backend(again.clone()));
+        Embedded::of(File::with(database, open).unwrap())
+    }
+
+    /// The disk after a crash: what was synced, and some of the writes after it, the last one torn.
+    fn crashed(&self, random: &mut fastrand::Rng) -> Self {
+        let state = self.0.lock();
+        let mut content = state.synced.clone();
+        for (at, data) in &state.unsynced {
+            let length = match random.u8(..4) {
+                0 => 0,
+                1 => random.usize(..=data.len()),
+                _ => data.len(),
+            };
+            if content.len() < at + length {
+                content.resize(at + length, 0);
+            }
+            content[*at..at + length].copy_from_slice(&data[..length]);
+        }
+        Self(Arc::new(Mutex::new(State { synced: content.clone(), content, ..State::default() })))
+    }
+
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.lock());
+    }
+}
+
+fn key() -> Key {
+    Key { owner: String::new(), id: "c".to_owned() }
+}
+
+fn create(store: &Embedded) {
+    let record = Record { origin: Conversation::default(), head: Head { used_at: now(), ..Head::default() } };
+    assert!(store.file.change(|tables| tables.create(&key(), &record, 10)).unwrap());
+}
+
+/// Takes the lease and stores a turn, in this thread.
+fn turn(store: &Embedded, turn_id: &str) -> Result<Appended, StoreError> {
+    let fence = {
+        let mut leases = store.leases.lock();
+        leases.last += 1;
+        let fence = leases.last;
+        assert!(leases.held.insert(key(), Held { fence, storing: false }).is_none(), "the last lease has ended");
+        fence
+    };
+    let bounds = Bounds { messages: u32::MAX, tokens: u32::MAX, bytes: u64::MAX, ..Bounds::default() };
+    let messages = vec![Message::default(), Message::default()];
+    let turn = Turn { messages, turn_id: turn_id.to_owned(), ..Turn::default() };
+    let kept = Kept { turn: Some(turn), tokens: 3 };
+    let lease = Lease { key: key(), fence };
+    store.append_now(&Append { lease, turn_id: turn_id.to_owned(), kept, title: String::new(), at: now(), bounds })
+}
+
+fn stored(store: &Embedded) -> Vec<String> {
+    let all = PageLimit { turns: usize::MAX, bytes: usize::MAX };
+    let turns = store.file.read(|tables| tables.turns(&key(), 0, all)).unwrap();
+    turns.into_iter().map(|(_, kept)| kept.turn.unwrap().turn_id).collect()
+}
+
+#[test]
+fn after_a_crash_at_every_write_each_acknowledged_turn_is_there_once() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for operations in 0..160 {
+        let disk = Disk::default();
+        let store = disk.open();
+        create(&store);
+        disk.set(|state| state.left = Some(operations));
+        let mut acknowledged = Vec::new();
+        let mut unknown = None;
+        for number in 0.. {
+            let turn_id = number.to_string();
+            match turn(&store, &turn_id) {
+                Ok(appended) => {
+                    assert_eq!(appended, Appended::Stored);
+                    acknowledged.push(turn_id);
+                }
+                Err(StoreError::Unknown(_) | StoreError::Failed(_)) => {
+                    unknown = Some(turn_id);
+                    break;
+                }
+            }
+        }
+        let after = disk.crashed(&mut random).open();
+        let mut found = stored(&after);
+        if found.last() == unknown.as_ref() {
+            found.pop();
+        }
+        assert_eq!(found, acknowledged, "after {operations} operations");
+        turn(&after, "next").unwrap();
+        assert_eq!(stored(&after).last().unwrap(), "next");
+    }
+}
+
+#[test]
+fn a_full_disk_stores_again_without_a_restart_once_there_is_space() {
+    let disk = Disk::default();
+    let store = disk.open();
+    create(&store);
+    turn(&store, "before").unwrap();
+    for _ in 0..3 {
+        disk.set(|state| state.full = true);
+        assert!(turn(&store, "lost").is_err());
+        disk.set(|state| state.full = false);
+    }
+    assert_eq!(turn(&store, "after").unwrap(), Appended::Stored);
+    assert_eq!(stored(&store), ["before", "after"]);
+}
+
+#[test]
+fn a_write_does_not_outlive_its_lease() {
+    let store = Embedded::in_memory().unwrap();
+    create(&store);
+    let lease = Lease { key: key(), fence: 1 };
+    store.leases.lock().held.insert(key(), Held { fence: 1, storing: false });
+    store.release(lease.clone());
+    let append = Append {
+        lease,
+        turn_id: "late".to_owned(),
+        kept: Kept::default(),
+        title: String::new(),
+        at: now(),
+        bounds: Bounds::default(),
+    };
+    assert_eq!(store.append_now(&append).unwrap(), Appended::Lost);
+    assert_eq!(stored(&store), [""; 0]);
+}
+
+#[test]
+fn a_turn_writes_as_much_into_a_long_conversation_as_into_a_short_one() {
+    let disk = Disk::default();
+    let store = disk.open();
+    create(&store);
+    let mut written = Vec::new();
+    for block in 0..20 {
+        disk.set(|state| state.written = 0);
+        for number in 0..100 {
+            turn(&store, &format!("{block}-{number}")).unwrap();
+        }
+        written.push(disk.0.lock().written / 100);
+    }
+    assert_eq!(stored(&store).len(), 2_000);
+    // A tree grows by a level now and then; a conversation that is rewritten grows a hundredfold.
+    assert!(written[19] < 3 * written[1], "bytes a turn, for each hundred turns: {written:?}");
+}

@@ -1,0 +1,91 @@
+//! The leases of running turns: renewed together, and released when their turn ends.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::store::{Lease, Store};
+
+/// How long a lease lasts in an engine whose leases expire.
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+
+/// How often leases are renewed: several times before one expires.
+const RENEW: Duration = Duration::from_secs(8);
+
+/// The leases that turns of this server hold. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leases(Arc<Mutex<HashMap<Lease, Held>>>);
+
+#[derive(Debug)]
+struct Held {
+    /// When the store last confirmed it.
+    confirmed: Instant,
+    lost: CancellationToken,
+}
+
+/// A lease that is renewed until it is dropped, which releases it.
+#[derive(Debug)]
+pub(super) struct HeldLease {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) lease: Lease,
+    /// Cancelled when the lease is lost.
+    pub(super) lost: CancellationToken,
+    leases: Leases,
+}
+
+impl Leases {
+    /// Holds a granted lease.
+    pub(super) fn hold(&self, store: Arc<dyn Store>, lease: Lease) -> HeldLease {
+        let lost = CancellationToken::new();
+        self.0.lock().insert(lease.clone(), Held { confirmed: Instant::now(), lost: lost.clone() });
+        HeldLease { store, lease, lost, leases: self.clone() }
+    }
+
+    /// Renews all leases, again and again.
+    pub(super) async fn renew(&self, store: &dyn Store) {
+        loop {
+            sleep(RENEW).await;
+            let leases: Vec<_> = self.0.lock().keys().cloned().collect();
+            if leases.is_empty() {
+                continue;
+            }
+            let began = Instant::now();
+            match store.renew(&leases).await {
+                Ok(lost) => self.confirm(&leases, &lost, began),
+                Err(error) => warn!(%error, leases = leases.len(), "the leases of conversations could not be renewed"),
+            }
+            self.end_expired();
+        }
+    }
+
+    fn confirm(&self, renewed: &[Lease], lost: &[Lease], at: Instant) {
+        let mut held = self.0.lock();
+        for lease in renewed {
+            if let Some(held) = held.get_mut(lease) {
+                held.confirmed = at;
+            }
+        }
+        for lease in lost {
+            if let Some(held) = held.get(lease) {
+                held.lost.cancel();
+            }
+        }
+    }
+
+    /// A lease that was not confirmed for as long as it lasts has expired.
+    fn end_expired(&self) {
+        for held in self.0.lock().values().filter(|held| held.confirmed.elapsed() >= LEASE) {
+            held.lost.cancel();
+        }
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        self.leases.0.lock().remove(&self.lease);
+        self.store.release(self.lease.clone());
+    }
+}
