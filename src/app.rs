@@ -8,6 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    codec::CompressionEncoding,
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
@@ -20,7 +21,9 @@ use crate::{
     config::Settings,
     conversation::{Conversations, place::OpenError},
     edge::{
-        grpc::{Methods, front},
+        grpc::{Front, Methods, front},
+        health,
+        host::AllowedHosts,
         web,
     },
     failover::Failover,
@@ -120,19 +123,24 @@ impl App {
             conversations: conversations.clone(),
             metrics: metrics.clone(),
         };
-        let generation = GenerationServiceServer::new(service).max_decoding_message_size(settings.max_request_bytes);
-        let (health, health_service) = tonic_health::server::health_reporter();
+        let generation = GenerationServiceServer::new(service)
+            .max_decoding_message_size(settings.max_request_bytes)
+            // The limit above also holds for what a message decompresses to.
+            .accept_compressed(CompressionEncoding::Gzip);
+        let health = HealthReporter::new();
         health.set_serving::<GenerationServiceServer<Service>>().await;
+        let hosts = AllowedHosts::new(&settings.allowed_hosts);
         let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
+        let state = Front { methods, hosts: hosts.clone() };
         let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
         let router = Routes::new(generation)
-            .add_service(health_service)
-            .add_service(reflection().build_v1().map_err(unreadable)?)
-            .add_service(reflection().build_v1alpha().map_err(unreadable)?)
+            .add_service(health::server(health.clone()))
+            .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
+            .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
             .into_axum_router()
             // Around the methods: sees every request first and every answer last; only the page is further out.
-            .layer(axum::middleware::from_fn_with_state(methods, front));
-        let router = if settings.page { web::around(router) } else { router };
+            .layer(axum::middleware::from_fn_with_state(state, front));
+        let router = if settings.page { web::around(router, hosts) } else { router };
         let (listener, address) = bind("--listen", settings.listen).await?;
         let metrics_listener = match settings.metrics_listen {
             Some(address) => Some(bind("--metrics-listen", address).await?.0),

@@ -62,6 +62,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether the web page is served too.
     pub page: bool,
+    /// The names, besides IP addresses and localhost, by which a browser may call the server: `NAME` or `NAME:PORT`.
+    pub allowed_hosts: Vec<String>,
     /// Where to serve metrics, if they are served.
     pub metrics_listen: Option<SocketAddr>,
     /// Where answers come from.
@@ -96,6 +98,7 @@ impl Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             page: true,
+            allowed_hosts: Vec::new(),
             metrics_listen: None,
             upstream: UpstreamSettings::Local { scripts: None, recordings: None },
             rules: Rules { default_model: Some(LOCAL_MODEL.to_owned()), ..Rules::default() },

@@ -242,7 +242,7 @@ fn failed(error: &StoreError) -> Error {
             "the store of the conversations did not confirm the turn. Read the conversation, or send the turn again with the same turn_id",
         ),
     };
-    Error::new(reason, message).because(error.to_string())
+    Error::new(reason, message).with_source(error.to_string())
 }
 
 fn not_found(id: &str) -> Error {

@@ -2,8 +2,12 @@
 //!
 //! - [`web`] the page, and gRPC-Web for its calls
 //! - [`grpc`] refuses what is no call to a method of this server, reads the caller's deadline, and gives every status a reason
+//! - [`health`] the health service, with services that this server does not have
+//! - [`host`] refuses pages of other origins, and names that this server does not have
 //! - [`protocol`] which of the two a request speaks
 
 pub(crate) mod grpc;
+pub(crate) mod health;
+pub(crate) mod host;
 pub(crate) mod protocol;
 pub(crate) mod web;

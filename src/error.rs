@@ -1,16 +1,26 @@
-//! What can go wrong, as data: whose fault, may it be retried, what was known. [`status`] makes the wire form of it.
+//! Every failure as data: its reason, whether it may be retried, and what is known about the call.
 //!
-//! Every module makes its errors with [`Error::new`]; only `error/status.rs` makes a [`tonic::Status`].
+//! Modules make errors with [`Error::new`]; only this module turns them into a [`tonic::Status`].
+//!
+//! - `reason` the table of reasons with their codes and retry delays
+//! - `status` the wire form, and how large it may be
+//! - `bare` statuses that the gRPC library makes by itself
+//! - `upstream` constructors for incomplete streams from Bedrock
 
+mod bare;
 mod reason;
 mod status;
+mod upstream;
 
 use std::time::Duration;
 
 use crate::proto::Attempt;
 
 pub use self::reason::{Reason, Row, TABLE};
-pub(crate) use self::status::from_bare;
+pub(crate) use self::{
+    bare::from_bare,
+    upstream::{corrupt, truncated},
+};
 
 /// Whether content had reached the caller when it went wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +42,7 @@ impl Phase {
     }
 }
 
-/// One thing wrong with a request.
+/// One rule that a request breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The path of the field, such as `messages[2].content[0].text`.
@@ -63,7 +73,7 @@ pub struct Quota {
     pub description: String,
 }
 
-/// A failure, on its way to the caller.
+/// A failure of a call.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {}", .0.reason.name(), .0.message)]
 pub struct Error(Box<Inner>);
@@ -74,18 +84,18 @@ struct Inner {
     reason: Reason,
     message: String,
     phase: Phase,
-    /// Bedrock's exception, in its own word.
+    /// The name of Bedrock's exception.
     exception: String,
-    /// Further facts from Bedrock, such as `original_status_code`.
+    /// Further entries of the metadata of ErrorInfo, such as `original_status_code`.
     facts: Vec<(&'static str, String)>,
     call: Option<CallContext>,
-    /// What Bedrock asked for, in place of the delay of the reason.
+    /// The delay that Bedrock asked for. It replaces the delay of the reason.
     retry_after: Option<Duration>,
-    /// Whether trying the same call again is of no use, although its reason allows it.
+    /// Whether a retry of the same call cannot succeed, although its reason allows retries.
     not_retryable: bool,
     violations: Vec<Violation>,
     quota: Option<Quota>,
-    /// What stands in the log in place of the message.
+    /// The text that is logged instead of the message.
     logged_as: Option<String>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -109,14 +119,14 @@ impl Error {
         }))
     }
 
-    /// The same with the error that caused it. It is logged, and not sent.
+    /// The same with the error that caused it. It is logged and not sent.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
         self
     }
 
-    /// The same with other words for the log, because the message may quote a prompt.
+    /// The same with another text for the log, for a message that may quote a prompt.
     #[must_use]
     pub fn logged_as(mut self, words: impl Into<String>) -> Self {
         self.0.logged_as = Some(words.into());
@@ -137,7 +147,7 @@ impl Error {
         self
     }
 
-    /// The same after all these attempts. What it says itself about the last of them stands.
+    /// The same with the attempts of the whole call. The model, region and request id that it already has are kept.
     #[must_use]
     pub fn after(mut self, call: CallContext) -> Self {
         self.0.call = Some(match self.0.call.take() {
@@ -154,9 +164,9 @@ impl Error {
         self
     }
 
-    /// The same with a further fact from Bedrock.
+    /// The same with a further entry in the metadata of ErrorInfo.
     #[must_use]
-    pub fn with_fact(mut self, name: &'static str, value: String) -> Self {
+    pub fn with_metadata(mut self, name: &'static str, value: String) -> Self {
         self.0.facts.push((name, value));
         self
     }
@@ -168,7 +178,7 @@ impl Error {
         self
     }
 
-    /// The same for a call that can never succeed as it is, whatever its reason says of others.
+    /// The same for a call that must not be retried, although its reason allows retries.
     #[must_use]
     pub fn without_retry(mut self) -> Self {
         self.0.not_retryable = true;
@@ -189,7 +199,7 @@ impl Error {
         self
     }
 
-    /// Why.
+    /// The reason.
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
@@ -214,7 +224,7 @@ impl Error {
         &self.0.violations
     }
 
-    /// The error for a log line, not longer than one.
+    /// The error as one log line of bounded length.
     pub(crate) fn for_log(&self) -> String {
         let Inner { reason, message, logged_as, cause, .. } = &*self.0;
         let words = match (logged_as, cause) {
@@ -222,6 +232,6 @@ impl Error {
             (None, Some(cause)) => format!("{message} ({cause})"),
             (None, None) => message.clone(),
         };
-        format!("{}: {}", reason.name(), status::shortened(words))
+        format!("{}: {}", reason.name(), status::for_log(&words))
     }
 }

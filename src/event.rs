@@ -19,8 +19,7 @@ use serde_json::{Map, Value};
 use self::finish::{Metadata, Stop};
 pub(crate) use self::{finish::Used, members::Members};
 use crate::{
-    bedrock::frames::{corrupt, truncated},
-    error::{Error, Phase},
+    error::{Error, Phase, corrupt, truncated},
     json,
     proto::{Chunk, OtherEvent, Role, Start, chunk::Event},
 };

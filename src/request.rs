@@ -5,11 +5,13 @@
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` tools and tool choice
 //! - `settings` sampling, guardrail, output, metadata
+//! - `generation_id` the id that the edge gives each call
 //! - `serving` timeouts, abandonment, heartbeats
 //! - [`native`] requests of the native operation, family by family
 //! - `path`, `violations` the field and the description of each violation
 
 mod content;
+pub(crate) mod generation_id;
 pub(crate) mod native;
 mod path;
 mod serving;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::{
     admission::{AdmissionControl, Permit, client_id::ClientId},
@@ -19,7 +18,7 @@ use crate::{
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
         ListModelsResponse, generation_service_server::GenerationService,
     },
-    request::{self, Rules, timeouts::Deadline},
+    request::{self, Rules, generation_id::GenerationId, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, Held},
@@ -59,6 +58,7 @@ impl Service {
         client: ClientId,
         mut request: GenerateRequest,
         deadline: Option<Deadline>,
+        generation_id: GenerationId,
     ) -> Result<ChunkStream, Error> {
         let began = Instant::now();
         let mut turn = self.conversations.begin(&mut request).await?;
@@ -71,7 +71,7 @@ impl Service {
         let max_tokens = checked.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
         let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
         let Permit { places, reservation } = self.admission.admit(client, &checked.asked, max_tokens).await?;
-        let generation_id = Uuid::new_v4().to_string();
+        let generation_id = generation_id.as_str().to_owned();
         let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
         let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
@@ -114,8 +114,9 @@ impl GenerationService for Service {
 
     async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
+        let generation_id = GenerationId::of(request.extensions());
         let client = ClientId::of(&request);
-        let admitted = self.start(client, request.into_inner(), deadline).await;
+        let admitted = self.start(client, request.into_inner(), deadline, generation_id).await;
         let mut stream = admitted.map_err(|error| self.refused(error))?;
         stream.first_chunk().await.map_err(Error::into_status)?;
         Ok(Response::new(stream))

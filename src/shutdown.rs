@@ -39,7 +39,7 @@ impl Shutdown {
         let running = self.running.token();
         if self.refusing.is_cancelled() {
             let message = "the server is shutting down. Try again elsewhere";
-            return Err(Error::new(Reason::Draining, message).with_fact("drain", "refusing".to_owned()));
+            return Err(Error::new(Reason::Draining, message).with_metadata("drain", "refusing".to_owned()));
         }
         Ok(InFlight { _running: running, shutdown: self.clone() })
     }
@@ -68,7 +68,7 @@ impl Shutdown {
     /// What a call is told that the server can wait for no longer.
     pub fn revocation() -> Error {
         let message = "the server is shutting down and its grace period is over. Try again elsewhere";
-        Error::new(Reason::Draining, message).with_fact("drain", "force".to_owned())
+        Error::new(Reason::Draining, message).with_metadata("drain", "force".to_owned())
     }
 }
 

@@ -7,8 +7,7 @@ use aws_sdk_bedrockruntime::error::SdkError;
 use aws_smithy_runtime_api::{client::orchestrator::HttpResponse, http::Headers};
 use serde_json::Value;
 
-use super::frames::corrupt;
-use crate::error::{Error, Reason};
+use crate::error::{Error, Reason, corrupt};
 
 /// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here. The same name means the
 /// same as an HTTP error and as an exception frame; the same table stands in `docs/errors.md`.
@@ -78,23 +77,23 @@ pub(crate) fn error_frame(code: &str, message: &str) -> Error {
 pub(crate) fn sdk_error<E: StdError + Send + Sync + 'static>(error: SdkError<E, HttpResponse>) -> Error {
     if let Some(response) = error.raw_response() {
         if response.status().is_success() {
-            return corrupt("the answer could not be read").because(error);
+            return corrupt("the answer could not be read").with_source(error);
         }
         let classified = response_error(response);
-        return classified.because(error);
+        return classified.with_source(error);
     }
     if caused_by::<CredentialsError>(&error) {
         let message = "the server has no valid AWS credentials. Its operator has to set AWS_PROFILE, AWS_ACCESS_KEY_ID \
                        and AWS_SECRET_ACCESS_KEY, or AWS_BEARER_TOKEN_BEDROCK";
-        return Error::new(Reason::UpstreamCredentials, message).because(error);
+        return Error::new(Reason::UpstreamCredentials, message).with_source(error);
     }
     match &error {
         SdkError::ConstructionFailure(_) => {
-            Error::new(Reason::Internal, "the request to Bedrock could not be made").because(error)
+            Error::new(Reason::Internal, "the request to Bedrock could not be made").with_source(error)
         }
         _ => {
             let message = format!("Bedrock could not be reached: {}. Try again", root_cause(&error));
-            Error::new(Reason::UpstreamUnreachable, message).because(error)
+            Error::new(Reason::UpstreamUnreachable, message).with_source(error)
         }
     }
 }
@@ -142,11 +141,11 @@ fn failure(exception: &str, status: Option<u16>, body: &[u8]) -> Error {
         error = error.with_exception(exception);
     }
     if let Some(original) = json.get("originalStatusCode").filter(|original| original.is_number()) {
-        error = error.with_fact("original_status_code", original.to_string());
+        error = error.with_metadata("original_status_code", original.to_string());
     }
     for (name, fact) in [("originalMessage", "original_message"), ("resourceName", "resource_name")] {
         if let Some(value) = member(name) {
-            error = error.with_fact(fact, value);
+            error = error.with_metadata(fact, value);
         }
     }
     error

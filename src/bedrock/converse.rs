@@ -118,6 +118,6 @@ fn checked<T>(value: Option<T>, what: &str) -> Result<T, Error> {
 /// A builder fails only if a required member is missing; after the check none is.
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
-        Self::new(Reason::Internal, "a checked request could not be built").because(error)
+        Self::new(Reason::Internal, "a checked request could not be built").with_source(error)
     }
 }

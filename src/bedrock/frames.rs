@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio_stream::Stream;
 
-use crate::error::{Error, Reason};
+use crate::error::{Error, corrupt, truncated};
 
 /// Total length, header length, and the checksum of both.
 const PRELUDE: usize = 12;
@@ -99,7 +99,7 @@ impl Frames {
             return Ok(None);
         }
         let mut frame = buffer.split_to(total).freeze();
-        let message = read_message_from(&mut frame).map_err(|error| corrupt(error.to_string()).because(error))?;
+        let message = read_message_from(&mut frame).map_err(|error| corrupt(error.to_string()).with_source(error))?;
         read(&message).map(Some)
     }
 
@@ -116,7 +116,7 @@ impl Frames {
                     }
                 }
                 Some(Err(error)) => {
-                    return Poll::Ready(Some(Err(truncated("the connection was cut").because(error))));
+                    return Poll::Ready(Some(Err(truncated("the connection was cut").with_source(error))));
                 }
                 None => self.body = None,
             }
@@ -164,24 +164,6 @@ fn read(message: &Message) -> Result<Frame, Error> {
     }
 }
 
-/// Bytes that do not mean anything.
-pub(crate) fn corrupt(what: impl std::fmt::Display) -> Error {
-    Error::new(
-        Reason::UpstreamCorrupt,
-        format!(
-            "the stream from Bedrock is damaged: {what}. Try again; if it persists, something between Bedrock and the server alters it"
-        ),
-    )
-}
-
-/// An end that Bedrock did not announce.
-pub(crate) fn truncated(what: impl std::fmt::Display) -> Error {
-    Error::new(
-        Reason::UpstreamTruncated,
-        format!("the stream from Bedrock ended before the message did: {what}. What was sent is not the whole answer"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use aws_smithy_eventstream::frame::write_message_to;
@@ -189,6 +171,7 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
+    use crate::error::Reason;
 
     fn frame(headers: &[(&'static str, &'static str)], payload: &'static str) -> Vec<u8> {
         let headers = headers.iter().map(|(name, value)| Header::new(*name, HeaderValue::String((*value).into())));

@@ -24,9 +24,9 @@ use aws_sdk_bedrockruntime::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
-use super::{Format, frames::corrupt};
+use super::Format;
 use crate::{
-    error::{Error, Reason},
+    error::{Error, Reason, corrupt},
     event::native::Decode,
     json,
     proto::GenerateRequest,

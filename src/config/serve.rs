@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems};
-use crate::{bedrock::UpstreamSettings, failover::routes::Routes, request::Rules};
+use crate::{bedrock::UpstreamSettings, edge::host, failover::routes::Routes, request::Rules};
 
 /// As typed.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +16,10 @@ pub struct ServeArgs {
     /// Do not serve the web page
     #[arg(long, env = "OUTCROP_NO_PAGE")]
     pub no_page: bool,
+    /// A host name by which browsers may call this server, NAME or NAME:PORT, beside IP addresses and localhost. Repeatable; in the
+    /// environment names are separated by `,`
+    #[arg(long = "allowed-host", env = "OUTCROP_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
     /// Address and port of the Prometheus endpoint /metrics [default: none]
     #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
@@ -76,6 +80,7 @@ impl ServeArgs {
         let settings = Settings {
             listen,
             page: !self.no_page,
+            allowed_hosts: self.allowed_hosts(&mut problems),
             metrics_listen,
             upstream: self.upstream(set(&self.region), &mut problems),
             rules: Rules {
@@ -95,6 +100,17 @@ impl ServeArgs {
             max_connection_age: self.time.max_connection_age(&mut problems),
         };
         problems.verdict(settings)
+    }
+
+    fn allowed_hosts(&self, problems: &mut Problems) -> Vec<String> {
+        let names = self.allowed_hosts.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+        let (valid, wrong): (Vec<_>, Vec<_>) = names.partition(|name| host::is_host(name));
+        for name in wrong {
+            problems.add(format!(
+                "--allowed-host is {name:?}; it must be a host name with or without a port, such as chat.example or chat.example:8443"
+            ));
+        }
+        valid.into_iter().map(str::to_owned).collect()
     }
 
     fn upstream(&self, region: Option<String>, problems: &mut Problems) -> UpstreamSettings {

@@ -1,4 +1,5 @@
-//! What is no call to one of our methods, and what gRPC itself refuses: both get an answer that says what to change.
+//! The outermost layer of gRPC: refuses requests that are not calls to a method of this server, enforces the caller's deadline,
+//! numbers calls, and gives every status that the gRPC library makes a reason.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -7,15 +8,20 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http::{HeaderMap, HeaderValue};
 use prost::{DecodeError, Message};
 use prost_types::FileDescriptorSet;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, body::Body};
 
 use crate::{
-    edge::protocol::{FromWeb, is_grpc, not_grpc},
+    edge::{
+        host::AllowedHosts,
+        protocol::{FromWeb, is_grpc, not_grpc},
+    },
     error::{self, Error, Reason},
-    request::timeouts::Deadline,
+    proto::generation_service_server::SERVICE_NAME,
+    request::{generation_id::GenerationId, timeouts::Deadline},
 };
 
 /// The trailer that carries the google.rpc details of a status.
@@ -41,19 +47,50 @@ impl Methods {
     }
 }
 
+/// What the layer needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    /// The methods of the server.
+    pub(crate) methods: Methods,
+    /// The names by which a browser may call it.
+    pub(crate) hosts: AllowedHosts,
+}
+
 /// The layer.
-pub(crate) async fn front(State(methods): State<Methods>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn front(State(state): State<Front>, mut request: Request, next: Next) -> Response {
     if !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
         return not_grpc(&request, "");
     }
+    if !is_generation(request.uri().path()) {
+        return answer(&state, request, next).await;
+    }
+    let id = GenerationId::random();
+    request.extensions_mut().insert(id.clone());
+    let mut response = answer(&state, request, next).await;
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(GenerationId::METADATA, id);
+    }
+    response
+}
+
+/// Whether this is the path of the generation service, whatever the method.
+fn is_generation(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    service.is_some_and(|(service, _)| service == SERVICE_NAME)
+}
+
+async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
+    if let Err(refused) = state.hosts.check_call(&request) {
+        return grpc(&refused.into_status());
+    }
     let path = request.uri().path();
-    if !methods.0.contains(path) {
-        let known: Vec<_> = methods.0.iter().map(String::as_str).collect();
+    if !state.methods.0.contains(path) {
+        let known: Vec<_> = state.methods.0.iter().map(String::as_str).collect();
         let message = format!("there is no method {path}. There are: {}", known.join(", "));
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
     let deadline = time_left(&request);
-    // A stream gets a moment less, so that it knows why it ended.
+    // A stream ends a millisecond earlier, so that it ends with its own status and not with that of the layer.
     let for_stream = deadline.map(|time_left| time_left.saturating_sub(Duration::from_millis(1)));
     if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
         request.extensions_mut().insert(Deadline(at));
@@ -69,8 +106,8 @@ pub(crate) async fn front(State(methods): State<Methods>, mut request: Request, 
     })
 }
 
-/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. It is kept here a millisecond
-/// early, because the status that tonic makes of it, further out, has no reason.
+/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. A millisecond is taken off, because
+/// tonic enforces the same deadline outside this layer, with a status that has no reason.
 fn time_left(request: &Request) -> Option<Duration> {
     let header = request.headers().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
@@ -87,15 +124,28 @@ fn time_left(request: &Request) -> Option<Duration> {
     Some(time_left.saturating_sub(Duration::from_millis(1)))
 }
 
-/// Gives a status that gRPC itself made its reason. Such a status comes in the headers, before any message.
+/// Gives a status that the gRPC library made its reason. Such a status comes in the headers, before any message.
 fn with_reason(response: Response) -> Response {
-    let headers = response.headers();
-    if headers.contains_key(DETAILS) {
+    if response.headers().contains_key(DETAILS) {
         return response;
     }
-    match Status::from_header_map(headers) {
-        Some(status) if status.code() != Code::Ok => grpc(&error::from_bare(status.code(), status.message())),
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok => {
+            let mut replaced = grpc(&error::from_bare(status.code(), status.message()));
+            keep_metadata(replaced.headers_mut(), response.headers());
+            replaced
+        }
         _ => response,
+    }
+}
+
+/// Adds the metadata of the library's own answer, such as `grpc-accept-encoding`: without it a client does not learn which
+/// compression it may use.
+fn keep_metadata(headers: &mut HeaderMap, own: &HeaderMap) {
+    for (name, value) in own {
+        if !headers.contains_key(name) {
+            headers.insert(name, value.clone());
+        }
     }
 }
 

@@ -16,15 +16,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, ORIGIN,
-        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
     },
 };
 use tonic_web::GrpcWebLayer;
 
-use crate::edge::protocol::{FromWeb, is_grpc, is_grpc_web, not_grpc};
+use crate::edge::{
+    host::AllowedHosts,
+    protocol::{FromWeb, is_grpc, is_grpc_web, not_grpc},
+};
 
 /// What a browser may do with the page: run and fetch what this server itself serves, and nothing else.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -54,8 +57,8 @@ const FILES: [(&str, &str, &[u8]); 6] = [
 type Files = Arc<BTreeMap<&'static str, (HeaderMap, &'static [u8])>>;
 
 /// Puts the page around the methods.
-pub(crate) fn around(router: Router) -> Router {
-    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state(files(), page))
+pub(crate) fn around(router: Router, hosts: AllowedHosts) -> Router {
+    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state((files(), hosts), page))
 }
 
 fn files() -> Files {
@@ -74,37 +77,22 @@ fn files() -> Files {
 }
 
 /// The layer.
-async fn page(State(files): State<Files>, mut request: Request, next: Next) -> Response {
+async fn page(State((files, hosts)): State<(Files, AllowedHosts)>, mut request: Request, next: Next) -> Response {
     if is_grpc_web(&request) {
-        if let Err(origin) = same_origin(&request) {
-            let text = format!("The page of {origin:?} may not call this server: only its own page may.\n");
-            return (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
-        }
+        // The layer of gRPC checks who calls: its refusal is a gRPC-Web status.
         request.extensions_mut().insert(FromWeb);
     } else if let Some(file) = file(&files, &request) {
-        return file;
+        return match hosts.check_file(&request) {
+            Ok(()) => file,
+            Err(refused) => {
+                let text = format!("{refused}\n");
+                (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+            }
+        };
     } else if !is_grpc(&request) {
         return not_grpc(&request, "A browser finds a page at /, and gRPC-Web is spoken to it.\n");
     }
     next.run(request).await
-}
-
-/// Whether the page that calls is this server's own. A caller without an origin is no page.
-fn same_origin(request: &Request) -> Result<(), String> {
-    let Some(origin) = request.headers().get(ORIGIN) else {
-        return Ok(());
-    };
-    let origin = String::from_utf8_lossy(origin.as_bytes());
-    let from = origin.parse::<Uri>().ok().and_then(|uri| Some((uri.scheme()?.clone(), uri.authority()?.clone())));
-    let own = match request.headers().get(HOST) {
-        Some(host) => host.to_str().ok(),
-        // HTTP/2 says it in the address of the request.
-        None => request.uri().authority().map(http::uri::Authority::as_str),
-    };
-    match (from, own) {
-        (Some((_, authority)), Some(own)) if authority.as_str().eq_ignore_ascii_case(own) => Ok(()),
-        _ => Err(origin.into_owned()),
-    }
 }
 
 /// The answer to a request for a file of the page.
@@ -126,29 +114,12 @@ fn file(files: &Files, request: &Request) -> Option<Response> {
 mod tests {
     use super::*;
 
-    fn asked(uri: &str, headers: &[(HeaderName, &str)]) -> Request {
-        let builder = Request::builder().method(Method::POST).uri(uri);
-        headers.iter().fold(builder, |builder, (name, value)| builder.header(name, *value)).body(Body::empty()).unwrap()
-    }
-
-    #[test]
-    fn only_the_own_page_may_call() {
-        let from = |origin, host| same_origin(&asked("/", &[(ORIGIN, origin), (HOST, host)])).is_ok();
-        assert!(from("http://127.0.0.1:50051", "127.0.0.1:50051"));
-        assert!(from("https://Chat.Example", "chat.example"));
-        assert!(!from("http://evil.example", "127.0.0.1:50051"));
-        assert!(!from("http://127.0.0.1:1", "127.0.0.1:50051"));
-        assert!(!from("http://127.0.0.1:50051.evil.example", "127.0.0.1:50051"));
-        assert!(!from("null", "127.0.0.1:50051"));
-        assert!(same_origin(&asked("http://a.example:1/x", &[(ORIGIN, "http://a.example:1")])).is_ok(), "HTTP/2");
-        assert!(same_origin(&asked("/", &[(HOST, "a.example")])).is_ok(), "no page");
-    }
-
     #[test]
     fn the_page_asks_for_files_that_are_there() {
         let index = include_str!("../../web/dist/index.html");
-        let named = ["href=\"/", "src=\"/"].map(|start| index.split(start).skip(1)).into_iter().flatten();
-        let paths: Vec<_> = named.filter_map(|rest| rest.split('"').next()).map(|name| format!("/{name}")).collect();
+        let named = ["href=\"", "src=\""].map(|start| index.split(start).skip(1)).into_iter().flatten();
+        let paths = named.filter_map(|rest| rest.split('"').next()).filter(|name| !name.starts_with('#'));
+        let paths: Vec<_> = paths.map(|name| format!("/{name}")).collect();
         assert!(paths.len() >= 4, "{paths:?}");
         for path in paths {
             assert!(files().contains_key(path.as_str()), "{path}");

@@ -14,6 +14,7 @@ pub enum Reason {
     MalformedRequest,
     MessageTooLarge,
     UnknownMethod,
+    OriginNotAllowed,
     BedrockValidation,
     BedrockAccessDenied,
     UpstreamCredentials,
@@ -70,11 +71,12 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 37] = [
+pub const TABLE: [Row; 38] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request breaks a rule; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request are no GenerateRequest"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than the server accepts"),
     row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),
+    row(Reason::OriginNotAllowed, "ORIGIN_NOT_ALLOWED", Code::PermissionDenied, None, "A web page of another origin made the call, or used a host name that the server does not have"),
     row(Reason::BedrockValidation, "BEDROCK_VALIDATION", Code::InvalidArgument, None, "Bedrock refused the request: ValidationException"),
     row(Reason::BedrockAccessDenied, "BEDROCK_ACCESS_DENIED", Code::PermissionDenied, None, "The account may not use the model: AccessDeniedException"),
     row(Reason::UpstreamCredentials, "UPSTREAM_CREDENTIALS", Code::FailedPrecondition, None, "The server's AWS credentials are missing, wrong or expired; its operator must act"),
@@ -125,8 +127,7 @@ impl Reason {
         self.row().code
     }
 
-    /// Whether another attempt, also at another target, may go better. What a caller is told to try again later
-    /// is mostly the same; what only the caller can mend is not.
+    /// Whether another attempt, at the same or at another target, may succeed.
     pub(crate) fn allows_another_attempt(self) -> bool {
         matches!(
             self,

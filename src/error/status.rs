@@ -1,106 +1,161 @@
-//! The only place where a [`tonic::Status`] is made: an [`Error`] in the form of the error contract.
+//! The wire form of an [`Error`]: a [`tonic::Status`] with google.rpc details that is small enough for every proxy.
 //!
-//! [`crate::service`] and [`crate::response::stream`] hand their errors over here, [`crate::edge::grpc`] those of gRPC
-//! itself.
+//! A status travels as HTTP/2 trailers, or as headers when nothing was sent before it. Proxies and clients bound those:
+//! nginx refuses more than 4 KiB by default and answers with a retryable UNAVAILABLE in place of the status. So the message and
+//! the details together stay below [`MAX_ENCODED`] bytes as they are sent, and say how much was left out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use tonic::{Code, Status};
+use http::HeaderMap;
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{Error, Phase, Reason};
+use super::{Error, Inner, Violation};
 use crate::proto::Attempt;
 
-/// How a status begins that tonic makes of a message that prost cannot decode.
-const UNDECODABLE: &str = "failed to decode Protobuf message: ";
-
 /// The `domain` of every ErrorInfo.
-const DOMAIN: &str = "outcrop";
+pub(super) const DOMAIN: &str = "outcrop";
 
-/// The longest message, in bytes. Trailers are small: many clients refuse more than 8 KiB of them, and a message is sent
-/// twice, once as base64.
-const MAX_MESSAGE: usize = 1_024;
+/// The most bytes of `grpc-message`, percent-encoded, and `grpc-status-details-bin`, in base64, together.
+pub(super) const MAX_ENCODED: usize = 3 * 1_024;
 
-/// The most bytes of violations, for the same reason.
-const MAX_VIOLATIONS: usize = 2_048;
+/// The longest text of one log line, in bytes.
+const MAX_LOGGED: usize = 1_024;
+
+/// The bytes that are kept of each text. The next is tried where the one before leads to a status that is too large.
+const TEXT_LIMITS: [usize; 6] = [1_024, 512, 256, 128, 64, 32];
+
+/// From this text limit on violations may be left out. Before that, only texts are cut.
+const OMIT_VIOLATIONS_FROM: usize = 256;
+
+/// The most violations that are sent, however short they are.
+const MOST_VIOLATIONS: usize = 150;
+
+/// The metadata that tells gRPC clients when to retry (gRFC A6). A negative value forbids it.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 impl Error {
     /// The wire form.
     pub fn into_status(self) -> Status {
-        let inner = *self.0;
-        let reason = inner.reason;
-        let mut metadata = HashMap::from([("phase".to_owned(), inner.phase.name().to_owned())]);
-        let mut details = ErrorDetails::new();
-        if !inner.exception.is_empty() {
-            metadata.insert("exception".to_owned(), shortened(inner.exception));
+        let inner = &*self.0;
+        for limit in TEXT_LIMITS {
+            let all = inner.violations.len();
+            if all <= MOST_VIOLATIONS
+                && let Some(status) = inner.fitting(limit, all)
+            {
+                return status;
+            }
+            if limit <= OMIT_VIOLATIONS_FROM && all > 0 {
+                // The size grows with the number of violations, so the most that fit are found by bisection.
+                let (mut fitting, mut too_many) = (None, all.min(MOST_VIOLATIONS + 1));
+                let mut at_least = 1;
+                while at_least < too_many {
+                    let middle = at_least.midpoint(too_many);
+                    match inner.fitting(limit, middle) {
+                        Some(status) => (fitting, at_least) = (Some(status), middle + 1),
+                        None => too_many = middle,
+                    }
+                }
+                if let Some(status) = fitting {
+                    return status;
+                }
+            }
         }
-        metadata.extend(inner.facts.into_iter().map(|(name, value)| (name.to_owned(), shortened(value))));
-        if let Some(call) = inner.call {
-            metadata.insert("model_id".to_owned(), shortened(call.model_id));
-            metadata.insert("region".to_owned(), call.region);
+        // Only the number of facts is left to exceed the limit: the reason and the message always fit.
+        let details = ErrorDetails::with_error_info(inner.reason.name(), DOMAIN, [inner.phase_fact()]);
+        let message = shortened(&inner.message, TEXT_LIMITS[0] / 4);
+        Status::with_error_details_and_metadata(inner.reason.code(), message, details, pushback(inner.retry_delay()))
+    }
+}
+
+impl Inner {
+    /// The status with texts of at most `limit` bytes and this many violations, unless it is too large.
+    fn fitting(&self, limit: usize, violations: usize) -> Option<Status> {
+        let status = Status::with_error_details_and_metadata(
+            self.reason.code(),
+            shortened(&self.message, limit),
+            self.details(limit, violations),
+            pushback(self.retry_delay()),
+        );
+        (encoded_size(&status) < MAX_ENCODED).then_some(status)
+    }
+
+    fn details(&self, limit: usize, violations: usize) -> ErrorDetails {
+        let mut metadata = HashMap::from([self.phase_fact()]);
+        let mut details = ErrorDetails::new();
+        if !self.exception.is_empty() {
+            metadata.insert("exception".to_owned(), shortened(&self.exception, limit));
+        }
+        metadata.extend(self.facts.iter().map(|(name, value)| ((*name).to_owned(), shortened(value, limit))));
+        if let Some(call) = &self.call {
+            metadata.insert("model_id".to_owned(), shortened(&call.model_id, limit));
+            metadata.insert("region".to_owned(), shortened(&call.region, limit));
             metadata.insert("attempts".to_owned(), call.attempts.len().to_string());
             if call.attempts.len() > 1 {
-                metadata.insert("tried".to_owned(), shortened(tried(&call.attempts)));
+                metadata.insert("tried".to_owned(), shortened(&tried(&call.attempts), limit));
             }
             if !call.request_id.is_empty() {
-                details.set_request_info(call.request_id, "");
+                details.set_request_info(shortened(&call.request_id, limit), "");
             }
         }
-        details.set_error_info(reason.name(), DOMAIN, metadata);
-        if let Some(delay) = reason.retry_delay().filter(|_| !inner.not_retryable) {
-            details.set_retry_info(Some(inner.retry_after.unwrap_or(delay)));
+        details.set_error_info(self.reason.name(), DOMAIN, metadata);
+        if let Some(delay) = self.retry_delay() {
+            details.set_retry_info(Some(delay));
         }
-        if let Some(quota) = inner.quota {
-            details.add_quota_failure_violation(shortened(quota.subject), shortened(quota.description));
+        if let Some(quota) = &self.quota {
+            details.add_quota_failure_violation(shortened(&quota.subject, limit), shortened(&quota.description, limit));
         }
-        if !inner.violations.is_empty() {
-            details.set_bad_request(bounded(inner.violations));
+        if !self.violations.is_empty() {
+            details.set_bad_request(first(&self.violations, violations, limit));
         }
-        Status::with_error_details(reason.code(), shortened(inner.message), details)
+        details
+    }
+
+    fn phase_fact(&self) -> (String, String) {
+        ("phase".to_owned(), self.phase.name().to_owned())
+    }
+
+    /// When the same call may succeed, if it may.
+    fn retry_delay(&self) -> Option<Duration> {
+        let delay = self.reason.retry_delay().filter(|_| !self.not_retryable)?;
+        Some(self.retry_after.unwrap_or(delay))
     }
 }
 
-/// The wire form of a status that gRPC itself made: the same code and message where the contract has no row for it, and
-/// always a reason.
-pub(crate) fn from_bare(code: Code, message: &str) -> Status {
-    let reason = match code {
-        Code::OutOfRange if message.contains("message length too large") => Reason::MessageTooLarge,
-        Code::Internal if let Some(stack) = message.strip_prefix(UNDECODABLE) => return malformed(stack).into_status(),
-        Code::Cancelled => Reason::CallerCancelled,
-        _ => {
-            let metadata = HashMap::from([("phase".to_owned(), Phase::BeforeContent.name().to_owned())]);
-            let details = ErrorDetails::with_error_info(Reason::Transport.name(), DOMAIN, metadata);
-            return Status::with_error_details(code, shortened(message.to_owned()), details);
-        }
-    };
-    let advice = match reason {
-        Reason::MessageTooLarge => ". Send less, or raise --max-request-bytes on the server",
-        _ => "",
-    };
-    Error::new(reason, format!("{message}{advice}")).into_status()
+/// A status with these details about itself and nothing else, for a code that the table of reasons does not know.
+pub(super) fn with_reason(code: Code, message: &str, details: &ErrorDetails) -> Status {
+    let fitting = TEXT_LIMITS.iter().map(|limit| {
+        let message = shortened(message, *limit);
+        Status::with_error_details_and_metadata(code, message, details.clone(), pushback(None))
+    });
+    let smallest = || Status::with_error_details_and_metadata(code, "", details.clone(), pushback(None));
+    fitting.into_iter().find(|status| encoded_size(status) < MAX_ENCODED).unwrap_or_else(smallest)
 }
 
-/// Bytes that are no request. prost says where, from the inside out: `Inner.field: Outer.field: what is wrong`.
-fn malformed(stack: &str) -> Error {
-    let mut parts: Vec<_> = stack.split(": ").collect();
-    let mut what = vec![parts.pop().unwrap_or_default()];
-    // What is wrong may itself be written with a colon.
-    while let Some(part) = parts.pop_if(|part| part.contains(' ')) {
-        what.insert(0, part);
+/// The bytes that the message and the details take in the trailers.
+pub(super) fn encoded_size(status: &Status) -> usize {
+    let mut headers = HeaderMap::new();
+    if status.add_header(&mut headers).is_err() {
+        return usize::MAX;
     }
-    let well_known = ["Struct.", "Value.", "ListValue."];
-    let own = parts.iter().rev().filter(|part| !well_known.iter().any(|message| part.starts_with(message)));
-    let path: Vec<_> = own.map(|part| part.rsplit('.').next().unwrap_or(part)).collect();
-    let (path, what) = (path.join("."), what.join(": "));
-    let advice = if what.contains("recursion") {
-        "JSON may be nested about 30 deep"
-    } else {
-        "Was the request made from another proto? This server has reflection"
-    };
-    let violation =
-        super::Violation { field: path.clone(), description: format!("cannot be decoded: {what}. {advice}") };
-    let message = format!("the request cannot be decoded at {path:?}: {what}. {advice}");
-    Error::new(Reason::MalformedRequest, message).with_violations(vec![violation])
+    let sizes =
+        ["grpc-message", "grpc-status-details-bin"].map(|name| headers.get(name).map_or(0, |value| value.len()));
+    sizes.iter().sum()
+}
+
+/// The first violations, and how many more there are.
+fn first(violations: &[Violation], number: usize, limit: usize) -> Vec<FieldViolation> {
+    let mut first: Vec<_> = violations[..number]
+        .iter()
+        .map(|each| FieldViolation::new(shortened(&each.field, limit), shortened(&each.description, limit)))
+        .collect();
+    if number < violations.len() {
+        first.push(FieldViolation::new("", format!("and {} more", violations.len() - number)));
+    }
+    first
 }
 
 /// Each attempt with why it failed, in order: `model@region REASON, …`.
@@ -112,66 +167,27 @@ fn tried(attempts: &[Attempt]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// As many violations as trailers hold, and how many more there are.
-fn bounded(violations: Vec<super::Violation>) -> Vec<FieldViolation> {
-    let total = violations.len();
-    let mut bytes = 0;
-    let mut fitting: Vec<_> = violations
-        .into_iter()
-        .take_while(|violation| {
-            bytes += violation.field.len() + violation.description.len();
-            bytes <= MAX_VIOLATIONS
-        })
-        .map(|violation| FieldViolation::new(violation.field, violation.description))
-        .collect();
-    if fitting.len() < total {
-        fitting.push(FieldViolation::new("", format!("and {} more", total - fitting.len())));
-    }
-    fitting
+/// The retry delay as gRPC clients with a retry policy read it. Without a delay the call must not be retried.
+fn pushback(delay: Option<Duration>) -> MetadataMap {
+    let milliseconds = delay.map_or(-1, |delay| i32::try_from(delay.as_millis()).unwrap_or(i32::MAX));
+    let mut metadata = MetadataMap::new();
+    metadata.insert(PUSHBACK, MetadataValue::from(milliseconds));
+    metadata
 }
 
-pub(super) fn shortened(mut text: String) -> String {
-    if text.len() > MAX_MESSAGE {
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE));
-        text.push('…');
+/// A text for a log line.
+pub(super) fn for_log(text: &str) -> String {
+    shortened(text, MAX_LOGGED)
+}
+
+/// The first `limit` bytes of a text, and how many bytes were left out.
+fn shortened(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
     }
-    text
+    let kept = text.floor_char_boundary(limit);
+    format!("{}… ({} more bytes)", &text[..kept], text.len() - kept)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Violation;
-
-    #[test]
-    fn trailers_stay_small_however_much_is_wrong() {
-        let violation = |at| Violation {
-            field: format!("messages[{at}].content"),
-            description: "is empty; give it a block".into(),
-        };
-        let error =
-            Error::new(Reason::InvalidRequest, "ä".repeat(5_000)).with_violations((0..5_000).map(violation).collect());
-        let status = error.into_status();
-        assert!(status.message().len() <= MAX_MESSAGE + '…'.len_utf8());
-        assert!(status.details().len() < 6_000, "{}", status.details().len());
-        let details = status.get_error_details();
-        let last = details.bad_request().unwrap().field_violations.last().unwrap();
-        assert!(last.description.starts_with("and 49"), "{}", last.description);
-    }
-
-    #[test]
-    fn a_status_of_grpc_itself_gets_a_reason() {
-        let reason = |code, message| from_bare(code, message).get_error_details().error_info().unwrap().reason.clone();
-        let too_large = "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes";
-        assert_eq!(reason(Code::OutOfRange, too_large), "MESSAGE_TOO_LARGE");
-        assert_eq!(reason(Code::NotFound, "service not registered"), "TRANSPORT");
-        assert_eq!(from_bare(Code::NotFound, "x").code(), Code::NotFound);
-        let status = from_bare(
-            Code::Internal,
-            "failed to decode Protobuf message: Value.kind: Message.content: GenerateRequest.messages: invalid string value: data is not UTF-8 encoded",
-        );
-        let details = status.get_error_details();
-        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "messages.content");
-        assert!(status.message().contains("invalid string value: data is not UTF-8"), "{}", status.message());
-    }
-}
+mod tests;

@@ -13,8 +13,7 @@ use super::{
     members::Members,
 };
 use crate::{
-    bedrock::frames::corrupt,
-    error::Error,
+    error::{Error, corrupt},
     json,
     proto::{
         BlockStop, Chunk, ConverseStreamMetrics, NativeChunk, OtherEvent, Role, StopReason, TokenUsage, UsageSource,

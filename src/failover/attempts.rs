@@ -130,7 +130,7 @@ impl AttemptPlan<'_> {
             return Err(error);
         }
         if !self.attempts.budget.withdraw() {
-            return Err(error.with_fact("retry_budget", "exhausted".to_owned()));
+            return Err(error.with_metadata("retry_budget", "exhausted".to_owned()));
         }
         sleep(wait).await;
         self.begin();

@@ -207,7 +207,7 @@ impl Call {
             State::Storing { reader, .. } => {
                 let message = "the call ended while its turn was being stored. Read the conversation, or send the turn again with the same turn_id";
                 let unknown = Error::new(Reason::ConversationOutcomeUnknown, message);
-                let error = reader.fail(unknown.with_fact("ended_by", error.reason().name().to_owned()));
+                let error = reader.fail(unknown.with_metadata("ended_by", error.reason().name().to_owned()));
                 self.fail(error);
             }
             State::Pending(_) => {

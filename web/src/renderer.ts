@@ -15,7 +15,7 @@ export function render(job: Job): Promise<Made> {
 }
 
 function run(job: Job): Promise<Made> {
-  worker ??= new Worker("/markdown.js");
+  worker ??= new Worker(new URL("markdown.js", document.baseURI));
   const mine = worker;
   return new Promise((resolve) => {
     const done = (made: Made) => {

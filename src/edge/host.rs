@@ -1,0 +1,145 @@
+//! Which requests of browsers are taken: those of this server's own page, under a name that this server has.
+//!
+//! A page of any web site can make a browser resolve that site's name to this server's address (DNS rebinding). The browser then
+//! sends the site's name as both `Host` and `Origin`, so comparing the two proves nothing. What cannot be forged is the name
+//! itself: an attacker's name is neither an IP address nor localhost, and the operator has not allowed it.
+//!
+//! The check is for browsers: files of the page, gRPC-Web, and gRPC calls with `Origin` or `Sec-Fetch-*`. Other gRPC calls are
+//! not checked. A page cannot send them, because browsers do not let it send HTTP/2 requests with trailers and `te`, and always
+//! add `Origin` to cross-origin requests and to POST. So a server behind a name of Kubernetes needs no setting.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use axum::extract::Request;
+use http::{
+    HeaderMap, HeaderValue, Uri,
+    header::{HOST, ORIGIN},
+    uri::Authority,
+};
+
+use crate::{
+    edge::protocol::FromWeb,
+    error::{Error, Reason},
+};
+
+/// The names that are allowed besides IP addresses and localhost, in lower case, each with its port if only that one is meant.
+#[derive(Clone, Debug)]
+pub(crate) struct AllowedHosts(Arc<[(String, Option<u16>)]>);
+
+impl AllowedHosts {
+    /// These names; what is no name is left out.
+    pub(crate) fn new(names: &[String]) -> Self {
+        Self(names.iter().filter_map(|name| parse(name)).collect())
+    }
+
+    /// Checks a call, by gRPC-Web or by gRPC proper from a browser.
+    pub(crate) fn check_call(&self, request: &Request) -> Result<(), Error> {
+        if request.extensions().get::<FromWeb>().is_none() && !is_from_browser(request.headers()) {
+            return Ok(());
+        }
+        self.check(request, false)
+    }
+
+    /// Checks a request for a file of the page. A link on any page may lead to the page.
+    pub(crate) fn check_file(&self, request: &Request) -> Result<(), Error> {
+        self.check(request, header(request, "sec-fetch-mode") == Some("navigate"))
+    }
+
+    fn check(&self, request: &Request, is_navigation: bool) -> Result<(), Error> {
+        self.check_host(request)?;
+        check_site(request, is_navigation)?;
+        check_origin(request)
+    }
+
+    /// Every name under which the request came must be one of this server's.
+    fn check_host(&self, request: &Request) -> Result<(), Error> {
+        let named = [request.uri().authority().map(Authority::as_str), header(request, "host")];
+        let mut named = named.into_iter().flatten().peekable();
+        if named.peek().is_none() {
+            return Err(refused("the request names no host. Browsers send the header Host"));
+        }
+        match named.find(|name| !self.has(name)) {
+            Some(unknown) => Err(refused(format!(
+                "this server is not known as {unknown:?}. Use its IP address or localhost, or start it with --allowed-host NAME"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn has(&self, authority: &str) -> bool {
+        let Some((name, port)) = parse(authority) else { return false };
+        let is_ip = name.parse::<Ipv4Addr>().is_ok()
+            || name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some_and(is_ipv6);
+        let is_local = name == "localhost" || name.ends_with(".localhost");
+        let is_allowed =
+            |(allowed, only): &(String, Option<u16>)| *allowed == name && only.is_none_or(|only| port == Some(only));
+        is_ip || is_local || self.0.iter().any(is_allowed)
+    }
+}
+
+/// Whether this is a host name or IP address, with or without a port.
+pub(crate) fn is_host(text: &str) -> bool {
+    parse(text).is_some()
+}
+
+/// The name in lower case without a final dot, and the port.
+fn parse(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    let is_name = !host.is_empty()
+        && (host.starts_with('[')
+            || host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')));
+    let port_is_valid = authority.port().is_none() == (authority.as_str() == host) && !text.ends_with(':');
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    (is_name && port_is_valid && !text.contains('@')).then_some((name, authority.port_u16()))
+}
+
+fn is_ipv6(name: &str) -> bool {
+    name.parse::<Ipv6Addr>().is_ok()
+}
+
+/// Whether only a browser sends such headers.
+fn is_from_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
+}
+
+/// Whether the browser itself says that the request comes from this server's own page, or from its user.
+fn check_site(request: &Request, is_navigation: bool) -> Result<(), Error> {
+    match header(request, "sec-fetch-site") {
+        None | Some("same-origin" | "none") => Ok(()),
+        Some(_) if is_navigation => Ok(()),
+        Some(site) => Err(refused(format!(
+            "a {site} page may not call this server: only its own page may. Open the server's page"
+        ))),
+    }
+}
+
+/// Whether the page that calls has the origin under which the request came. A request without an origin comes from no page.
+fn check_origin(request: &Request) -> Result<(), Error> {
+    let Some(origin) = request.headers().get(ORIGIN) else {
+        return Ok(());
+    };
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let from = origin.parse::<Uri>().ok().and_then(|uri| Some((uri.scheme()?.clone(), uri.authority()?.clone())));
+    // HTTP/2 names the host in the address of the request.
+    let own = header(request, HOST.as_str()).or_else(|| request.uri().authority().map(Authority::as_str));
+    match (from, own) {
+        (Some((_, authority)), Some(own)) if authority.as_str().eq_ignore_ascii_case(own) => Ok(()),
+        _ => Err(refused(format!("the page of {origin:?} may not call this server: only its own page may"))),
+    }
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    // A value that is no text is no name either, and is refused as such.
+    request.headers().get(name).map(HeaderValue::as_bytes).map(|value| std::str::from_utf8(value).unwrap_or("?"))
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::new(Reason::OriginNotAllowed, message)
+}
+
+#[cfg(test)]
+mod tests;
