@@ -5,6 +5,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tonic::{Code, Status};
 
 use crate::harness::Harness;
 
@@ -43,7 +44,30 @@ async fn a_call_by_grpc_web_ends_with_its_status_in_the_body() {
 async fn a_page_of_another_origin_is_refused() {
     let harness = Harness::start().await;
     let answer = call(&harness, GENERATE, "origin: http://evil.example\r\n", HI).await;
-    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("evil.example"), "{answer}");
+    assert_eq!(refusal(&answer), (7, "ORIGIN_NOT_ALLOWED".to_owned()), "{answer}");
+    assert!(answer.contains("evil.example"), "{answer}");
+}
+
+#[tokio::test]
+async fn promise_19_a_rebound_name_gets_neither_page_nor_call() {
+    let harness = Harness::with(|settings| settings.allowed_hosts = vec!["chat.example".to_owned()]).await;
+    let port = harness.endpoint.rsplit(':').next().unwrap();
+    // What a browser sends for a page of that name once the name resolves to this server.
+    let rebound = |name: &str| format!("origin: http://{name}:{port}\r\nsec-fetch-site: same-origin\r\n");
+    for (name, taken) in [("evil.example", false), ("chat.example", true), ("localhost", true)] {
+        let host = format!("{name}:{port}");
+        let web = format!("content-type: application/grpc-web+proto\r\n{}", rebound(name));
+        let answer = ask_as(&harness, &host, &post(GENERATE), &web, HI).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "gRPC-Web has its status in the body: {answer}");
+        match taken {
+            true => assert!(answer.contains("grpc-status:0"), "{answer}"),
+            false => assert_eq!(refusal(&answer), (7, "ORIGIN_NOT_ALLOWED".to_owned()), "{answer}"),
+        }
+        let page = ask_as(&harness, &host, "GET / HTTP/1.1", "sec-fetch-site: none\r\n", b"").await;
+        assert_eq!(page.starts_with("HTTP/1.1 200 "), taken, "{page}");
+        assert_eq!(page.contains("--allowed-host"), !taken, "{page}");
+    }
+    assert_eq!(harness.emulator.stats().requests, 2, "Bedrock was asked for the two allowed names only");
 }
 
 #[tokio::test]
@@ -56,12 +80,19 @@ async fn a_refusal_by_grpc_web_has_its_reason() {
         (GENERATE, b"\0\0\0\0\x01\xff", "MALFORMED_REQUEST"),
     ] {
         let answer = call(&harness, path, "", body).await;
-        let details = answer.split("grpc-status-details-bin:").nth(1).expect("no details");
-        let details = details.lines().next().unwrap().trim().trim_end_matches('=');
-        let padded = format!("{details}{}", "=".repeat((4 - details.len() % 4) % 4));
-        let details = BASE64_STANDARD.decode(padded).unwrap();
-        assert!(String::from_utf8_lossy(&details).contains(reason), "{path}: {answer}");
+        assert_eq!(refusal(&answer).1, reason, "{path}: {answer}");
+        assert!(answer.contains("outcrop-generation-id:"), "{path}: {answer}");
     }
+}
+
+/// The code and the reason of a status, in the headers or in the body.
+fn refusal(answer: &str) -> (u32, String) {
+    let value = |name: &str| answer.split(name).nth(1).expect(name).lines().next().unwrap().trim().to_owned();
+    let details = value("grpc-status-details-bin:");
+    let details = details.trim_end_matches('=');
+    let padded = format!("{details}{}", "=".repeat((4 - details.len() % 4) % 4));
+    let status = Status::with_details(Code::Unknown, "", BASE64_STANDARD.decode(padded).unwrap().into());
+    (value("grpc-status:").parse().unwrap(), outcrop_client::CallError::from(&status).reason)
 }
 
 fn post(path: &str) -> String {
@@ -75,10 +106,15 @@ async fn call(harness: &Harness, path: &str, headers: &str, body: &[u8]) -> Stri
 
 /// One request over HTTP/1.1 and everything that comes back.
 async fn ask(harness: &Harness, line: &str, headers: &str, body: &[u8]) -> String {
+    ask_as(harness, harness.endpoint.strip_prefix("http://").unwrap(), line, headers, body).await
+}
+
+/// The same with this host.
+async fn ask_as(harness: &Harness, host: &str, line: &str, headers: &str, body: &[u8]) -> String {
     let address = harness.endpoint.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head =
-        format!("{line}\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        format!("{line}\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();

@@ -29,6 +29,7 @@ STATUSES = re.findall(r"^\| (\d+) \| `(\w+)` \|$", DOCUMENT, re.MULTILINE)
 
 # Reasons that other tests provoke, because they need more than one call.
 ELSEWHERE = {
+    "ORIGIN_NOT_ALLOWED": "tests/e2e/page.rs",
     "DRAINING": "test_grpcurl.py, tests/e2e/drain.rs",
     "UPSTREAM_UNREACHABLE": "tests/e2e/failures.rs",
     "CONNECT_TIMEOUT": "tests/e2e/clocks.rs",

@@ -1,0 +1,113 @@
+//! What every gRPC client may rely on: compression, metadata, and the health protocol.
+
+use outcrop_client::{
+    CallError,
+    proto::{GenerateRequest, ListModelsRequest, generation_service_client::GenerationServiceClient},
+};
+use tonic::{Code, Status, codec::CompressionEncoding, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::harness::{Harness, request, soon};
+
+const ID: &str = "outcrop-generation-id";
+
+async fn channel(harness: &Harness) -> Channel {
+    Channel::from_shared(harness.endpoint.clone()).unwrap().connect().await.unwrap()
+}
+
+async fn client(harness: &Harness) -> GenerationServiceClient<Channel> {
+    GenerationServiceClient::new(channel(harness).await)
+}
+
+async fn refused(client: &mut GenerationServiceClient<Channel>, request: GenerateRequest) -> Status {
+    client.generate(request).await.expect_err("the call is OK")
+}
+
+#[tokio::test]
+async fn promise_15_gzip_requests_are_accepted() {
+    let harness = Harness::start().await;
+    let mut client = client(&harness).await.send_compressed(CompressionEncoding::Gzip);
+    let answer = GenerateRequest { prompt: "x".repeat(100_000), ..request("") };
+    assert!(soon(client.generate(answer).await.unwrap().into_inner().message()).await.unwrap().is_some());
+    client.list_models(ListModelsRequest::default()).await.unwrap();
+    let mut health = HealthClient::new(channel(&harness).await).send_compressed(CompressionEncoding::Gzip);
+    health.check(HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn promise_15_the_limit_of_a_request_holds_for_what_it_decompresses_to() {
+    let harness = Harness::with(|settings| settings.max_request_bytes = 100_000).await;
+    let mut client = client(&harness).await.send_compressed(CompressionEncoding::Gzip);
+    // Ten megabytes that gzip makes ten kilobytes of.
+    let bomb = GenerateRequest { prompt: "x".repeat(10 << 20), ..request("") };
+    let error = CallError::from(&refused(&mut client, bomb).await);
+    assert_eq!((error.code, error.reason.as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"), "{error}");
+    assert!(error.message.contains("--max-request-bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn promise_15_a_refused_compression_says_which_are_accepted() {
+    let harness = Harness::start().await;
+    // No message follows: the header alone is refused.
+    let request = http::Request::post(format!("{}/outcrop.v1.GenerationService/ListModels", harness.endpoint))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", "snappy")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    let answer = tower::ServiceExt::oneshot(channel(&harness).await, request).await.unwrap();
+    let headers = answer.headers();
+    assert_eq!(headers["grpc-status"], "12", "{headers:?}");
+    assert!(headers["grpc-accept-encoding"].to_str().unwrap().contains("gzip"), "{headers:?}");
+    assert!(headers.contains_key("grpc-status-details-bin") && headers.contains_key(ID), "{headers:?}");
+}
+
+#[tokio::test]
+async fn promise_15_every_answer_has_its_generation_id_refusals_too() {
+    let harness = Harness::start().await;
+    let mut client = client(&harness).await;
+    let answer = client.generate(request("")).await.unwrap();
+    let told = answer.metadata().get(ID).unwrap().to_str().unwrap().to_owned();
+    let first = soon(answer.into_inner().message()).await.unwrap().unwrap();
+    let Some(outcrop_client::proto::chunk::Event::Start(start)) = first.event else { panic!("{first:?}") };
+    assert_eq!(start.generation_id, told, "the metadata and the chunks name the same call");
+    let unary = client.list_models(ListModelsRequest::default()).await.unwrap();
+    let ids = [
+        told,
+        unary.metadata().get(ID).unwrap().to_str().unwrap().to_owned(),
+        refused(&mut client, GenerateRequest::default()).await.metadata().get(ID).unwrap().to_str().unwrap().to_owned(),
+        refused(&mut client, request("gpt-4")).await.metadata().get(ID).unwrap().to_str().unwrap().to_owned(),
+    ];
+    for (at, id) in ids.iter().enumerate() {
+        assert_eq!(id.len(), 36, "{id}");
+        assert!(!ids[..at].contains(id), "each call has its own: {ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn promise_15_a_status_says_in_metadata_when_to_retry() {
+    let harness = Harness::start().await;
+    let mut client = client(&harness).await;
+    let throttled = refused(&mut client, request("emulator.throttle-first")).await;
+    let delay = CallError::from(&throttled).retry_delay.unwrap();
+    let pushback =
+        |status: &Status| status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().to_owned();
+    assert_eq!(pushback(&throttled), delay.as_millis().to_string());
+    assert_eq!(pushback(&refused(&mut client, GenerateRequest::default()).await), "-1");
+}
+
+#[tokio::test]
+async fn promise_15_a_watch_of_an_unknown_service_is_service_unknown_and_stays_open() {
+    let harness = Harness::start().await;
+    let mut health = HealthClient::new(channel(&harness).await);
+    let request = HealthCheckRequest { service: "nobody".into() };
+    let mut watch = health.watch(request.clone()).await.unwrap().into_inner();
+    let first = soon(watch.message()).await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::ServiceUnknown);
+    let open = tokio::time::timeout(std::time::Duration::from_millis(200), watch.message()).await;
+    assert!(open.is_err(), "{open:?}");
+    assert_eq!(health.check(request).await.unwrap_err().code(), Code::NotFound);
+    let known = HealthCheckRequest { service: "outcrop.v1.GenerationService".into() };
+    let mut watch = health.watch(known).await.unwrap().into_inner();
+    assert_eq!(soon(watch.message()).await.unwrap().unwrap().status(), ServingStatus::Serving);
+}
