@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tonic::{
     Code, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -141,8 +141,7 @@ pub(super) fn encoded_size(status: &Status) -> usize {
     if status.add_header(&mut headers).is_err() {
         return usize::MAX;
     }
-    let sizes =
-        ["grpc-message", "grpc-status-details-bin"].map(|name| headers.get(name).map_or(0, |value| value.len()));
+    let sizes = ["grpc-message", "grpc-status-details-bin"].map(|name| headers.get(name).map_or(0, HeaderValue::len));
     sizes.iter().sum()
 }
 

@@ -42,7 +42,7 @@ fn text(random: &mut fastrand::Rng, most: usize) -> String {
     let alphabet = ['a', ' ', '%', '"', '\n', '\u{0}', 'ä', '€', '🦀'];
     let only = random.choice(alphabet);
     let length = random.usize(0..=most);
-    (0..length).filter_map(|_| only.filter(|_| most % 2 == 0).or_else(|| random.choice(alphabet))).collect()
+    (0..length).filter_map(|_| only.filter(|_| most.is_multiple_of(2)).or_else(|| random.choice(alphabet))).collect()
 }
 
 fn arbitrary(random: &mut fastrand::Rng) -> Error {
