@@ -65,10 +65,10 @@ export async function serveWithEmulator(flags = []) {
   return { url: server.url, stats: () => read("stats"), lastRequest: () => read("last-request"), stop };
 }
 
-export const launch = () =>
+export const launch = (flags = []) =>
   require("playwright-core").chromium.launch({
     executablePath: browser,
-    args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+    args: [...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), ...flags],
   });
 
 /** Opens the page, with watchers. `calm()` fails if anything happened that must not. */
