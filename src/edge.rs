@@ -1,10 +1,10 @@
 //! What stands between the socket and a method.
 //!
 //! - [`web`] the page, and gRPC-Web for its calls
-//! - [`grpc`] refuses what is no call to a method of this server, reads the caller's deadline, and gives every status a reason
+//! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
 //! - [`health`] the health service, with services that this server does not have
 //! - [`host`] refuses pages of other origins, and names that this server does not have
-//! - [`protocol`] which of the two a request speaks
+//! - [`protocol`] tells gRPC, gRPC-Web and plain HTTP apart
 
 pub(crate) mod grpc;
 pub(crate) mod health;

@@ -1,4 +1,4 @@
-//! Which protocol a request speaks: gRPC, gRPC-Web, or none that this server serves as calls.
+//! Tells the protocol of a request: gRPC, gRPC-Web, or plain HTTP.
 
 use axum::{
     extract::Request,
@@ -14,22 +14,22 @@ const GRPC_WEB: [&[u8]; 4] = [
     b"application/grpc-web-text+proto",
 ];
 
-/// Marks a request that came as gRPC-Web. tonic-web turns it into gRPC, so the content type no longer tells.
+/// Marks a request that arrived as gRPC-Web. tonic-web rewrites its content type to that of gRPC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FromWeb;
 
-/// Whether the request is gRPC proper, over HTTP/2.
+/// Whether the request is gRPC over HTTP/2.
 pub(crate) fn is_grpc(request: &Request) -> bool {
     let kind = content_type(request).strip_prefix(b"application/grpc");
     request.version() == Version::HTTP_2 && matches!(kind, Some([] | [b'+' | b';', ..]))
 }
 
-/// Whether the request is gRPC-Web, which also goes over HTTP/1.1.
+/// Whether the request is gRPC-Web, over HTTP/1.1 or HTTP/2.
 pub(crate) fn is_grpc_web(request: &Request) -> bool {
     request.method() == Method::POST && GRPC_WEB.contains(&content_type(request))
 }
 
-/// The answer to a request that is neither: what this port is. `also` says what else it serves.
+/// The answer to a request that is neither. It explains what this port serves; `also` is appended.
 pub(crate) fn not_grpc(request: &Request, also: &str) -> Response {
     let status = match request.version() {
         Version::HTTP_2 => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -29,7 +29,7 @@ use crate::edge::{
     protocol::{FromWeb, is_grpc, is_grpc_web, not_grpc},
 };
 
-/// What a browser may do with the page: run and fetch what this server itself serves, and nothing else.
+/// The policy of the page: a browser runs and fetches only what this server serves.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -39,7 +39,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    // Names do not change with their content, so a browser asks each time; the ETag spares it the bytes.
+    // File names are not versioned, so a browser revalidates each time. The ETag saves the transfer.
     (CACHE_CONTROL, "no-cache"),
 ];
 
@@ -56,7 +56,7 @@ const FILES: [(&str, &str, &[u8]); 6] = [
 /// The files by path, each with the headers of its answer.
 type Files = Arc<BTreeMap<&'static str, (HeaderMap, &'static [u8])>>;
 
-/// Puts the page around the methods.
+/// Adds the page and gRPC-Web to the methods.
 pub(crate) fn around(router: Router, hosts: AllowedHosts) -> Router {
     router.layer(GrpcWebLayer::new()).layer(from_fn_with_state((files(), hosts), page))
 }

@@ -73,7 +73,7 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 #[rustfmt::skip]
 pub const TABLE: [Row; 38] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request breaks a rule; BadRequest lists every violation"),
-    row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request are no GenerateRequest"),
+    row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request cannot be decoded as its message"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than the server accepts"),
     row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),
     row(Reason::OriginNotAllowed, "ORIGIN_NOT_ALLOWED", Code::PermissionDenied, None, "A web page of another origin made the call, or used a host name that the server does not have"),
@@ -85,9 +85,9 @@ pub const TABLE: [Row; 38] = [
     row(Reason::BedrockUnavailable, "BEDROCK_UNAVAILABLE", Code::Unavailable, Some(1_000), "Bedrock cannot serve for now: ServiceUnavailableException"),
     row(Reason::BedrockModelNotReady, "BEDROCK_MODEL_NOT_READY", Code::Unavailable, Some(5_000), "The model is being loaded: ModelNotReadyException"),
     row(Reason::BedrockInternal, "BEDROCK_INTERNAL", Code::Unavailable, Some(1_000), "Bedrock failed: InternalServerException"),
-    row(Reason::BedrockUnknown, "BEDROCK_UNKNOWN", Code::Unknown, None, "An answer of Bedrock that this server does not know"),
+    row(Reason::BedrockUnknown, "BEDROCK_UNKNOWN", Code::Unknown, None, "Bedrock sent an answer that this server does not know"),
     row(Reason::UpstreamUnreachable, "UPSTREAM_UNREACHABLE", Code::Unavailable, Some(500), "Bedrock could not be reached"),
-    row(Reason::ConnectTimeout, "CONNECT_TIMEOUT", Code::Unavailable, Some(500), "There was no connection to Bedrock within the connect limit"),
+    row(Reason::ConnectTimeout, "CONNECT_TIMEOUT", Code::Unavailable, Some(500), "No connection to Bedrock was made within the connect timeout"),
     row(Reason::ModelError, "MODEL_ERROR", Code::Unavailable, Some(500), "The model failed: ModelErrorException, modelStreamErrorException"),
     row(Reason::ModelTimeout, "MODEL_TIMEOUT", Code::DeadlineExceeded, Some(1_000), "The model took too long: ModelTimeoutException"),
     row(Reason::FirstContentTimeout, "FIRST_CONTENT_TIMEOUT", Code::DeadlineExceeded, Some(1_000), "Bedrock sent no content within the first-content limit"),
