@@ -4,10 +4,12 @@
 //!
 //! - [`client_id`] who calls
 //! - [`concurrency_limit`] how many streams at once
+//! - [`estimate`] what a request will use
 //! - [`rate_limit`] how many requests and tokens a minute
 
 pub mod client_id;
 mod concurrency_limit;
+mod estimate;
 mod rate_limit;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -17,9 +19,19 @@ use tokio::{sync::Semaphore, time::timeout};
 use self::{
     client_id::ClientId,
     concurrency_limit::{ConcurrencyLimit, StreamPermit},
+    estimate::Estimate,
     rate_limit::{RateLimit, Refused},
 };
-use crate::error::{Error, Quota, Reason};
+use crate::{
+    error::{Error, Quota, Reason},
+    proto::GenerateRequest,
+};
+
+/// One client may fill this part of the queue: one in so many.
+const QUEUE_SHARE: usize = 4;
+
+/// The default rate of methods that call no model: enough for a page that lists and opens conversations.
+const OTHER_REQUESTS: u32 = 1_200;
 
 /// The limits of a server. Those that are `None` do not exist.
 #[derive(Clone, Debug)]
@@ -30,13 +42,15 @@ pub struct LimitSettings {
     pub streams_per_caller: Option<usize>,
     /// The most streams to one model, or route, at once.
     pub streams_per_model: Option<usize>,
-    /// The most requests of one caller in a minute.
+    /// The most requests of one client in a minute to methods that call no model.
+    pub other_requests_per_minute: Option<NonZeroU32>,
+    /// The most requests of one client in a minute to methods that call a model.
     pub requests_per_minute: Option<NonZeroU32>,
     /// The most tokens of one caller in a minute: what a request may generate is reserved, what it used is settled.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// What is reserved for a request that sets no `max_tokens`.
+    /// The output that is reserved for a request that sets no `max_tokens`.
     pub reserved_tokens: u32,
-    /// How long a call may wait for a place. Zero: not at all.
+    /// How long a call may wait for a permit. Zero: not at all.
     pub queue_time: Duration,
     /// How many calls may wait.
     pub queue_length: usize,
@@ -46,9 +60,10 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             streams: 10_000,
-            streams_per_caller: None,
+            streams_per_caller: Some(1_000),
             streams_per_model: None,
             requests_per_minute: None,
+            other_requests_per_minute: NonZeroU32::new(OTHER_REQUESTS),
             tokens_per_minute: None,
             reserved_tokens: 4_096,
             queue_time: Duration::ZERO,
@@ -67,13 +82,16 @@ struct Inner {
     per_caller: Option<Arc<ConcurrencyLimit>>,
     per_model: Option<Arc<ConcurrencyLimit>>,
     requests: Option<RateLimit>,
+    other_requests: Option<RateLimit>,
     tokens: Option<RateLimit>,
     reserved_tokens: u32,
     queue: Semaphore,
+    /// The part of the queue that one client may fill.
+    queue_per_client: Arc<ConcurrencyLimit>,
     queue_time: Duration,
 }
 
-/// The right to one call, given back when it is dropped.
+/// The right to one call.
 #[derive(Debug)]
 pub(crate) struct Permit {
     /// Given back when the stream ends.
@@ -82,7 +100,7 @@ pub(crate) struct Permit {
     pub(crate) reservation: Reservation,
 }
 
-/// StreamPermits among the running streams.
+/// The permits of a running stream, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct StreamPermits {
     _places: Vec<StreamPermit>,
@@ -93,10 +111,10 @@ pub(crate) struct StreamPermits {
 pub(crate) struct Reservation {
     limits: AdmissionControl,
     client: ClientId,
-    tokens: u32,
+    reserved: Estimate,
 }
 
-/// One of the limits on streams, and whose.
+/// A concurrency limit and its subject.
 struct NamedLimit<'a> {
     streams: &'a Arc<ConcurrencyLimit>,
     flag: &'static str,
@@ -111,42 +129,63 @@ impl AdmissionControl {
             per_caller: settings.streams_per_caller.map(ConcurrencyLimit::new),
             per_model: settings.streams_per_model.map(ConcurrencyLimit::new),
             requests: settings.requests_per_minute.map(RateLimit::new),
+            other_requests: settings.other_requests_per_minute.map(RateLimit::new),
             tokens: settings.tokens_per_minute.map(RateLimit::new),
             reserved_tokens,
             queue: Semaphore::new(queue_length.min(Semaphore::MAX_PERMITS)),
+            queue_per_client: ConcurrencyLimit::new((queue_length / QUEUE_SHARE).max(1)),
             queue_time,
         }))
     }
 
-    /// Lets a call in that may generate so many tokens, or says which limit is in its way. Waits only if there is a queue.
+    /// Admits a call that will use this much. It waits only if there is a queue.
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
-    pub(crate) async fn admit(&self, client: ClientId, model: &str, max_tokens: Option<u32>) -> Result<Permit, Error> {
-        let places = self.places(&client, model).await?;
-        self.request(&client)?;
-        let tokens = if self.0.tokens.is_some() { max_tokens.unwrap_or(self.0.reserved_tokens) } else { 0 };
-        let reservation = self.reserve(client, tokens)?;
-        Ok(Permit { places: StreamPermits { _places: places }, reservation })
+    pub(crate) async fn admit(
+        &self,
+        client: ClientId,
+        model: &str,
+        request: &GenerateRequest,
+    ) -> Result<Permit, Error> {
+        let reserved = match &self.0.tokens {
+            Some(_) => Estimate::of(request, self.0.reserved_tokens),
+            None => Estimate::default(),
+        };
+        // Before the queue: a client over its rate must not fill the queue of the others.
+        let reservation = self.reserve(client, reserved)?;
+        match self.places(&reservation.client, model).await {
+            Ok(places) => Ok(Permit { places: StreamPermits { _places: places }, reservation }),
+            Err(error) => {
+                reservation.settle(0);
+                Err(error)
+            }
+        }
     }
 
-    /// Lets a call in that generates nothing: it needs no place and no tokens.
+    /// Counts a request of a client. Methods that call a model have a rate limit of their own.
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
-    pub(crate) fn admit_unary(&self, client: &ClientId) -> Result<(), Error> {
-        self.request(client)
+    pub(crate) fn check_rate(&self, client: &ClientId, generating: bool) -> Result<(), Error> {
+        let (rate, flag) = if generating {
+            (&self.0.requests, "--requests-per-minute")
+        } else {
+            (&self.0.other_requests, "--other-requests-per-minute")
+        };
+        let Some(rate) = rate else { return Ok(()) };
+        rate.take(client, 1).map_err(|refused| too_many(client, rate, refused, flag, "requests", "Send fewer"))
     }
 
-    /// Forgets the callers that have used nothing lately.
+    /// Forgets the clients that have used nothing lately.
     pub(crate) fn forget_idle(&self) {
-        for rate in self.0.requests.iter().chain(&self.0.tokens) {
+        for rate in self.0.requests.iter().chain(&self.0.other_requests).chain(&self.0.tokens) {
             rate.forget_idle();
         }
     }
 
     async fn places(&self, client: &ClientId, model: &str) -> Result<Vec<StreamPermit>, Error> {
-        // The server's own is the last, so that nobody holds one of it while waiting for another.
+        // The server's own limit is the last, so that no call holds one of its permits while it waits for another.
         let limits: Vec<_> = [
             (self.0.per_caller.as_ref(), "--max-streams-per-caller", format!("caller:{client}")),
             (self.0.per_model.as_ref(), "--max-streams-per-model", format!("model:{model}")),
@@ -169,6 +208,9 @@ impl AdmissionControl {
         if self.0.queue_time.is_zero() {
             return Err(full.refusal(""));
         }
+        let Some(_share) = self.0.queue_per_client.try_enter(&client.to_string()) else {
+            return Err(full.refusal(", and the client's share of the queue is full"));
+        };
         let Ok(_waiting) = self.0.queue.try_acquire() else {
             return Err(full.refusal(", and the queue is full"));
         };
@@ -179,32 +221,34 @@ impl AdmissionControl {
             }
             places
         });
-        waited.await.map_err(|_| full.refusal(&format!(", and no place came free within {:?}", self.0.queue_time)))
+        waited.await.map_err(|_| full.refusal(&format!(", and no permit came free within {:?}", self.0.queue_time)))
     }
 
-    fn request(&self, client: &ClientId) -> Result<(), Error> {
-        let Some(rate) = &self.0.requests else { return Ok(()) };
-        rate.take(client, 1)
-            .map_err(|refused| too_many(client, rate, refused, "--requests-per-minute", "requests", "Send fewer"))
-    }
-
-    fn reserve(&self, client: ClientId, tokens: u32) -> Result<Reservation, Error> {
+    fn reserve(&self, client: ClientId, reserved: Estimate) -> Result<Reservation, Error> {
+        let Estimate { input, output } = reserved;
         if let Some(rate) = &self.0.tokens
-            && let Err(refused) = rate.take(&client, tokens)
+            && let Err(refused) = rate.take(&client, reserved.total())
         {
-            let what = format!("tokens, and this request may generate {tokens}");
-            return Err(too_many(&client, rate, refused, "--tokens-per-minute", &what, "Set a lower max_tokens"));
+            let advice = format!(
+                "This request has about {input} tokens of input and may generate {output}: set a lower max_tokens"
+            );
+            return Err(too_many(&client, rate, refused, "--tokens-per-minute", "tokens", &advice));
         }
-        Ok(Reservation { limits: self.clone(), client, tokens })
+        Ok(Reservation { limits: self.clone(), client, reserved })
     }
 }
 
 impl Reservation {
-    /// What the call has really used. Without a call to this the reservation stands, because nobody knows better.
+    /// Replaces the estimate by the tokens that the call has used. Without it the reservation stands.
     pub(crate) fn settle(&self, used: u32) {
         if let Some(rate) = &self.limits.0.tokens {
-            rate.settle(&self.client, self.tokens, used);
+            rate.settle(&self.client, self.reserved.total(), used);
         }
+    }
+
+    /// Keeps the input and gives back the output: the request reached Bedrock, and nothing was generated.
+    pub(crate) fn settle_input(&self) {
+        self.settle(self.reserved.input);
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     config::Settings,
     conversation::{Conversations, place::OpenError},
     edge::{
+        gates::{Gates, gates},
         grpc::{Front, Methods, front},
         health,
         host::AllowedHosts,
@@ -116,7 +117,6 @@ impl App {
         let service = Service {
             failover: Arc::new(Failover::new(bedrock, settings.attempts, metrics.clone())),
             rules: settings.rules.clone(),
-            shutdown: shutdown.clone(),
             admission: admission.clone(),
             abandoned: AbandonedCalls::new(settings.abandonment),
             registry: registry.clone(),
@@ -133,7 +133,11 @@ impl App {
         let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
         let state = Front { methods, hosts: hosts.clone() };
         let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
-        let router = Routes::new(generation)
+        let gate = Gates { shutdown: shutdown.clone(), admission: admission.clone(), metrics: metrics.clone() };
+        // Around every method of the generation service, and no other.
+        let generation =
+            Routes::new(generation).into_axum_router().layer(axum::middleware::from_fn_with_state(gate, gates));
+        let router = Routes::from(generation)
             .add_service(health::server(health.clone()))
             .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
             .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))

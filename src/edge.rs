@@ -1,11 +1,13 @@
 //! What stands between the socket and a method.
 //!
 //! - [`web`] the page, and gRPC-Web for its calls
+//! - [`gates`] the checks that every method of the generation service passes
 //! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
 //! - [`health`] the health service, with services that this server does not have
 //! - [`host`] refuses pages of other origins, and names that this server does not have
 //! - [`protocol`] tells gRPC, gRPC-Web and plain HTTP apart
 
+pub(crate) mod gates;
 pub(crate) mod grpc;
 pub(crate) mod health;
 pub(crate) mod host;

@@ -7,8 +7,9 @@ use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use crate::{
-    admission::{AdmissionControl, Permit, client_id::ClientId},
+    admission::{AdmissionControl, Permit},
     conversation::Conversations,
+    edge::gates::Admitted,
     error::Error,
     failover::{Failover, attempt_log::AttemptLog},
     metrics::Metrics,
@@ -38,8 +39,6 @@ pub struct Service {
     pub(crate) failover: Arc<Failover>,
     /// What requests are checked against.
     pub(crate) rules: Rules,
-    /// Who may still come in.
-    pub(crate) shutdown: Shutdown,
     /// How much of it.
     pub(crate) admission: AdmissionControl,
     /// What becomes of calls whose callers leave.
@@ -55,7 +54,7 @@ pub struct Service {
 impl Service {
     async fn start(
         &self,
-        client: ClientId,
+        admitted: Admitted,
         mut request: GenerateRequest,
         deadline: Option<Deadline>,
         generation_id: GenerationId,
@@ -66,11 +65,10 @@ impl Service {
         if let Some(turn) = &mut turn {
             checked.request.after_history(turn.take_history());
         }
-        let in_flight = self.shutdown.enter()?;
+        let Admitted { client, in_flight } = admitted;
         let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
-        let max_tokens = checked.request.get().inference_config.as_ref().and_then(|config| config.max_tokens);
-        let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
-        let Permit { places, reservation } = self.admission.admit(client, &checked.asked, max_tokens).await?;
+        let admission = self.admission.admit(client, &checked.asked, checked.request.get());
+        let Permit { places, reservation } = in_flight.unless_revoked(admission).await?;
         let generation_id = generation_id.as_str().to_owned();
         let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
@@ -82,22 +80,33 @@ impl Service {
             heartbeat: serving.heartbeat,
             abandonment: serving.abandonment,
             turn,
-            held: Held { accounting, _permits: places, in_flight },
+            held: Held { accounting, _permits: places, in_flight: Arc::clone(&in_flight) },
         });
-        Ok(ChunkStream::new(call, self.abandoned.clone(), &self.registry))
+        let stream = ChunkStream::new(call, self.abandoned.clone(), &self.registry);
+        if in_flight.is_revoked() {
+            // Running streams were ended before this one was registered.
+            stream.end(Shutdown::revocation());
+        }
+        Ok(stream)
     }
 
-    async fn count(&self, client: &ClientId, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
+    async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
         let call = request::check_count(request, &self.rules)?;
-        let in_flight = self.shutdown.enter()?;
-        self.admission.admit_unary(client)?;
-        let counted = self.failover.count_tokens(call, self.rules.timeouts.default);
-        in_flight.unless_revoked(Box::pin(counted)).await
+        self.failover.count_tokens(call, self.rules.timeouts.default).await
     }
 
-    /// What is made of the result of a method that answers at once.
-    fn answered<T>(&self, result: Result<T, Error>) -> Result<Response<T>, Status> {
-        result.map(Response::new).map_err(|error| self.refused(error))
+    /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends when
+    /// the server no longer waits for calls.
+    async fn unary<Q, A>(
+        &self,
+        mut request: Request<Q>,
+        work: impl AsyncFnOnce(&Self, Q) -> Result<A, Error>,
+    ) -> Result<Response<A>, Status> {
+        let answered = async {
+            let Admitted { in_flight, .. } = Admitted::take(&mut request)?;
+            in_flight.unless_revoked(Box::pin(work(self, request.into_inner()))).await
+        };
+        answered.await.map(Response::new).map_err(|error| self.refused(error))
     }
 
     /// The one place where a call that never became a stream is logged, counted and given its status.
@@ -112,12 +121,14 @@ impl Service {
 impl GenerationService for Service {
     type GenerateStream = ChunkStream;
 
-    async fn generate(&self, request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
+    async fn generate(&self, mut request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
         let generation_id = GenerationId::of(request.extensions());
-        let client = ClientId::of(&request);
-        let admitted = self.start(client, request.into_inner(), deadline, generation_id).await;
-        let mut stream = admitted.map_err(|error| self.refused(error))?;
+        let started = async {
+            let admitted = Admitted::take(&mut request)?;
+            self.start(admitted, request.into_inner(), deadline, generation_id).await
+        };
+        let mut stream = started.await.map_err(|error| self.refused(error))?;
         stream.first_chunk().await.map_err(Error::into_status)?;
         Ok(Response::new(stream))
     }
@@ -126,49 +137,50 @@ impl GenerationService for Service {
         &self,
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
-        let client = ClientId::of(&request);
-        self.answered(self.count(&client, request.into_inner()).await)
+        self.unary(request, async |service, request| service.count(request).await).await
     }
 
-    async fn list_models(&self, _: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        Ok(Response::new(ListModelsResponse { models: self.rules.models() }))
+    async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+        self.unary(request, async |service, _| Ok(ListModelsResponse { models: service.rules.models() })).await
     }
 
     async fn create_conversation(
         &self,
         request: Request<CreateConversationRequest>,
     ) -> Result<Response<CreateConversationResponse>, Status> {
-        let created = async {
-            let request = request::check_conversation(request.into_inner())?;
-            let conversation = self.conversations.create(request).await?;
+        self.unary(request, async |service, request| {
+            let request = request::check_conversation(request)?;
+            let conversation = service.conversations.create(request).await?;
             Ok(CreateConversationResponse { conversation: Some(conversation) })
-        };
-        self.answered(created.await)
+        })
+        .await
     }
 
     async fn get_conversation(
         &self,
         request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        self.answered(self.conversations.get(&request.into_inner()).await)
+        self.unary(request, async |service, request| service.conversations.get(&request).await).await
     }
 
     async fn list_conversations(
         &self,
         request: Request<ListConversationsRequest>,
     ) -> Result<Response<ListConversationsResponse>, Status> {
-        let listed = async {
-            let ListConversationsRequest { page_size, page_token } = request::check_page(request.into_inner())?;
-            self.conversations.list(page_size, &page_token).await
-        };
-        self.answered(listed.await)
+        self.unary(request, async |service, request| {
+            let ListConversationsRequest { page_size, page_token } = request::check_page(request)?;
+            service.conversations.list(page_size, &page_token).await
+        })
+        .await
     }
 
     async fn delete_conversation(
         &self,
         request: Request<DeleteConversationRequest>,
     ) -> Result<Response<DeleteConversationResponse>, Status> {
-        let deleted = self.conversations.delete(&request.into_inner().conversation_id).await;
-        self.answered(deleted.map(|()| DeleteConversationResponse {}))
+        self.unary(request, async |service, request| {
+            service.conversations.delete(&request.conversation_id).await.map(|()| DeleteConversationResponse {})
+        })
+        .await
     }
 }

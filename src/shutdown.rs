@@ -86,8 +86,13 @@ impl InFlight {
         self.shutdown.revoked.clone().cancelled_owned()
     }
 
-    /// Goes on with a call that nobody polls any more. The server waits for it as for any other.
-    pub(crate) fn spawn(self, runtime: &Handle, rest: impl Future<Output = ()> + Send + 'static) {
+    /// Whether the server no longer waits for calls.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.shutdown.revoked.is_cancelled()
+    }
+
+    /// Runs the rest of a call in the background. The server waits for it as for any other call.
+    pub(crate) fn spawn(&self, runtime: &Handle, rest: impl Future<Output = ()> + Send + 'static) {
         let running = self.shutdown.running.clone();
         running.spawn_on(rest, runtime);
     }
@@ -121,6 +126,7 @@ mod tests {
         let call = shutdown.enter().unwrap();
         let revoked = call.revoked();
         call.spawn(&Handle::current(), revoked);
+        drop(call);
         shutdown.begin();
         let finished = shutdown.finished();
         tokio::pin!(finished);

@@ -1,20 +1,21 @@
-//! Who calls. Until callers have identities it is the address that they call from.
+//! Identifies a client. Until callers have identities, a client is the address that it calls from.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
 };
 
-use tonic::{Request, transport::server::TcpConnectInfo};
+use http::Extensions;
+use tonic::transport::server::TcpConnectInfo;
 
-/// A caller: equal for all calls that share one's limits.
+/// A client. Equal ids share their limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientId(Option<IpAddr>);
 
 impl ClientId {
-    /// Who makes this call.
-    pub fn of<T>(request: &Request<T>) -> Self {
-        let info = request.extensions().get::<TcpConnectInfo>();
+    /// The client of a request with these extensions.
+    pub fn of(extensions: &Extensions) -> Self {
+        let info = extensions.get::<TcpConnectInfo>();
         Self(info.and_then(TcpConnectInfo::remote_addr).map(|address| network(address.ip())))
     }
 }

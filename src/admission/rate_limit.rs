@@ -108,12 +108,12 @@ impl RateLimit {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Request;
+    use http::Extensions;
 
     use super::*;
 
     fn rate(per_minute: u32) -> (RateLimit, ClientId) {
-        (RateLimit::new(NonZeroU32::new(per_minute).unwrap()), ClientId::of(&Request::new(())))
+        (RateLimit::new(NonZeroU32::new(per_minute).unwrap()), ClientId::of(&Extensions::new()))
     }
 
     #[tokio::test(start_paused = true)]

@@ -149,7 +149,8 @@ fn keep_metadata(headers: &mut HeaderMap, own: &HeaderMap) {
     }
 }
 
-fn grpc(status: &Status) -> Response {
+/// A status as an answer in the headers, before any message.
+pub(crate) fn grpc(status: &Status) -> Response {
     status.clone().into_http::<Body>().map(axum::body::Body::new)
 }
 

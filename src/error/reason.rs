@@ -145,6 +145,25 @@ impl Reason {
         )
     }
 
+    /// Whether Bedrock may have processed the input of a call that ended so before its content.
+    pub(crate) fn may_have_used_input(self) -> bool {
+        matches!(
+            self,
+            Self::BedrockInternal
+                | Self::BedrockUnknown
+                | Self::ModelError
+                | Self::ModelTimeout
+                | Self::FirstContentTimeout
+                | Self::IdleTimeout
+                | Self::TotalTimeout
+                | Self::CallerDeadline
+                | Self::UnreadTimeout
+                | Self::UpstreamTruncated
+                | Self::UpstreamCorrupt
+                | Self::Draining
+        )
+    }
+
     /// When to try again, if the same call may succeed later.
     pub fn retry_delay(self) -> Option<Duration> {
         self.row().retry_ms.map(Duration::from_millis)

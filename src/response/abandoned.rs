@@ -55,7 +55,7 @@ impl AbandonedCalls {
     }
 
     /// Does with a call what its caller, or the configuration, wants.
-    pub(crate) fn leave(&self, left: Left, wish: AbandonmentMode, account: UsageAccounting, in_flight: InFlight) {
+    pub(crate) fn leave(&self, left: Left, wish: AbandonmentMode, account: UsageAccounting, in_flight: &InFlight) {
         let mode = if wish == AbandonmentMode::Unspecified { self.settings.mode } else { wish };
         let room = Arc::clone(&self.room).try_acquire_owned();
         let (AbandonmentMode::Drain, Ok(room), Ok(runtime)) = (mode, room, Handle::try_current()) else {

@@ -5,6 +5,7 @@
 use std::{
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -65,7 +66,7 @@ pub(crate) struct Held {
     pub(crate) accounting: UsageAccounting,
     pub(crate) _permits: StreamPermits,
     /// Keeps the server from shutting down under the call.
-    pub(crate) in_flight: InFlight,
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 #[derive(Debug)]
@@ -237,7 +238,7 @@ impl Call {
             State::Over(_) => return,
         };
         if let Some(Held { accounting, in_flight, .. }) = self.held.take() {
-            abandoned.leave(left, self.abandonment, accounting, in_flight);
+            abandoned.leave(left, self.abandonment, accounting, &in_flight);
         }
     }
 

@@ -50,6 +50,13 @@ impl ChunkStream {
     }
 }
 
+impl ChunkStream {
+    /// Ends the call from outside, unless its answer is complete.
+    pub(crate) fn end(&self, error: Error) {
+        self.call.lock().end(error);
+    }
+}
+
 impl Stream for ChunkStream {
     type Item = Result<Chunk, Status>;
 

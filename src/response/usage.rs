@@ -1,4 +1,4 @@
-//! The books of one stream: whatever becomes of it is logged, counted and settled once.
+//! The usage accounting of one call: however the call ends, it is logged, counted and settled once.
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Of a stream that has begun and not ended.
+/// The accounting of a call that has begun and not ended.
 #[derive(Debug)]
 pub(crate) struct UsageAccounting {
     generation_id: String,
@@ -27,12 +27,12 @@ impl UsageAccounting {
         Self { generation_id, began: Instant::now(), reservation, metrics }
     }
 
-    /// The first content is there.
+    /// Records that the first content has arrived.
     pub(crate) fn answered(&self) {
         self.metrics.answered(self.began.elapsed());
     }
 
-    /// It came to its end.
+    /// Records a call that ended with OK.
     pub(crate) fn finished(self, call: &CallContext, used: Option<Used>) {
         self.settle(used);
         self.metrics.finished();
@@ -41,12 +41,16 @@ impl UsageAccounting {
         info!(%generation_id, %model_id, %region, %request_id, elapsed_ms, "finished");
     }
 
-    /// It failed.
+    /// Records a call that failed.
     pub(crate) fn failed(self, error: &Error, used: Option<Used>) {
         match error.phase() {
-            // Nothing was generated, or nothing that anybody knows of.
-            Phase::BeforeContent => self.settle(Some(used.unwrap_or_default())),
-            Phase::AfterContent => self.settle(used),
+            // Bedrock did not serve the request.
+            Phase::BeforeContent if used.is_none() && !error.reason().may_have_used_input() => {
+                self.reservation.settle(0);
+            }
+            // Bedrock had the request, and nothing is known to be generated.
+            Phase::BeforeContent if used.is_none() => self.reservation.settle_input(),
+            Phase::BeforeContent | Phase::AfterContent => self.settle(used),
         }
         self.metrics.failed(error.reason(), error.phase().name());
         let (generation_id, elapsed_ms, call) = (&self.generation_id, self.elapsed_ms(), error.call());
@@ -54,19 +58,19 @@ impl UsageAccounting {
         warn!(%generation_id, %model_id, %region, %request_id, elapsed_ms, error = %error.for_log(), "failed");
     }
 
-    /// Its caller left, and the call to Bedrock was closed.
+    /// Records an abandoned call that was closed. Without usage its reservation stands.
     pub(crate) fn cancelled(self, call: Option<&CallContext>, used: Option<Used>) {
         self.settle(used);
         self.metrics.cancelled(source(used));
         self.log_abandoned(call, used, "the call to Bedrock was closed");
     }
 
-    /// Its caller left, and the call to Bedrock is read on.
+    /// Records that the drain of an abandoned call begins.
     pub(crate) fn draining(&self) {
         self.metrics.drain_begun();
     }
 
-    /// The reading on has ended.
+    /// Records that the drain of an abandoned call has ended.
     pub(crate) fn drained(self, call: Option<&CallContext>, used: Option<Used>, how: impl Display) {
         self.settle(used);
         self.metrics.drain_ended(source(used));
@@ -92,7 +96,7 @@ impl UsageAccounting {
     }
 }
 
-/// Where a figure of usage comes from. It is Bedrock's own or there is none; nothing is estimated.
+/// The source of the usage: Bedrock, or none. Usage is never estimated.
 fn source(used: Option<Used>) -> &'static str {
     if used.is_some() { "provider" } else { "none" }
 }

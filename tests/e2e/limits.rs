@@ -83,7 +83,7 @@ async fn a_queue_waits_for_a_place_and_not_for_ever() {
     let harness = limited(|settings| {
         settings.limits.streams = 1;
         settings.limits.queue_time = Duration::from_millis(600);
-        settings.limits.queue_length = 1;
+        settings.limits.queue_length = 4;
     })
     .await;
     let model = harness.emulator.register("short", Script::of([Step::text("a"), Step::WaitMs(200), Step::text("b")]));
@@ -92,12 +92,12 @@ async fn a_queue_waits_for_a_place_and_not_for_ever() {
         sleep(Duration::from_millis(50)).await;
         open(&harness.client, "a.model").await
     });
-    assert_limited(&refused.unwrap_err(), "and the queue is full");
+    assert_limited(&refused.unwrap_err(), "and the client's share of the queue is full");
     assert!(waiting.is_ok(), "the place of the first came free");
     drop(running);
     let began = Instant::now();
     let error = open(&harness.client, "a.model").await.unwrap_err();
-    assert_limited(&error, "no place came free within 600ms");
+    assert_limited(&error, "no permit came free within 600ms");
     assert!(began.elapsed() >= Duration::from_millis(600));
 }
 
@@ -133,9 +133,9 @@ async fn tokens_are_reserved_when_a_call_begins_and_settled_when_it_ends() {
     }
     let chunks = soon(harness.client.generate(may_generate("emulator.endless", 8_000))).await.unwrap();
     let (_, error) = harness.ask(may_generate(&model, 9_000)).await.failed();
-    assert_limited(&error, "10000 tokens, and this request may generate 9000 a minute (--tokens-per-minute)");
+    assert_limited(&error, "10000 tokens a minute (--tokens-per-minute)");
     assert!(error.retry_delay.is_some());
-    // Nobody knows what an abandoned call has used, so it is taken to have used it all.
+    // The usage of an abandoned call is unknown, so its reservation stands.
     drop(chunks);
     harness.counted("streams_running", &[], 0).await;
     harness.ask(may_generate(&model, 9_000)).await.failed();
@@ -144,7 +144,45 @@ async fn tokens_are_reserved_when_a_call_begins_and_settled_when_it_ends() {
 }
 
 #[tokio::test]
-async fn what_failed_before_content_costs_no_tokens() {
+async fn input_is_reserved_and_a_cancelled_call_with_large_input_costs_it() {
+    let harness = limited(|settings| settings.limits.tokens_per_minute = NonZeroU32::new(210_000)).await;
+    let large = || GenerateRequest { prompt: "word ".repeat(160_000), ..may_generate("emulator.endless", 1) };
+    let chunks = soon(harness.client.generate(large())).await.unwrap();
+    drop(chunks);
+    harness.counted("streams_running", &[], 0).await;
+    let (_, error) = harness.ask(large()).await.failed();
+    assert_limited(&error, "210000 tokens a minute (--tokens-per-minute)");
+    assert!(error.message.contains("200000 tokens of input"), "{error}");
+}
+
+#[tokio::test]
+async fn a_deadline_before_content_costs_the_input_and_cache_tokens_count_as_input() {
+    let harness = limited(|settings| {
+        settings.limits.tokens_per_minute = NonZeroU32::new(100_000);
+        settings.rules.timeouts.default.first_content = Duration::from_millis(100);
+    })
+    .await;
+    let large = || GenerateRequest { prompt: "word ".repeat(48_000), ..may_generate("emulator.silent", 9) };
+    let silent = Script::of([Step::WaitMs(60_000)]);
+    harness.emulator.register("silent", silent);
+    let (_, error) = harness.ask(large()).await.failed();
+    assert_eq!(error.reason, "FIRST_CONTENT_TIMEOUT");
+    let (_, error) = harness.ask(large()).await.failed();
+    assert_limited(&error, "tokens a minute");
+    let harness = limited(|settings| settings.limits.tokens_per_minute = NonZeroU32::new(10_000)).await;
+    let cached = Step::Event {
+        event_type: "metadata".to_owned(),
+        payload: serde_json::json!({"usage": {"inputTokens": 10, "outputTokens": 10, "cacheWriteInputTokens": 9_000}}),
+    };
+    let script = Script::of([Step::text("a"), Step::message_stop("end_turn"), cached]);
+    let model = harness.emulator.register("cached", script);
+    harness.ask(may_generate(&model, 100)).await.whole();
+    let (_, error) = harness.ask(may_generate(&model, 2_000)).await.failed();
+    assert_limited(&error, "tokens a minute");
+}
+
+#[tokio::test]
+async fn a_throttled_call_costs_no_tokens() {
     let harness = limited(|settings| settings.limits.tokens_per_minute = NonZeroU32::new(10_000)).await;
     for _ in 0..10 {
         let (_, error) = harness.ask(may_generate("emulator.throttle-first", 9_000)).await.failed();

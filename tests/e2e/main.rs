@@ -22,6 +22,7 @@ mod error_table;
 mod failover;
 mod failures;
 mod fidelity;
+mod gates;
 mod grpc;
 mod harness;
 mod heartbeats;

@@ -1,0 +1,80 @@
+//! The gates that every method of the generation service passes, in one order, before a byte of its body is read.
+//!
+//! 1. graceful shutdown: a server that refuses new calls answers `DRAINING`
+//! 2. rate limits of the client: `LOCAL_LIMIT`
+//!
+//! The gates stand in front of the service as a layer, so a method that is added later passes them too. A method takes what it was
+//! granted from the request ([`Admitted::take`]) and fails without it. The check of the request, the concurrency limits and the tokens
+//! follow in [`crate::service`], because they need the message.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use tracing::warn;
+
+use crate::{
+    admission::{AdmissionControl, client_id::ClientId},
+    edge::grpc::grpc,
+    error::{Error, Reason},
+    metrics::Metrics,
+    shutdown::{InFlight, Shutdown},
+};
+
+/// The methods that call a model. They have a rate limit of their own.
+const GENERATING: [&str; 2] = ["/outcrop.v1.GenerationService/Generate", "/outcrop.v1.GenerationService/CountTokens"];
+
+/// What the gates check against. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Gates {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) admission: AdmissionControl,
+    pub(crate) metrics: Metrics,
+}
+
+/// What a call was granted.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    /// The client whose limits apply.
+    pub(crate) client: ClientId,
+    /// Keeps the server from shutting down under the call.
+    pub(crate) in_flight: Arc<InFlight>,
+}
+
+impl Admitted {
+    /// What the gates granted this request.
+    ///
+    /// # Errors
+    /// `INTERNAL` if it did not pass them.
+    pub(crate) fn take<T>(request: &mut tonic::Request<T>) -> Result<Self, Error> {
+        let granted = request.extensions_mut().remove();
+        granted.ok_or_else(|| Error::new(Reason::Internal, "the call did not pass the gates of the server"))
+    }
+}
+
+impl Gates {
+    fn pass(&self, request: &Request) -> Result<Admitted, Error> {
+        let in_flight = Arc::new(self.shutdown.enter()?);
+        let client = ClientId::of(request.extensions());
+        self.admission.check_rate(&client, GENERATING.contains(&request.uri().path()))?;
+        Ok(Admitted { client, in_flight })
+    }
+}
+
+/// The layer.
+pub(crate) async fn gates(State(gates): State<Gates>, mut request: Request, next: Next) -> Response {
+    match gates.pass(&request) {
+        Ok(admitted) => {
+            request.extensions_mut().insert(admitted);
+            next.run(request).await
+        }
+        Err(error) => {
+            warn!(error = %error.for_log(), "refused");
+            gates.metrics.refused(error.reason());
+            grpc(&error.into_status())
+        }
+    }
+}
