@@ -4,13 +4,14 @@
 //! answer is complete. A call without a conversation uses none of this.
 //!
 //! - `turn` a running turn
-//! - [`bounds`] how much is stored, and how much goes to Bedrock
+//! - [`bounds`] how much is stored; `history` how much goes to Bedrock
 //! - [`place`] where conversations are stored, and opening it
 //! - `leases` the leases of running turns, and their renewal
 //! - `store` what a storage engine does; `embedded` (a file or memory) and `redis` are the engines
 
 pub mod bounds;
 mod embedded;
+mod history;
 mod leases;
 pub mod place;
 mod redis;

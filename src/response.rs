@@ -2,6 +2,7 @@
 //!
 //! - [`pending`] the attempts that have not brought content yet
 //! - [`reader`] an answer as it arrives: frames in, chunks out
+//! - [`reading`] notices a caller who does not read
 //! - [`call`] everything that one running call owns
 //! - [`stream`] what tonic polls
 //! - [`timers`] the time limit and the heartbeat of a call
@@ -13,6 +14,7 @@ pub mod abandoned;
 pub(crate) mod call;
 pub(crate) mod pending;
 pub(crate) mod reader;
+pub(crate) mod reading;
 pub(crate) mod registry;
 pub mod stream;
 pub(crate) mod timers;

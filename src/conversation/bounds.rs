@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use prost::Message as _;
 use prost_types::Duration as ProtoDuration;
 
-use super::store::Kept;
-use crate::proto::{ConversationBounds, History, Message, content_block::Block};
+use crate::proto::ConversationBounds;
 
 /// The bounds of a server: the defaults of a conversation, and the most that one may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -50,83 +48,11 @@ impl Bounds {
             max_age: ProtoDuration::try_from(self.age).ok(),
         }
     }
-
-    /// The history of a turn: the newest stored turns that are within bounds and may begin a conversation. The bytes of the caller's
-    /// own messages count too, because both go to Bedrock in one body.
-    pub(crate) fn history(self, turns: Vec<Kept>, asked: &[Message], next: u64) -> (Vec<Message>, History) {
-        let size = |messages: &[Message]| messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
-        let fits = |turns: &[Kept]| {
-            turns.iter().map(|kept| kept.messages().len()).sum::<usize>() <= self.messages as usize
-                && turns.iter().map(|kept| kept.tokens).sum::<u64>() <= u64::from(self.tokens)
-                && turns.iter().map(|kept| size(kept.messages())).sum::<u64>() + size(asked) <= self.bytes
-                && may_begin(turns)
-        };
-        let first = (0..turns.len()).find(|first| fits(&turns[*first..])).unwrap_or(turns.len());
-        let sent = turns.len() - first;
-        let messages: Vec<_> =
-            turns.into_iter().skip(first).filter_map(|kept| kept.turn).flat_map(|turn| turn.messages).collect();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let revision = u32::try_from(next).unwrap_or(u32::MAX);
-        let history = History {
-            turns: count(sent),
-            messages: count(messages.len()),
-            omitted_turns: revision.saturating_sub(count(sent)),
-            revision,
-        };
-        (messages, history)
-    }
-}
-
-/// Whether a conversation can begin with these turns. Bedrock refuses the result of a tool before any tool was used.
-fn may_begin(turns: &[Kept]) -> bool {
-    let first = turns.first().and_then(|kept| kept.messages().first());
-    let results = |message: &Message| message.content.iter().any(|b| matches!(b.block, Some(Block::ToolResult(_))));
-    !first.is_some_and(results)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{ContentBlock, ToolResultBlock, Turn};
-
-    /// A turn of two messages with this block in the first.
-    fn turn(block: Block, tokens: u64) -> Kept {
-        let first = Message { role: 1, content: vec![ContentBlock { block: Some(block) }] };
-        Kept { turn: Some(Turn { messages: vec![first, Message::default()], ..Turn::default() }), tokens }
-    }
-
-    fn text(tokens: u64) -> Kept {
-        turn(Block::Text("hi".to_owned()), tokens)
-    }
-
-    fn result(tokens: u64) -> Kept {
-        turn(Block::ToolResult(ToolResultBlock::default()), tokens)
-    }
-
-    fn sent(bounds: Bounds, turns: Vec<Kept>) -> (u32, u32) {
-        let all = turns.len() as u64;
-        let (messages, history) = bounds.history(turns, &[Message::default()], all);
-        assert_eq!(messages.len(), history.messages as usize);
-        (history.turns, history.omitted_turns)
-    }
-
-    #[test]
-    fn history_is_cut_at_whole_turns_and_says_how_many_it_omits() {
-        let bounds = Bounds { messages: 5, tokens: 1_000, ..Bounds::default() };
-        assert_eq!(sent(bounds, vec![text(1), text(2), text(3)]), (2, 1));
-        let bounds = Bounds { messages: 100, tokens: 10, ..Bounds::default() };
-        assert_eq!(sent(bounds, vec![text(6), text(5), text(4)]), (2, 1));
-        let bounds = Bounds { bytes: 15, ..Bounds::default() };
-        assert_eq!(sent(bounds, vec![text(1), text(1), text(1)]), (1, 2), "bytes");
-        assert_eq!(sent(Bounds::default(), vec![text(1), text(1)]), (2, 0));
-    }
-
-    #[test]
-    fn history_does_not_begin_with_the_result_of_a_tool() {
-        let bounds = Bounds { messages: 4, tokens: 1_000, ..Bounds::default() };
-        assert_eq!(sent(bounds, vec![text(1), result(2), text(3)]), (1, 2));
-        assert_eq!(sent(bounds, vec![result(1), result(2)]), (0, 2));
-    }
 
     #[test]
     fn a_conversation_gets_at_most_what_the_server_allows() {

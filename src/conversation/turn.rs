@@ -14,7 +14,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::{
     bounds::Bounds,
     embedded::now,
-    failed, lease_lost,
+    failed,
+    history::history,
+    lease_lost,
     leases::HeldLease,
     not_found,
     store::{Append, Appended, Kept, Record},
@@ -76,7 +78,7 @@ impl RunningTurn {
         if request.system.is_empty() {
             request.system.clone_from(&record.origin.system);
         }
-        let (history, sent) = bounds.history(turns, &asked, record.head.next);
+        let (history, sent) = history(bounds, turns, &asked, record.head.next);
         Self {
             lost: Box::pin(lease.lost.clone().cancelled_owned()),
             lease,

@@ -6,7 +6,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Wake, ready},
     time::Duration,
 };
 
@@ -25,6 +25,7 @@ use crate::{
         abandoned::{AbandonedCalls, Left},
         pending::PendingResponse,
         reader::ResponseReader,
+        reading::ReadState,
         timers::{HeartbeatTimer, TimeLimit},
         usage::UsageAccounting,
     },
@@ -41,10 +42,8 @@ pub(crate) struct Call {
     abandonment: AbandonmentMode,
     /// The turn of a conversation that this call is.
     turn: Option<RunningTurn>,
-    /// The task that waits for this call, to be woken when the call is ended from outside.
-    waker: Option<Waker>,
-    /// Since when a chunk was handed out and the next one was not asked for.
-    unread_since: Option<Instant>,
+    /// Whether the caller reads. It wakes the task of the call.
+    read: Arc<ReadState>,
     /// What is given back when the call ends; `None` afterwards.
     held: Option<Held>,
 }
@@ -92,8 +91,7 @@ impl Call {
             heartbeat: heartbeat.map(HeartbeatTimer::new),
             abandonment,
             turn,
-            waker: None,
-            unread_since: None,
+            read: Arc::default(),
             held: Some(held),
         }
     }
@@ -183,7 +181,7 @@ impl Call {
         if self.time_limit.at() <= now {
             return Some(self.time_limit.error());
         }
-        self.unread_since.filter(|since| *since + unread <= now).map(|_| {
+        self.read.unread_since().filter(|since| *since + unread <= now).map(|_| {
             let message = format!(
                 "the caller read nothing for {unread:?} while there was more to read. Read faster, or cancel the call"
             );
@@ -216,9 +214,7 @@ impl Call {
                 self.fail(error);
             }
         }
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.read.wake_by_ref();
     }
 
     /// Ends a call whose time limit has passed.
@@ -276,20 +272,10 @@ impl Stream for Call {
     type Item = Result<Chunk, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.unread_since = None;
-        let polled = self.poll_chunk(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(_))) => {
-                self.unread_since = Some(Instant::now());
-                if let Some(heartbeat) = &mut self.heartbeat {
-                    heartbeat.sent();
-                }
-            }
-            Poll::Ready(_) => {}
-            Poll::Pending => match &mut self.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            },
+        let read = Arc::clone(&self.read);
+        let polled = read.poll(cx, |cx| self.poll_chunk(cx));
+        if let (Poll::Ready(Some(Ok(_))), Some(heartbeat)) = (&polled, &mut self.heartbeat) {
+            heartbeat.sent();
         }
         polled
     }

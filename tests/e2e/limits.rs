@@ -206,3 +206,21 @@ async fn a_caller_who_does_not_read_holds_its_place_no_longer_than_the_total_lim
     let error = soon(collect(unread)).await.result.unwrap_err();
     assert!(error.to_string().starts_with("TOTAL_TIMEOUT"), "{error}");
 }
+
+#[tokio::test]
+async fn a_caller_who_does_not_read_ends_with_unread_timeout_and_a_silent_model_does_not() {
+    let harness = limited(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
+    let quiet = Script::of([Step::text("a"), Step::WaitMs(3_000), Step::message_stop("end_turn")]);
+    let quiet = harness.emulator.register("quiet", quiet);
+    let silent = open(&harness.client, &quiet).await.unwrap();
+    let endless = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };
+    let model = harness.emulator.register("flood", Script::of([endless]));
+    let unread = open(&harness.client, &model).await.unwrap();
+    let mut whole = tokio::task::JoinSet::new();
+    whole.spawn(collect(silent));
+    soon(harness.emulator.wait_until(|stats| stats.abandoned == 1)).await;
+    assert_eq!(harness.count("streams_failed_total", &["UNREAD_TIMEOUT"]), 1);
+    let error = soon(collect(unread)).await.result.unwrap_err();
+    assert!(error.to_string().starts_with("UNREAD_TIMEOUT"), "{error}");
+    soon(whole.join_next()).await.unwrap().unwrap().whole();
+}

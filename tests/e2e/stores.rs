@@ -327,6 +327,27 @@ async fn a_server_that_ends_gives_back_the_conversation_of_a_running_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_turn_whose_lease_was_lost_is_not_stored() {
+    let Some(redis) = Redis::start("redis-lost") else { return };
+    let (one, other) = (server_on(&redis).await, server_on(&redis).await);
+    let id = soon(one.client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
+    let pause = Script::of([Step::text("a"), Step::WaitMs(1_000), Step::message_stop("end_turn")]);
+    let model = one.emulator.register("slow", pause);
+    let running = soon(one.client.generate(turn(&id, &model, "one"))).await.unwrap();
+    // As if the lease had expired while this server was paused.
+    let lost = Command::new("redis-cli")
+        .args(["-p", &redis.port.to_string(), "DEL", &format!("outcrop:{{/{id}}}:lease")])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&lost.stdout).trim(), "1");
+    other.ask(turn(&id, "emulator.tools", "two")).await.whole();
+    let (_, error) = soon(collect(running)).await.failed();
+    assert_eq!((error.code, error.reason.as_str()), (tonic::Code::Aborted, "CONVERSATION_LEASE_LOST"));
+    let (conversation, turns) = soon(one.client.conversation(&id)).await.unwrap();
+    assert_eq!((turns.len(), conversation.title.as_str()), (1, "two"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_only_conversations_fail_and_nothing_is_lost() {
     let Some(mut redis) = Redis::start("redis-gone") else { return };
     let harness = server_on(&redis).await;

@@ -40,8 +40,10 @@ ELSEWHERE = {
     "CONVERSATION_CHANGED": "tests/e2e/conversations.rs",
     "CONVERSATION_TURN_STORED": "tests/e2e/conversations.rs",
     "CONVERSATION_OUTCOME_UNKNOWN": "tests/e2e/stores.rs, tests/e2e/turns.rs",
-    "CALLER_CANCELLED": "nobody is left to read it",
-    "INTERNAL": "a defect, which nobody knows how to provoke",
+    "UNREAD_TIMEOUT": "tests/e2e/limits.rs",
+    "CONVERSATION_LEASE_LOST": "tests/e2e/stores.rs",
+    "CALLER_CANCELLED": "no caller is left to read it",
+    "INTERNAL": "a defect of the server",
 }
 
 SCRIPTS = {
