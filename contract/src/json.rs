@@ -8,6 +8,10 @@ use serde_json::{Map, Value};
 /// Doubles hold every whole number up to here exactly.
 pub const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
 
+/// How deep objects and arrays may be nested. Protobuf decoders refuse a message of more than 100 levels, and each object is
+/// three of them.
+pub const MAX_NESTING: usize = 30;
+
 /// JSON text, such as the input of a tool, as a `google.protobuf.Value`.
 ///
 /// # Errors
@@ -24,22 +28,46 @@ pub fn parse_object(json: &str) -> serde_json::Result<Struct> {
     serde_json::from_str(json).map(to_struct)
 }
 
-/// JSON as a `google.protobuf.Value`. Numbers become doubles: that type has no others.
+/// JSON as a `google.protobuf.Value`. Numbers become doubles: that type has no others. What is nested deeper than
+/// [`MAX_NESTING`] becomes a string with the JSON text, because nobody could decode it.
 pub fn to_value(json: Value) -> ProtoValue {
+    nested(json, MAX_NESTING)
+}
+
+/// JSON as a value with at most `levels` of objects and arrays.
+fn nested(json: Value, levels: usize) -> ProtoValue {
+    let deeper = levels.saturating_sub(1);
     let kind = match json {
         Value::Null => Kind::NullValue(0),
         Value::Bool(bool) => Kind::BoolValue(bool),
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
         Value::String(text) => Kind::StringValue(text),
-        Value::Array(items) => Kind::ListValue(ListValue { values: items.into_iter().map(to_value).collect() }),
-        Value::Object(members) => Kind::StructValue(to_struct(members)),
+        Value::Array(_) | Value::Object(_) if levels == 0 => Kind::StringValue(json.to_string()),
+        Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.into_iter().map(|item| nested(item, deeper)).collect() })
+        }
+        Value::Object(members) => Kind::StructValue(nested_members(members, deeper)),
     };
     ProtoValue { kind: Some(kind) }
 }
 
-/// A JSON object as a `google.protobuf.Struct`.
+/// A JSON object as a `google.protobuf.Struct`. Its nesting is limited as that of [`to_value`].
 pub fn to_struct(members: Map<String, Value>) -> Struct {
-    Struct { fields: members.into_iter().map(|(name, value)| (name, to_value(value))).collect() }
+    nested_members(members, MAX_NESTING - 1)
+}
+
+/// A JSON object whose members have at most `levels` of objects and arrays.
+fn nested_members(members: Map<String, Value>, levels: usize) -> Struct {
+    Struct { fields: members.into_iter().map(|(name, value)| (name, nested(value, levels))).collect() }
+}
+
+/// How deep objects and arrays are nested in a value: 0 for a string or a number.
+pub fn nesting(value: &ProtoValue) -> usize {
+    match value.kind.as_ref() {
+        Some(Kind::ListValue(list)) => 1 + list.values.iter().map(nesting).max().unwrap_or(0),
+        Some(Kind::StructValue(members)) => 1 + members.fields.values().map(nesting).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// A `google.protobuf.Value` as JSON. Whole numbers stay whole: the type has only doubles, and a provider that wants `5`
@@ -71,6 +99,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn json_that_is_nested_too_deep_to_be_decoded_is_text_below_the_limit() {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let deep = |levels: usize| format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            let value = parse(&deep(MAX_NESTING)).unwrap();
+            assert_eq!((nesting(&value), from_value(&value).to_string()), (MAX_NESTING, deep(MAX_NESTING)));
+            let value = parse(&deep(MAX_NESTING + 5)).unwrap();
+            assert_eq!(nesting(&value), MAX_NESTING);
+            let text = Value::from(deep(5)).to_string();
+            let whole = format!("{}{text}{}", open.repeat(MAX_NESTING), close.repeat(MAX_NESTING));
+            assert_eq!(from_value(&value).to_string(), whole);
+        }
+    }
 
     #[test]
     fn every_kind_of_json_survives() {

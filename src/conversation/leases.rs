@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -53,9 +53,11 @@ impl Leases {
                 continue;
             }
             let began = Instant::now();
-            match store.renew(&leases).await {
-                Ok(lost) => self.confirm(&leases, &lost, began),
-                Err(error) => warn!(%error, leases = leases.len(), "the leases of conversations could not be renewed"),
+            // Expired leases are noticed even if the store hangs.
+            match timeout(RENEW, store.renew(&leases)).await {
+                Ok(Ok(lost)) => self.confirm(&leases, &lost, began),
+                Ok(Err(error)) => warn!(%error, leases = leases.len(), "the leases of conversations were not renewed"),
+                Err(_) => warn!(leases = leases.len(), "the leases of conversations were not renewed within {RENEW:?}"),
             }
             self.end_expired();
         }

@@ -1,6 +1,9 @@
 //! Checks the blocks of messages and of the system prompt.
 
+use prost_types::Value;
+
 use super::{path::Path, violations::Violations};
+use crate::json;
 use crate::proto::{
     AudioBlock, CachePointBlock, ContentBlock, DocumentBlock, DocumentSource, GuardrailConverseContentBlock,
     ImageBlock, Message, ReasoningContentBlock, Role, S3Location, SearchResultBlock, SystemContentBlock, ToolReference,
@@ -195,8 +198,18 @@ pub(super) fn check_tool_name(name: &str, at: &Path<'_>, violations: &mut Violat
 fn check_tool_use(tool: &ToolUseBlock, at: &Path<'_>, violations: &mut Violations) {
     check_tool_use_id(&tool.tool_use_id, at, violations);
     check_tool_name(&tool.name, at, violations);
-    if tool.input.is_none() {
-        violations.add(at.field("input"), "is not set. A tool without parameters has the input {}");
+    match &tool.input {
+        None => violations.add(at.field("input"), "is not set. A tool without parameters has the input {}"),
+        Some(input) => check_nesting(input, &at.field("input"), violations),
+    }
+}
+
+/// JSON that could be decoded as part of a request, but not as part of the longer path of a stored turn.
+fn check_nesting(json: &Value, at: &Path<'_>, violations: &mut Violations) {
+    let nesting = json::nesting(json);
+    if nesting > json::MAX_NESTING {
+        let most = json::MAX_NESTING;
+        violations.add(at, format!("has {nesting} levels of objects and arrays; at most {most} are allowed"));
     }
 }
 
@@ -207,7 +220,8 @@ fn check_tool_result(result: &ToolResultBlock, at: &Path<'_>, violations: &mut V
         let at = at.entry("content", index);
         match &content.block {
             None => violations.nothing_known(at, "text"),
-            Some(Block::Json(_) | Block::Text(_)) => {}
+            Some(Block::Json(json)) => check_nesting(json, &at.field("json"), violations),
+            Some(Block::Text(_)) => {}
             Some(Block::Image(image)) => check_image(image, &at.field("image"), violations),
             Some(Block::Document(document)) => check_document(document, &at.field("document"), violations),
             Some(Block::Video(video)) => check_video(video, &at.field("video"), violations),

@@ -1,12 +1,15 @@
 //! Tests of the request check: every rule, and its message.
 
+use prost_types::{ListValue, Value, value::Kind};
+
 use super::*;
 use crate::{
     error::Reason,
+    json,
     proto::{
         DocumentBlock, DocumentSource, ImageBlock, ImageSource, InferenceConfiguration, JsonSchemaDefinition,
-        OutputConfig, OutputFormat, OutputFormatStructure, ToolConfiguration, ToolResultBlock, content_block::Block,
-        document_source, image_source, output_format_structure,
+        OutputConfig, OutputFormat, OutputFormatStructure, ToolConfiguration, ToolResultBlock, ToolUseBlock,
+        content_block::Block, document_source, image_source, output_format_structure,
     },
 };
 
@@ -127,6 +130,19 @@ fn documents_are_counted_and_named_as_bedrock_wants() {
 fn a_tool_result_needs_the_id_of_its_tool_use() {
     let fields = fields_of(vec![Block::ToolResult(ToolResultBlock::default())]);
     assert_eq!(fields, ["messages[1].content[0].tool_result.tool_use_id"]);
+}
+
+#[test]
+fn json_nested_deeper_than_a_stored_turn_can_hold_is_refused() {
+    let nested = |levels: usize| {
+        let list = |value| Value { kind: Some(Kind::ListValue(ListValue { values: vec![value] })) };
+        let input: Value = (0..levels).fold(Value::from("x"), |value, _| list(value));
+        let (tool_use_id, name) = ("id".to_owned(), "tool".to_owned());
+        let tool = ToolUseBlock { tool_use_id, name, input: Some(input), ..ToolUseBlock::default() };
+        fields_of(vec![Block::ToolUse(tool)])
+    };
+    assert_eq!(nested(json::MAX_NESTING), [""; 0]);
+    assert_eq!(nested(json::MAX_NESTING + 1), ["messages[1].content[0].tool_use.input"]);
 }
 
 #[test]
