@@ -115,7 +115,12 @@ impl App {
         let conversations =
             Conversations::open(&settings.conversations, settings.conversation_bounds, settings.max_conversations)?;
         let service = Service {
-            failover: Arc::new(Failover::new(bedrock, settings.attempts, metrics.clone())),
+            failover: Arc::new(Failover::new(
+                bedrock,
+                settings.attempts,
+                settings.rules.timeouts.default,
+                metrics.clone(),
+            )),
             rules: settings.rules.clone(),
             admission: admission.clone(),
             abandoned: AbandonedCalls::new(settings.abandonment),

@@ -30,13 +30,15 @@ pub(crate) struct Failover {
     bedrock: Bedrock,
     attempts: AttemptPolicy,
     metrics: Metrics,
+    /// The server's own timeouts.
+    default: Timeouts,
 }
 
 impl Failover {
-    /// At most this many attempts for a call.
-    pub(crate) fn new(bedrock: Bedrock, attempts: u32, metrics: Metrics) -> Self {
+    /// At most this many attempts for a call. `default` are the server's own timeouts.
+    pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts, metrics: Metrics) -> Self {
         let attempts = AttemptPolicy::new(attempts, bedrock.home());
-        Self { bedrock, attempts, metrics }
+        Self { bedrock, attempts, metrics, default }
     }
 
     /// An answer that has brought its first content.
@@ -48,7 +50,7 @@ impl Failover {
         log: AttemptLog,
     ) -> Result<ResponseReader, Error> {
         let attempt = |target| self.open(target, &call.request, timeouts, (&generation_id, &log));
-        self.run_attempts(&call.route, &log, timeouts.first_content, attempt).await
+        self.run_attempts(&call.route, &log, timeouts, attempt).await
     }
 
     /// The count of a request's tokens.
@@ -61,21 +63,22 @@ impl Failover {
             let request = call.request.at(&target);
             async move { self.bedrock.count_tokens(&target, request, timeouts.connect).await }
         };
-        self.run_attempts(&call.route, &AttemptLog::default(), timeouts.first_content, attempt).await
+        self.run_attempts(&call.route, &AttemptLog::default(), timeouts, attempt).await
     }
 
-    /// Makes attempts, each of which may take so long, until one succeeds or there is no other.
+    /// Makes attempts until one succeeds or there is no other.
     async fn run_attempts<T, F: Future<Output = Result<T, Error>>>(
         &self,
         route: &[Target],
         log: &AttemptLog,
-        limit: Duration,
+        timeouts: Timeouts,
         attempt: impl Fn(Target) -> F,
     ) -> Result<T, Error> {
-        let mut plan = self.attempts.plan(route, log);
+        let short = timeouts.first_content < self.default.first_content || timeouts.connect < self.default.connect;
+        let mut plan = self.attempts.plan(route, log, short);
         loop {
             // Boxed: the SDK's futures are large.
-            let result = within(limit, Box::pin(attempt(plan.target().clone()))).await;
+            let result = within(timeouts.first_content, Box::pin(attempt(plan.target().clone()))).await;
             self.metrics.attempted(log, result.as_ref().err().map(Error::reason));
             match result {
                 Ok(answer) => {
@@ -102,7 +105,7 @@ impl Failover {
     }
 }
 
-/// What comes of an attempt, unless it takes too long.
+/// The result of an attempt, or the error that it took too long.
 async fn within<T>(limit: Duration, attempt: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(limit, attempt).await.unwrap_or_else(|_| {
         let message = format!(

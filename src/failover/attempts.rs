@@ -1,4 +1,4 @@
-//! The attempts at one call: where the next is made, when, and whether there is one. All of them before any content.
+//! The attempts of one call: which target is next, after which backoff, and whether there is a next. All come before the first content.
 //!
 //! The SDK's own retries are off, so that the two do not multiply.
 
@@ -8,21 +8,25 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::sleep;
 use tower::retry::budget::{Budget, TpsBudget};
 
-use super::{attempt_log::AttemptLog, circuit_breaker::CircuitBreakers, routes::Target};
+use super::{
+    attempt_log::AttemptLog,
+    circuit_breaker::{CircuitBreakers, Ticket},
+    routes::Target,
+};
 use crate::{
     error::{Error, Reason},
     proto::Attempt,
 };
 
-/// The wait before a target is asked again: at least this, doubled each time up to the most, and as much again by chance.
+/// The backoff before a target is asked again: at least this, doubled each time up to the longest, with as much again of jitter.
 pub(super) const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// The longest wait that Bedrock may ask for and get; a caller who is told can decide better.
+/// The longest `Retry-After` that a call waits for. A call that is asked to wait longer ends, and tells its caller.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// The retry budget: over this time, this many retries a second and this share of the calls may be retries. A Bedrock that fails for
-/// everybody is not asked several times as often for it.
+/// The retry budget: over this time, this many retries a second and this share of the calls may repeat a target, so that a Bedrock that
+/// fails for all calls does not get several times as many. An attempt at another target that is healthy does not count.
 const BUDGET_TIME: Duration = Duration::from_secs(10);
 const BUDGET_PER_SECOND: u32 = 10;
 const BUDGET_SHARE: f32 = 0.2;
@@ -46,6 +50,10 @@ pub(crate) struct AttemptPlan<'a> {
     /// Whether the attempt that is being made repeats the one before it, because a connection had failed.
     repeats: bool,
     waits: ExponentialBackoff,
+    /// The attempt that is being made, for the breaker of its target. `None` if the route has no other target.
+    ticket: Option<Ticket>,
+    /// Whether the caller's own timeouts are shorter than the server's: then a timeout is no evidence against a target.
+    short_timeouts: bool,
 }
 
 impl AttemptPolicy {
@@ -56,7 +64,7 @@ impl AttemptPolicy {
     }
 
     /// A call that may be answered by any of these. The first is asked first, because prompt caches are a region's own.
-    pub(crate) fn plan<'a>(&'a self, route: &'a [Target], log: &AttemptLog) -> AttemptPlan<'a> {
+    pub(crate) fn plan<'a>(&'a self, route: &'a [Target], log: &AttemptLog, short_timeouts: bool) -> AttemptPlan<'a> {
         self.budget.deposit();
         let waits = ExponentialBuilder::default()
             .with_min_delay(MIN_BACKOFF)
@@ -71,9 +79,11 @@ impl AttemptPolicy {
             made: 0,
             repeats: false,
             waits: waits.build(),
+            ticket: None,
+            short_timeouts,
         };
-        // If none is thought to live, the first is asked.
-        plan.at = plan.living(0..route.len()).unwrap_or(0);
+        // If every breaker is open, the first target is asked.
+        plan.at = plan.healthy(0..route.len()).unwrap_or(0);
         plan.begin();
         plan
     }
@@ -86,15 +96,15 @@ impl fmt::Debug for AttemptPolicy {
 }
 
 impl AttemptPlan<'_> {
-    /// Where the attempt is made that is due.
+    /// The target of the attempt that is due.
     pub(crate) fn target(&self) -> &Target {
         &self.route[self.at]
     }
 
-    /// The attempt has brought what was wanted.
-    pub(crate) fn succeeded(&self) {
-        if self.route.len() > 1 {
-            self.attempts.breakers.succeeded(self.target());
+    /// The attempt has succeeded, or the target has answered it.
+    pub(crate) fn succeeded(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.succeeded();
         }
     }
 
@@ -103,17 +113,21 @@ impl AttemptPlan<'_> {
         let reason = error.reason();
         self.log.failed(reason);
         if !reason.allows_another_attempt() {
-            // Whoever refuses is alive.
+            // A target that refuses a request is healthy.
             self.succeeded();
             return Err(error);
         }
-        if self.route.len() > 1 {
-            self.attempts.breakers.failed(self.target());
+        let timeout = matches!(reason, Reason::FirstContentTimeout | Reason::ConnectTimeout);
+        // Without a result, a ticket says nothing about the target.
+        if let Some(ticket) = self.ticket.take().filter(|_| !(timeout && self.short_timeouts)) {
+            ticket.failed();
         }
         if self.made >= self.attempts.most || self.log.caller_left() {
             return Err(error);
         }
-        let wait = match self.next(reason) {
+        let next = self.next(reason);
+        let repeats = matches!(next, Next::Again(_));
+        let wait = match next {
             Next::Elsewhere(at) => {
                 self.at = at;
                 self.repeats = false;
@@ -129,7 +143,11 @@ impl AttemptPlan<'_> {
         if wait > MAX_RETRY_AFTER {
             return Err(error);
         }
-        if !self.attempts.budget.withdraw() {
+        if repeats && timeout && self.short_timeouts {
+            // The budget is for failures of Bedrock.
+            return Err(error);
+        }
+        if repeats && !self.attempts.budget.withdraw() {
             return Err(error.with_metadata("retry_budget", "exhausted".to_owned()));
         }
         sleep(wait).await;
@@ -137,8 +155,8 @@ impl AttemptPlan<'_> {
         Ok(())
     }
 
-    /// A connection that failed is tried once more where it was; anything else goes to the next target, and behind the last it
-    /// begins again with the first.
+    /// A failed connection is retried once at the same target. Any other failure goes to the next healthy target, and after the last
+    /// one to the first again.
     fn next(&self, reason: Reason) -> Next {
         let connection = matches!(
             reason,
@@ -147,19 +165,20 @@ impl AttemptPlan<'_> {
         if connection && !self.repeats {
             return Next::Again(self.at);
         }
-        match self.living(self.at + 1..self.route.len()) {
+        match self.healthy(self.at + 1..self.route.len()) {
             Some(at) => Next::Elsewhere(at),
-            None => Next::Again(self.living(0..self.route.len()).unwrap_or(0)),
+            None => Next::Again(self.healthy(0..self.route.len()).unwrap_or(0)),
         }
     }
 
-    /// The first of these that is not kept out.
-    fn living(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
+    /// The first of these whose breaker lets attempts through.
+    fn healthy(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
         range.find(|at| self.route.len() == 1 || self.attempts.breakers.allows(&self.route[*at]))
     }
 
     fn begin(&mut self) {
         self.made += 1;
+        self.ticket = (self.route.len() > 1).then(|| self.attempts.breakers.begin(self.target()));
         let Target { model_id, region } = self.target();
         let region = region.clone().unwrap_or_else(|| self.attempts.home.clone());
         self.log.begun(Attempt { model_id: model_id.clone(), region, reason: String::new() });
@@ -168,8 +187,8 @@ impl AttemptPlan<'_> {
 
 /// Where the next attempt goes.
 enum Next {
-    /// To another target, at once.
+    /// At another target, at once.
     Elsewhere(usize),
-    /// To one that was asked before, after a wait.
+    /// At a target that was asked before, after a backoff.
     Again(usize),
 }

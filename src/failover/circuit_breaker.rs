@@ -1,62 +1,138 @@
-//! Keeps a target that is dead out of the routes for a while, so that not every call has to find out for itself.
+//! A circuit breaker for each target of the routes, so that not every call has to find out that a target fails.
 //!
-//! Only targets of a route that has others are watched: with nowhere else to go a call is better tried than refused.
+//! Closed: attempts go to the target, and consecutive failures are counted. Open: after too many, the target is passed over for a backoff
+//! that grows with every ejection. Half-open: when the backoff has passed, one attempt is the probe, and its result alone closes or
+//! opens the breaker again. Each change of state begins a new generation, and the result of an attempt of an older one is ignored: late
+//! failures do not extend an ejection, and late successes do not end it. Only targets of a route that has others are guarded, because
+//! a call with no other target is better tried than refused.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
-
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::routes::Target;
 
-/// After how many failures in a row a target is kept out.
+/// The consecutive failures that open a breaker.
 const FAILURES: u32 = 5;
 
-/// For how long. After it one call tries, and the others stay away until that one has come to something, or as long again.
-const COOLDOWN: Duration = Duration::from_secs(30);
+/// The backoff of the first ejection. It doubles with every further one, up to the longest, and varies by a fifth.
+const MIN_EJECTION: Duration = Duration::from_secs(30);
+const MAX_EJECTION: Duration = Duration::from_mins(5);
 
-/// What is known about the targets of all routes; their number is that of the configuration.
-#[derive(Debug, Default)]
-pub(super) struct CircuitBreakers(Mutex<HashMap<Target, State>>);
+/// The breakers of all targets; their number is bounded by the configuration. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CircuitBreakers(Arc<Mutex<HashMap<Target, Breaker>>>);
 
 #[derive(Debug, Default)]
-struct State {
-    failures: u32,
-    open_until: Option<Instant>,
+struct Breaker {
+    state: State,
+    generation: u64,
+    /// The ejections since the breaker was last closed by a success.
+    ejections: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Instant },
+    HalfOpen,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+/// An attempt that is being made at a guarded target. Dropping it without a result returns the permit of a probe.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    breakers: CircuitBreakers,
+    target: Target,
+    generation: u64,
+    probe: bool,
+    ended: bool,
 }
 
 impl CircuitBreakers {
-    /// Whether a call may go there. Who is told yes after the cooldown is the one who tries.
+    /// Whether an attempt may go to this target. Asking takes nothing: only [`CircuitBreakers::begin`] takes the permit of a probe.
     pub(super) fn allows(&self, target: &Target) -> bool {
-        let now = Instant::now();
-        match self.states().get_mut(target).and_then(|state| state.open_until.as_mut()) {
-            Some(until) if *until > now => false,
-            Some(until) => {
-                *until = now + COOLDOWN;
-                true
+        match self.0.lock().get(target).map(|breaker| &breaker.state) {
+            None | Some(State::Closed { .. }) => true,
+            Some(State::Open { until }) => *until <= Instant::now(),
+            Some(State::HalfOpen) => false,
+        }
+    }
+
+    /// Begins an attempt at this target. If the backoff of an open breaker has passed, the attempt is the probe.
+    pub(super) fn begin(&self, target: &Target) -> Ticket {
+        let mut breakers = self.0.lock();
+        let breaker = breakers.entry(target.clone()).or_default();
+        let probe = matches!(breaker.state, State::Open { until } if until <= Instant::now());
+        if probe {
+            breaker.change(State::HalfOpen);
+        }
+        let generation = breaker.generation;
+        Ticket { breakers: self.clone(), target: target.clone(), generation, probe, ended: false }
+    }
+}
+
+impl Breaker {
+    fn change(&mut self, state: State) {
+        self.state = state;
+        self.generation += 1;
+    }
+
+    fn eject(&mut self) {
+        let longest = MIN_EJECTION.saturating_mul(1 << self.ejections.min(16)).min(MAX_EJECTION);
+        self.ejections += 1;
+        let backoff = longest.mul_f64(0.9 + 0.2 * fastrand::f64());
+        self.change(State::Open { until: Instant::now() + backoff });
+    }
+}
+
+impl Ticket {
+    /// The target answered.
+    pub(super) fn succeeded(self) {
+        self.end(|breaker| {
+            breaker.ejections = 0;
+            match &mut breaker.state {
+                State::Closed { failures } => *failures = 0,
+                State::Open { .. } | State::HalfOpen => breaker.change(State::default()),
             }
-            None => true,
+        });
+    }
+
+    /// The target failed.
+    pub(super) fn failed(self) {
+        self.end(|breaker| match &mut breaker.state {
+            State::Closed { failures } if *failures + 1 < FAILURES => *failures += 1,
+            _ => breaker.eject(),
+        });
+    }
+
+    fn end(mut self, result: impl FnOnce(&mut Breaker)) {
+        self.ended = true;
+        if let Some(breaker) = self.breakers.0.lock().get_mut(&self.target)
+            && breaker.generation == self.generation
+        {
+            result(breaker);
         }
     }
+}
 
-    /// It answered.
-    pub(super) fn succeeded(&self, target: &Target) {
-        self.states().remove(target);
-    }
-
-    /// It did not.
-    pub(super) fn failed(&self, target: &Target) {
-        let mut states = self.states();
-        let state = states.entry(target.clone()).or_default();
-        state.failures += 1;
-        if state.failures >= FAILURES {
-            state.open_until = Some(Instant::now() + COOLDOWN);
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.ended || !self.probe {
+            return;
         }
-    }
-
-    fn states(&self) -> MutexGuard<'_, HashMap<Target, State>> {
-        self.0.lock()
+        if let Some(breaker) = self.breakers.0.lock().get_mut(&self.target)
+            && breaker.generation == self.generation
+        {
+            // The probe has no result: the next attempt may be one.
+            breaker.change(State::Open { until: Instant::now() });
+        }
     }
 }
 
@@ -64,27 +140,75 @@ impl CircuitBreakers {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_dead_target_is_kept_out_for_a_while_and_then_tried_by_one() {
+    /// Longer than the first ejection with its jitter, and shorter than the second.
+    const FIRST: Duration = Duration::from_secs(34);
+
+    fn opened() -> (CircuitBreakers, Target) {
         let (breakers, target) = (CircuitBreakers::default(), Target::here("a.b"));
         for _ in 0..FAILURES {
             assert!(breakers.allows(&target));
-            breakers.failed(&target);
+            breakers.begin(&target).failed();
         }
         assert!(!breakers.allows(&target));
-        tokio::time::advance(COOLDOWN).await;
-        assert!(breakers.allows(&target), "one tries");
-        assert!(!breakers.allows(&target), "and no other");
-        breakers.succeeded(&target);
-        assert!(breakers.allows(&target) && breakers.allows(&target));
+        (breakers, target)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_that_are_not_in_a_row_do_not_count() {
+    async fn an_ejected_target_gets_one_probe_after_its_backoff() {
+        let (breakers, target) = opened();
+        tokio::time::advance(FIRST).await;
+        assert!(breakers.allows(&target) && breakers.allows(&target), "asking takes no permit");
+        let probe = breakers.begin(&target);
+        assert!(!breakers.allows(&target), "one probe and no other");
+        probe.succeeded();
+        assert!(breakers.allows(&target));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_probe_ejects_for_longer() {
+        let (breakers, target) = opened();
+        tokio::time::advance(FIRST).await;
+        breakers.begin(&target).failed();
+        tokio::time::advance(FIRST).await;
+        assert!(!breakers.allows(&target), "the second backoff is longer");
+        tokio::time::advance(FIRST).await;
+        assert!(breakers.allows(&target));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_probe_returns_its_permit() {
+        let (breakers, target) = opened();
+        tokio::time::advance(FIRST).await;
+        drop(breakers.begin(&target));
+        assert!(breakers.allows(&target));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_results_neither_extend_nor_end_an_ejection() {
+        let (breakers, target) = (CircuitBreakers::default(), Target::here("a.b"));
+        let late: Vec<_> = (0..10).map(|_| breakers.begin(&target)).collect();
+        for _ in 0..FAILURES {
+            breakers.begin(&target).failed();
+        }
+        for (number, ticket) in late.into_iter().enumerate() {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            if number % 2 == 0 {
+                ticket.succeeded();
+            } else {
+                ticket.failed();
+            }
+            assert!(!breakers.allows(&target));
+        }
+        tokio::time::advance(FIRST.saturating_sub(Duration::from_secs(20))).await;
+        assert!(breakers.allows(&target));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_are_not_consecutive_do_not_count() {
         let (breakers, target) = (CircuitBreakers::default(), Target::here("a.b"));
         for _ in 0..3 * FAILURES {
-            breakers.failed(&target);
-            breakers.succeeded(&target);
+            breakers.begin(&target).failed();
+            breakers.begin(&target).succeeded();
         }
         assert!(breakers.allows(&target));
     }

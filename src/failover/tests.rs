@@ -20,7 +20,7 @@ fn failure(reason: Reason) -> Error {
 /// Which targets are asked, in order, if each attempt fails for one of these reasons; the last one stays.
 async fn asked(attempts: &AttemptPolicy, targets: &[&str], reasons: &[Reason]) -> Vec<String> {
     let (route, journal) = (route(targets), AttemptLog::default());
-    let mut plan = attempts.plan(&route, &journal);
+    let mut plan = attempts.plan(&route, &journal, false);
     let mut asked = vec![plan.target().to_string()];
     for at in 0.. {
         if plan.failed(failure(reasons[at.min(reasons.len() - 1)])).await.is_err() {
@@ -58,7 +58,7 @@ async fn after_the_last_target_it_begins_again_with_the_first_after_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_the_caller_or_the_operator_can_mend_is_not_tried_again() {
+async fn errors_that_only_the_caller_or_the_operator_can_fix_are_not_retried() {
     let attempts = AttemptPolicy::new(5, "us-east-1");
     for reason in [Reason::BedrockValidation, Reason::UpstreamCredentials, Reason::BedrockModelNotFound] {
         assert_eq!(asked(&attempts, &["a.b", "c.d"], &[reason]).await, ["a.b"]);
@@ -69,7 +69,7 @@ async fn what_only_the_caller_or_the_operator_can_mend_is_not_tried_again() {
 async fn a_wait_that_bedrock_asks_for_is_kept_unless_it_is_too_long() {
     let (attempts, journal, route) = (AttemptPolicy::new(5, "us-east-1"), AttemptLog::default(), route(&["a.b"]));
     let began = Instant::now();
-    let mut plan = attempts.plan(&route, &journal);
+    let mut plan = attempts.plan(&route, &journal, false);
     let asks = |seconds| failure(Reason::BedrockThrottled).with_retry_after(Some(Duration::from_secs(seconds)));
     plan.failed(asks(7)).await.unwrap();
     assert_eq!(began.elapsed(), Duration::from_secs(7));
@@ -78,20 +78,63 @@ async fn a_wait_that_bedrock_asks_for_is_kept_unless_it_is_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_target_is_passed_over_until_it_may_be_tried_again() {
+async fn an_ejected_target_is_passed_over_until_its_probe() {
     let attempts = AttemptPolicy::new(2, "us-east-1");
     for _ in 0..5 {
         asked(&attempts, &["a.b", "c.d"], &[Reason::BedrockUnavailable, Reason::BedrockValidation]).await;
     }
-    let (route, journal) = (route(&["a.b", "c.d"]), AttemptLog::default());
-    assert_eq!(attempts.plan(&route, &journal).target().to_string(), "c.d");
-    tokio::time::advance(Duration::from_secs(31)).await;
-    assert_eq!(attempts.plan(&route, &journal).target().to_string(), "a.b");
-    assert_eq!(attempts.plan(&route, &journal).target().to_string(), "c.d", "one call tries it");
+    let (route, log) = (route(&["a.b", "c.d"]), AttemptLog::default());
+    assert_eq!(attempts.plan(&route, &log, false).target().to_string(), "c.d");
+    tokio::time::advance(Duration::from_secs(34)).await;
+    let probe = attempts.plan(&route, &log, false);
+    assert_eq!(probe.target().to_string(), "a.b");
+    assert_eq!(attempts.plan(&route, &log, false).target().to_string(), "c.d", "one call is the probe");
+    drop(probe);
+    assert_eq!(attempts.plan(&route, &log, false).target().to_string(), "a.b", "a cancelled probe returns its permit");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_target_is_never_kept_out() {
+async fn a_callers_own_short_timeouts_hurt_nobody_else() {
+    let attempts = AttemptPolicy::new(3, "us-east-1");
+    let (both, one) = (route(&["a.b", "c.d"]), route(&["a.b"]));
+    for route in [&both, &one] {
+        for _ in 0..100 {
+            let mut plan = attempts.plan(route, &AttemptLog::default(), true);
+            while plan.failed(failure(Reason::FirstContentTimeout)).await.is_ok() {}
+        }
+    }
+    assert_eq!(attempts.plan(&both, &AttemptLog::default(), false).target().to_string(), "a.b", "no breaker is open");
+    let retried = asked(&attempts, &["a.b"], &[Reason::ModelError]).await;
+    assert_eq!(retried.len(), 3, "the retry budget is untouched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_one_target_is_healthy_no_call_fails() {
+    // 30 % throttles at the first target, over many seeds; the second target is healthy.
+    let seeds = std::env::var("OUTCROP_TEST_SEEDS").map_or(50, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
+        let (mut random, attempts) = (fastrand::Rng::with_seed(seed), AttemptPolicy::new(3, "us-east-1"));
+        let targets = route(&["a.b", "a.b@us-west-2"]);
+        for call in 0..200 {
+            tokio::time::advance(Duration::from_millis(random.u64(..20))).await;
+            let log = AttemptLog::default();
+            let mut plan = attempts.plan(&targets, &log, false);
+            loop {
+                let throttled = plan.target().region.is_none() && random.u8(..10) < 3;
+                if !throttled {
+                    plan.succeeded();
+                    break;
+                }
+                let failed = plan.failed(failure(Reason::BedrockThrottled)).await;
+                assert!(failed.is_ok(), "seed {seed}, call {call}: {failed:?}");
+            }
+            assert!(log.attempts().len() <= 3, "seed {seed}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_target_is_never_passed_over() {
     let attempts = AttemptPolicy::new(3, "us-east-1");
     for _ in 0..20 {
         assert_eq!(asked(&attempts, &["a.b"], &[Reason::BedrockUnavailable]).await.len(), 3);
@@ -100,14 +143,14 @@ async fn a_single_target_is_never_kept_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_everybody_fails_the_budget_for_retries_runs_out() {
+async fn when_every_attempt_fails_the_retry_budget_runs_out() {
     let (attempts, calls) = (Arc::new(AttemptPolicy::new(3, "us-east-1")), 1_000);
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..calls {
         let attempts = Arc::clone(&attempts);
         running.spawn(async move {
             let (route, journal) = (route(&["a.b"]), AttemptLog::default());
-            let mut plan = attempts.plan(&route, &journal);
+            let mut plan = attempts.plan(&route, &journal, false);
             let error = loop {
                 if let Err(error) = plan.failed(failure(Reason::ModelError)).await {
                     break error;
@@ -130,7 +173,7 @@ async fn when_everybody_fails_the_budget_for_retries_runs_out() {
 async fn no_attempt_is_begun_for_a_caller_who_has_left() {
     let (attempts, journal, route) =
         (AttemptPolicy::new(3, "us-east-1"), AttemptLog::default(), route(&["a.b", "c.d"]));
-    let mut plan = attempts.plan(&route, &journal);
+    let mut plan = attempts.plan(&route, &journal, false);
     journal.leave();
     plan.failed(failure(Reason::BedrockThrottled)).await.unwrap_err();
     assert_eq!(journal.attempts().len(), 1);
