@@ -28,6 +28,7 @@ mod harness;
 mod heartbeats;
 mod limits;
 mod load;
+mod log;
 mod native;
 mod nginx;
 mod not_reading;
