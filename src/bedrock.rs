@@ -12,6 +12,7 @@
 //! - [`tap`] takes the response body out of the SDK, and tells whether there is a connection
 //! - [`frames`] body -> event-stream frames
 //! - [`classify`] every failure -> [`Error`]
+//! - `redaction` what identifies the operator's account is taken out of what AWS says
 
 pub(crate) mod classify;
 mod client;
@@ -21,6 +22,7 @@ pub(crate) mod frames;
 mod http;
 pub(crate) mod invoke;
 mod pool;
+mod redaction;
 mod tap;
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};

@@ -7,6 +7,7 @@ use aws_sdk_bedrockruntime::error::SdkError;
 use aws_smithy_runtime_api::{client::orchestrator::HttpResponse, http::Headers};
 use serde_json::Value;
 
+use super::redaction::{redacted, without_quoted_request};
 use crate::error::{Error, Reason, corrupt};
 
 /// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here. The same name means the
@@ -135,8 +136,13 @@ fn failure(exception: &str, status: Option<u16>, body: &[u8]) -> Error {
         (name, _) => name.to_owned(),
     };
     let said = if said.is_empty() { "no message".to_owned() } else { said };
-    // Bedrock's own words may quote the prompt.
-    let mut error = Error::new(reason, format!("Bedrock: {who}: {said}{}", advice(reason))).logged_as(who);
+    let logged = if quotes_no_prompt(exception, reason) {
+        format!("Bedrock: {who}: {}", without_quoted_request(&said))
+    } else {
+        who.clone()
+    };
+    let message = format!("Bedrock: {who}: {}{}", redacted(&said), advice(reason));
+    let mut error = Error::new(reason, message).logged_as(logged);
     if !exception.is_empty() {
         error = error.with_exception(exception);
     }
@@ -145,10 +151,16 @@ fn failure(exception: &str, status: Option<u16>, body: &[u8]) -> Error {
     }
     for (name, fact) in [("originalMessage", "original_message"), ("resourceName", "resource_name")] {
         if let Some(value) = member(name) {
-            error = error.with_metadata(fact, value);
+            error = error.with_metadata(fact, redacted(&value).into_owned());
         }
     }
     error
+}
+
+/// Whether the text is about the operator's account alone, so that the operator may read all of it. The texts of other exceptions may
+/// quote the prompt, and so may the text of an error without a name.
+fn quotes_no_prompt(exception: &str, reason: Reason) -> bool {
+    !exception.is_empty() && matches!(reason, Reason::BedrockAccessDenied | Reason::UpstreamCredentials)
 }
 
 fn advice(reason: Reason) -> &'static str {
@@ -203,6 +215,24 @@ mod tests {
         assert_eq!(reason("", Some(503)), Reason::BedrockUnavailable);
         assert_eq!(reason("", Some(418)), Reason::BedrockUnknown);
         assert_eq!(reason("somethingNewException", None), Reason::BedrockUnknown);
+    }
+
+    #[test]
+    fn the_operators_account_is_told_to_the_operator_alone() {
+        let said = "User: arn:aws:sts::123456789012:assumed-role/Server/i-1 is not authorized";
+        let body = serde_json::json!({"message": said, "originalMessage": said, "resourceName": said}).to_string();
+        for (exception, is_logged) in [
+            ("AccessDeniedException", true),
+            ("ExpiredTokenException", true),
+            ("ValidationException", false),
+            ("", false),
+        ] {
+            let error = failure(exception, Some(403), body.as_bytes());
+            assert_eq!(error.for_log().contains(said), is_logged, "{exception}: {}", error.for_log());
+            let sent = format!("{:?}", error.into_status());
+            assert!(!sent.contains("123456789012") && !sent.contains("Server/i-1"), "{exception}: {sent}");
+            assert!(sent.contains("is not authorized"), "{exception}: {sent}");
+        }
     }
 
     #[test]

@@ -85,3 +85,26 @@ async fn what_the_host_of_the_model_said_is_passed_on() {
     assert_eq!(error.metadata["original_message"], "teapot");
     assert_eq!(error.metadata["resource_name"], "kettle");
 }
+
+#[tokio::test]
+async fn the_operators_account_does_not_reach_callers() {
+    let harness = Harness::start().await;
+    let said =
+        "User: arn:aws:sts::123456789012:assumed-role/Server/i-1 (AKIAIOSFODNN7EXAMPLE) may not call 123456789012";
+    let frame = Step::exception("accessDeniedException", said);
+    let scripts = [
+        Script::refuse(403, "AccessDeniedException", said),
+        unnamed(403, said),
+        Script::of([frame.clone()]),
+        Script::of([Step::message_start(), Step::text("a"), frame]),
+    ];
+    for script in scripts {
+        let (_, error) = harness.play("denied", script).await.failed();
+        assert_eq!(error.reason, "BEDROCK_ACCESS_DENIED");
+        let all = format!("{error:?}");
+        for secret in ["123456789012", "Server", "i-1", "AKIA"] {
+            assert!(!all.contains(secret), "{secret} is in {all}");
+        }
+        assert!(all.contains("may not call [account]"), "{all}");
+    }
+}
