@@ -5,11 +5,13 @@
 //! - [`client_id`] who calls
 //! - [`concurrency_limit`] how many streams at once
 //! - [`estimate`] what a request will use
+//! - [`gcra`] the algorithm of the rate limits
 //! - [`rate_limit`] how many requests and tokens a minute
 
 pub mod client_id;
 mod concurrency_limit;
 mod estimate;
+mod gcra;
 mod rate_limit;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -20,7 +22,8 @@ use self::{
     client_id::ClientId,
     concurrency_limit::{ConcurrencyLimit, StreamPermit},
     estimate::Estimate,
-    rate_limit::{RateLimit, Refused},
+    gcra::Refused,
+    rate_limit::RateLimit,
 };
 use crate::{
     error::{Error, Quota, Reason},
