@@ -31,8 +31,9 @@ fn files(folders: &[&str], extension: &str) -> Vec<String> {
     fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
             let skipped = ["target", "node_modules", "dist", "corpus", "artifacts"];
-            if path.is_dir() && !skipped.iter().any(|name| path.ends_with(name)) {
+            if path.is_dir() && !name.starts_with('.') && !skipped.contains(&name.as_str()) {
                 walk(&path, extension, found);
             } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path);
