@@ -125,55 +125,61 @@ impl AttemptPlan<'_> {
         if self.made >= self.attempts.most || self.log.caller_left() {
             return Err(error);
         }
-        let next = self.next(reason);
-        let repeats = matches!(next, Next::Again(_));
-        let wait = match next {
-            Next::Elsewhere(at) => {
-                self.at = at;
-                self.repeats = false;
-                Duration::ZERO
-            }
-            Next::Again(at) => {
-                self.repeats = self.at == at;
-                self.at = at;
-                let wait = self.waits.next().unwrap_or(MAX_BACKOFF);
-                error.retry_after().map_or(wait, |asked| wait.max(asked))
-            }
+        let timed_out_early = timeout && self.short_timeouts;
+        let wait = match self.choose(&error, timed_out_early) {
+            Ok(wait) => wait,
+            Err(Stop::NoRetry) => return Err(error),
+            Err(Stop::BudgetExhausted) => return Err(error.with_metadata("retry_budget", "exhausted".to_owned())),
         };
-        if wait > MAX_RETRY_AFTER {
-            return Err(error);
-        }
-        if repeats && timeout && self.short_timeouts {
-            // The budget is for failures of Bedrock.
-            return Err(error);
-        }
-        if repeats && !self.attempts.budget.withdraw() {
-            return Err(error.with_metadata("retry_budget", "exhausted".to_owned()));
-        }
         sleep(wait).await;
+        if self.log.caller_left() {
+            return Err(error);
+        }
         self.begin();
         Ok(())
     }
 
-    /// A failed connection is retried once at the same target. Any other failure goes to the next healthy target, and after the last
-    /// one to the first again.
-    fn next(&self, reason: Reason) -> Next {
-        let connection = matches!(
-            reason,
-            Reason::UpstreamUnreachable | Reason::UpstreamTruncated | Reason::UpstreamCorrupt | Reason::BedrockInternal
-        );
-        if connection && !self.repeats {
-            return Next::Again(self.at);
+    /// Chooses the next target and returns the backoff before it. A failed connection is retried once at the same target. Any other
+    /// failure goes to the next healthy target at once, and after the last one to the first again. Whoever may not repeat a target goes to
+    /// the next healthy one too.
+    fn choose(&mut self, error: &Error, timed_out_early: bool) -> Result<Duration, Stop> {
+        let other = self.healthy(self.at + 1..self.route.len());
+        let same = is_connection(error.reason()) && !self.repeats && (other.is_none() || self.is_healthy(self.at));
+        let elsewhere = match other {
+            Some(at) if !same => at,
+            _ => match (self.backoff(error, timed_out_early), other) {
+                (Ok(wait), _) => {
+                    let at = if same { self.at } else { self.healthy(0..self.route.len()).unwrap_or(0) };
+                    self.repeats = self.at == at;
+                    self.at = at;
+                    return Ok(wait);
+                }
+                (Err(_), Some(at)) => at,
+                (Err(stop), None) => return Err(stop),
+            },
+        };
+        self.repeats = false;
+        self.at = elsewhere;
+        Ok(Duration::ZERO)
+    }
+
+    /// The backoff before a target that was asked before, if the call may repeat it.
+    fn backoff(&mut self, error: &Error, timed_out_early: bool) -> Result<Duration, Stop> {
+        let wait = self.waits.next().unwrap_or(MAX_BACKOFF).max(error.retry_after().unwrap_or_default());
+        // The budget is for failures of Bedrock, and not for timeouts that a caller has made short.
+        if wait > MAX_RETRY_AFTER || timed_out_early {
+            return Err(Stop::NoRetry);
         }
-        match self.healthy(self.at + 1..self.route.len()) {
-            Some(at) => Next::Elsewhere(at),
-            None => Next::Again(self.healthy(0..self.route.len()).unwrap_or(0)),
-        }
+        if self.attempts.budget.withdraw() { Ok(wait) } else { Err(Stop::BudgetExhausted) }
     }
 
     /// The first of these whose breaker lets attempts through.
     fn healthy(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
-        range.find(|at| self.route.len() == 1 || self.attempts.breakers.allows(&self.route[*at]))
+        range.find(|at| self.is_healthy(*at))
+    }
+
+    fn is_healthy(&self, at: usize) -> bool {
+        self.route.len() == 1 || self.attempts.breakers.allows(&self.route[at])
     }
 
     fn begin(&mut self) {
@@ -185,10 +191,16 @@ impl AttemptPlan<'_> {
     }
 }
 
-/// Where the next attempt goes.
-enum Next {
-    /// At another target, at once.
-    Elsewhere(usize),
-    /// At a target that was asked before, after a backoff.
-    Again(usize),
+/// Why a call may not repeat a target.
+enum Stop {
+    NoRetry,
+    BudgetExhausted,
+}
+
+/// Whether the connection failed, and the target may be healthy.
+fn is_connection(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::UpstreamUnreachable | Reason::UpstreamTruncated | Reason::UpstreamCorrupt | Reason::BedrockInternal
+    )
 }

@@ -1,10 +1,12 @@
 //! A circuit breaker for each target of the routes, so that not every call has to find out that a target fails.
 //!
 //! Closed: attempts go to the target, and consecutive failures are counted. Open: after too many, the target is passed over for a backoff
-//! that grows with every ejection. Half-open: when the backoff has passed, one attempt is the probe, and its result alone closes or
+//! that grows with every ejection. Half-open: when the backoff has passed, one attempt is the probe, and its result closes or
 //! opens the breaker again. Each change of state begins a new generation, and the result of an attempt of an older one is ignored: late
-//! failures do not extend an ejection, and late successes do not end it. Only targets of a route that has others are guarded, because
-//! a call with no other target is better tried than refused.
+//! failures do not extend an ejection, and late successes do not end it.
+//!
+//! If every target of a route is ejected, the first is asked all the same: a success closes its breaker, and a failure changes nothing.
+//! Only targets of a route that has others are guarded, because a call with no other target is better tried than refused.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -106,9 +108,13 @@ impl Ticket {
 
     /// The target failed.
     pub(super) fn failed(self) {
+        let probe = self.probe;
         self.end(|breaker| match &mut breaker.state {
             State::Closed { failures } if *failures + 1 < FAILURES => *failures += 1,
-            _ => breaker.eject(),
+            State::Closed { .. } => breaker.eject(),
+            State::HalfOpen if probe => breaker.eject(),
+            // An attempt that had no other target to go to.
+            State::Open { .. } | State::HalfOpen => {}
         });
     }
 
@@ -201,6 +207,20 @@ mod tests {
         }
         tokio::time::advance(FIRST.saturating_sub(Duration::from_secs(20))).await;
         assert!(breakers.allows(&target));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_had_no_other_target_do_not_extend_an_ejection() {
+        let (breakers, target) = opened();
+        for _ in 0..20 {
+            breakers.begin(&target).failed();
+        }
+        tokio::time::advance(FIRST).await;
+        assert!(breakers.allows(&target));
+        let probe = breakers.begin(&target);
+        breakers.begin(&target).failed();
+        probe.succeeded();
+        assert!(breakers.allows(&target), "the probe decides");
     }
 
     #[tokio::test(start_paused = true)]

@@ -134,6 +134,33 @@ async fn while_one_target_is_healthy_no_call_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_connection_goes_to_a_healthy_target_when_the_budget_is_exhausted_or_the_wait_too_long() {
+    let (attempts, targets) = (AttemptPolicy::new(3, "us-east-1"), route(&["a.b", "a.b@us-west-2"]));
+    // Calls that begin at once: the first target refuses connections, the second is healthy.
+    let mut running = Vec::new();
+    for _ in 0..1_000 {
+        let log = AttemptLog::default();
+        let mut plan = attempts.plan(&targets, &log, false);
+        running.push(async move {
+            while plan.target().region.is_none() {
+                plan.failed(failure(Reason::UpstreamUnreachable)).await?;
+            }
+            plan.succeeded();
+            Ok::<_, Error>(())
+        });
+    }
+    for (call, ended) in running.into_iter().enumerate() {
+        let ended = ended.await;
+        assert!(ended.is_ok(), "call {call}: {ended:?}");
+    }
+    let attempts = AttemptPolicy::new(3, "us-east-1");
+    let mut plan = attempts.plan(&targets, &AttemptLog::default(), false);
+    let asks = failure(Reason::BedrockInternal).with_retry_after(Some(Duration::from_secs(60)));
+    plan.failed(asks).await.unwrap();
+    assert_eq!(plan.target().to_string(), "a.b@us-west-2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_target_is_never_passed_over() {
     let attempts = AttemptPolicy::new(3, "us-east-1");
     for _ in 0..20 {
@@ -177,4 +204,16 @@ async fn no_attempt_is_begun_for_a_caller_who_has_left() {
     journal.leave();
     plan.failed(failure(Reason::BedrockThrottled)).await.unwrap_err();
     assert_eq!(journal.attempts().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_is_begun_for_a_caller_who_leaves_during_the_backoff() {
+    let (attempts, log, route) = (AttemptPolicy::new(3, "us-east-1"), AttemptLog::default(), route(&["a.b"]));
+    let mut plan = attempts.plan(&route, &log, false);
+    let (failed, ()) = tokio::join!(plan.failed(failure(Reason::BedrockThrottled)), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        log.leave();
+    });
+    failed.unwrap_err();
+    assert_eq!(log.attempts().len(), 1);
 }
