@@ -73,11 +73,13 @@ impl Shutdown {
 }
 
 impl InFlight {
-    /// What comes of a call that is no stream, unless the server can wait for it no longer.
+    /// What comes of a call that is no stream, unless the server can wait for it no longer. From then on the call is not polled, so that
+    /// it begins nothing.
     pub async fn unless_revoked<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
-            result = call => result,
+            biased;
             () = self.revoked() => Err(Shutdown::revocation()),
+            result = call => result,
         }
     }
 
@@ -133,6 +135,17 @@ mod tests {
         assert!(poll(finished.as_mut()).is_pending());
         shutdown.revoke();
         finished.await;
+    }
+
+    #[tokio::test]
+    async fn after_a_forced_shutdown_no_call_begins_anything() {
+        let shutdown = Shutdown::default();
+        let call = shutdown.enter().unwrap();
+        shutdown.revoke();
+        for _ in 0..100 {
+            let begun = call.unless_revoked(async { Ok("begun") }).await;
+            assert_eq!(begun.unwrap_err().reason(), Reason::Draining);
+        }
     }
 
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {

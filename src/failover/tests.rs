@@ -155,7 +155,7 @@ async fn a_failed_connection_goes_to_a_healthy_target_when_the_budget_is_exhaust
     }
     let attempts = AttemptPolicy::new(3, "us-east-1");
     let mut plan = attempts.plan(&targets, &AttemptLog::default(), false);
-    let asks = failure(Reason::BedrockInternal).with_retry_after(Some(Duration::from_secs(60)));
+    let asks = failure(Reason::BedrockInternal).with_retry_after(Some(Duration::from_mins(1)));
     plan.failed(asks).await.unwrap();
     assert_eq!(plan.target().to_string(), "a.b@us-west-2");
 }

@@ -67,12 +67,13 @@ impl AbandonedCalls {
         in_flight.spawn(&runtime, async move {
             let mut reading = None;
             let ended = tokio::select! {
+                biased;
+                () = revoked => "it was read on until the server ended".to_owned(),
                 ended = timeout(time, read_on(left, &mut reading)) => match ended {
                     Ok(Ok(())) => "it was read on to its end".to_owned(),
                     Ok(Err(error)) => format!("it was read on and failed ({})", error.for_log()),
                     Err(_) => format!("it was read on for {time:?} and then closed"),
                 },
-                () = revoked => "it was read on until the server ended".to_owned(),
             };
             let reading: Option<&ResponseReader> = reading.as_deref();
             account.drained(reading.map(ResponseReader::call), reading.and_then(ResponseReader::used), ended);
