@@ -117,6 +117,9 @@ pub(crate) struct Reservation {
     reserved: Estimate,
 }
 
+/// The reservation of a call that is not admitted yet. Dropping it, because the call was refused or its caller left, gives all back.
+struct Waiting(Option<Reservation>);
+
 /// A concurrency limit and its subject.
 struct NamedLimit<'a> {
     streams: &'a Arc<ConcurrencyLimit>,
@@ -156,14 +159,10 @@ impl AdmissionControl {
             None => Estimate::default(),
         };
         // Before the queue: a client over its rate must not fill the queue of the others.
-        let reservation = self.reserve(client, reserved)?;
-        match self.places(&reservation.client, model).await {
-            Ok(places) => Ok(Permit { places: StreamPermits { _places: places }, reservation }),
-            Err(error) => {
-                reservation.settle(0);
-                Err(error)
-            }
-        }
+        let waiting = Waiting(Some(self.reserve(client.clone(), reserved)?));
+        let places = self.places(&client, model).await?;
+        let reservation = waiting.admitted()?;
+        Ok(Permit { places: StreamPermits { _places: places }, reservation })
     }
 
     /// Counts a request of a client. Methods that call a model have a rate limit of their own.
@@ -238,6 +237,20 @@ impl AdmissionControl {
             return Err(too_many(&client, rate, refused, "--tokens-per-minute", "tokens", &advice));
         }
         Ok(Reservation { limits: self.clone(), client, reserved })
+    }
+}
+
+impl Waiting {
+    fn admitted(mut self) -> Result<Reservation, Error> {
+        self.0.take().ok_or_else(|| Error::new(Reason::Internal, "a reservation was admitted twice"))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(reservation) = &self.0 {
+            reservation.settle(0);
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! The estimate is reserved when the call begins and corrected by Bedrock's own count when it ends.
 
+use prost::Message;
 use serde_json::{Map, Value};
 
 use crate::proto::{
-    ContentBlock, GenerateRequest, SystemContentBlock, content_block::Block, system_content_block,
-    tool_result_content_block,
+    ContentBlock, DocumentBlock, GenerateRequest, SystemContentBlock, content_block::Block, document_source::Source,
+    system_content_block, tool_result_content_block,
 };
 
 /// Bytes of text for each token, about what tokenizers reach on English text. JSON and other languages need more tokens.
@@ -15,8 +16,11 @@ const BYTES_PER_TOKEN: usize = 4;
 /// The tokens of an image, a document or a video: a large image costs about this many.
 const MEDIA: u32 = 1_600;
 
+/// The document formats that are text. The size of any other says little about its tokens.
+const TEXT_FORMATS: [&str; 5] = ["", "txt", "md", "csv", "html"];
+
 /// The names that providers have for the most tokens to generate.
-const MAX_TOKENS: [&str; 8] = [
+const MAX_TOKENS: [&str; 10] = [
     "max_tokens",
     "maxTokens",
     "max_tokens_to_sample",
@@ -25,7 +29,12 @@ const MAX_TOKENS: [&str; 8] = [
     "maxTokenCount",
     "max_new_tokens",
     "maxNewTokens",
+    "max_output_tokens",
+    "maxOutputTokens",
 ];
+
+/// The names that providers have for the number of answers. Each may be as long as the limit says.
+const ANSWERS: [&str; 5] = ["n", "best_of", "num_generations", "numResults", "candidateCount"];
 
 /// Objects in which providers put them.
 const CONFIGURATIONS: [&str; 3] = ["inferenceConfig", "textGenerationConfig", "generationConfig"];
@@ -45,11 +54,23 @@ impl Estimate {
         let blocks = request.messages.iter().flat_map(|message| &message.content).map(block);
         let system = request.system.iter().map(system);
         let raw = tokens(request.native_body.len());
-        let input = blocks.chain(system).fold(raw, u32::saturating_add);
+        let additional = request.additional_model_request_fields.as_ref();
+        let others = [
+            request.tool_config.as_ref().map(Message::encoded_len),
+            request.output_config.as_ref().map(Message::encoded_len),
+            additional.map(Message::encoded_len),
+        ];
+        let variables = request.prompt_variables.values().map(Message::encoded_len);
+        let others = others.into_iter().flatten().chain(variables).map(tokens);
+        let input = blocks.chain(system).chain(others).fold(raw, u32::saturating_add);
         let config = request.inference_config.as_ref().and_then(|config| config.max_tokens);
         let config = config.and_then(|tokens| u32::try_from(tokens).ok());
-        // What the native body, or an additional field, says is what Bedrock gets last.
-        let output = additional(request).or(raw_limit(request)).or(config).unwrap_or(default);
+        // Which of several limits holds is up to the model, so the highest is reserved.
+        let sources = [additional.map(crate::json::from_struct), serde_json::from_str(&request.native_body).ok()];
+        let limits = sources.iter().flatten().filter_map(|members| most(members, &MAX_TOKENS));
+        let each = limits.chain(config).max().unwrap_or(default);
+        let answers = sources.iter().flatten().filter_map(|members| most(members, &ANSWERS)).max().unwrap_or(1);
+        let output = each.saturating_mul(answers.max(1));
         Self { input, output }
     }
 
@@ -67,12 +88,14 @@ fn block(block: &ContentBlock) -> u32 {
     match &block.block {
         None => 0,
         Some(Block::Text(text)) => tokens(text.len()),
-        Some(Block::Image(_) | Block::Document(_) | Block::Video(_)) => MEDIA,
+        Some(Block::Image(_) | Block::Video(_)) => MEDIA,
+        Some(Block::Document(document)) => self::document(document),
         Some(Block::ToolResult(result)) => {
             let media = |content: &tool_result_content_block::Block| {
                 use tool_result_content_block::Block;
                 match content {
-                    Block::Image(_) | Block::Document(_) | Block::Video(_) => MEDIA,
+                    Block::Image(_) | Block::Video(_) => MEDIA,
+                    Block::Document(document) => self::document(document),
                     Block::Text(text) => tokens(text.len()),
                     other => tokens(other.encoded_len()),
                 }
@@ -83,29 +106,40 @@ fn block(block: &ContentBlock) -> u32 {
     }
 }
 
+/// A document that is text counts as its text.
+fn document(document: &DocumentBlock) -> u32 {
+    match document.source.as_ref().and_then(|source| source.source.as_ref()) {
+        Some(Source::Bytes(bytes)) if TEXT_FORMATS.contains(&document.format.as_str()) => tokens(bytes.len()),
+        Some(Source::Text(text)) => tokens(text.len()),
+        Some(Source::Content(content)) => tokens(content.encoded_len()),
+        Some(Source::Bytes(_) | Source::S3Location(_)) | None => MEDIA,
+    }
+}
+
 fn system(block: &SystemContentBlock) -> u32 {
     match &block.block {
+        None => 0,
         Some(system_content_block::Block::Text(text)) => tokens(text.len()),
-        _ => 0,
+        Some(other) => tokens(other.encoded_len()),
     }
 }
 
-fn additional(request: &GenerateRequest) -> Option<u32> {
-    limit(&crate::json::from_struct(request.additional_model_request_fields.as_ref()?))
-}
-
-fn raw_limit(request: &GenerateRequest) -> Option<u32> {
-    if request.native_body.is_empty() {
-        return None;
-    }
-    limit(&serde_json::from_str(&request.native_body).ok()?)
-}
-
-fn limit(members: &Map<String, Value>) -> Option<u32> {
-    let direct = |members: &Map<String, Value>| MAX_TOKENS.iter().filter_map(|name| members.get(*name)?.as_u64()).max();
+/// The highest number that these members, or the objects for parameters in them, have under one of these names.
+fn most(members: &Map<String, Value>, names: &[&str]) -> Option<u32> {
+    let direct = |members: &Map<String, Value>| names.iter().filter_map(|name| number(members.get(*name)?)).max();
     let nested = CONFIGURATIONS.iter().filter_map(|name| direct(members.get(*name)?.as_object()?));
-    let most = direct(members).into_iter().chain(nested).max()?;
-    Some(u32::try_from(most).unwrap_or(u32::MAX))
+    direct(members).into_iter().chain(nested).max()
+}
+
+/// A positive number in any form that a provider may take: `4000`, `4e3`, `4000.0` or `"4000"`. What is too large becomes the largest.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a double saturates")]
+fn number(value: &Value) -> Option<u32> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| *number > 0.0).map(|number| number.ceil() as u32)
 }
 
 #[cfg(test)]
@@ -134,9 +168,64 @@ mod tests {
         };
         assert_eq!(Estimate::of(&with("k"), 9).output, 1);
         assert_eq!(Estimate::of(&with("max_tokens"), 9).output, 4_000);
-        for body in [r#"{"max_gen_len": 500}"#, r#"{"inferenceConfig": {"maxTokens": 500}}"#] {
+        for body in [
+            r#"{"max_gen_len": 500}"#,
+            r#"{"inferenceConfig": {"maxTokens": 500}}"#,
+            r#"{"max_tokens": 5e2}"#,
+            r#"{"max_tokens": 500.0}"#,
+            r#"{"max_tokens": "500"}"#,
+            r#"{"max_tokens": 250, "num_generations": 2}"#,
+        ] {
             let raw = GenerateRequest { native_body: body.to_owned(), ..GenerateRequest::default() };
             assert_eq!(Estimate::of(&raw, 9).output, 500, "{body}");
         }
+        for (body, output) in [
+            (r#"{"max_tokens": 1e99}"#, u32::MAX),
+            (r#"{"max_tokens": -1}"#, 9),
+            (r#"{"max_tokens": 5000000000, "n": 3}"#, u32::MAX),
+            (r#"{"max_tokens": null, "n": 0}"#, 9),
+        ] {
+            let raw = GenerateRequest { native_body: body.to_owned(), ..GenerateRequest::default() };
+            assert_eq!(Estimate::of(&raw, 9).output, output, "{body}");
+        }
+        let lowered = GenerateRequest {
+            inference_config: Some(InferenceConfiguration { max_tokens: Some(50_000), ..config.clone() }),
+            ..with("max_tokens")
+        };
+        assert_eq!(Estimate::of(&lowered, 9).output, 50_000, "an additional field lowers no reservation");
+    }
+
+    #[test]
+    fn everything_that_a_model_reads_is_input() {
+        let large = || "a".repeat(400_000);
+        let of = |block: Block| GenerateRequest {
+            messages: vec![Message { role: 1, content: vec![ContentBlock { block: Some(block) }] }],
+            ..GenerateRequest::default()
+        };
+        let document = |format: &str, source: Source| {
+            let source = Some(crate::proto::DocumentSource { source: Some(source) });
+            Block::Document(DocumentBlock { format: format.to_owned(), source, ..DocumentBlock::default() })
+        };
+        let tool = crate::proto::ToolSpecification { description: large(), ..Default::default() };
+        let tool = crate::proto::Tool { tool: Some(crate::proto::tool::Tool::ToolSpec(tool)) };
+        let tools = crate::proto::ToolConfiguration { tools: vec![tool], ..Default::default() };
+        let fields = crate::json::parse_object(&format!("{{\"system\": {:?}}}", large())).unwrap();
+        let guarded = crate::proto::GuardrailConverseTextBlock { text: large(), ..Default::default() };
+        let guarded = crate::proto::guardrail_converse_content_block::Block::Text(guarded);
+        let guarded = crate::proto::GuardrailConverseContentBlock { block: Some(guarded) };
+        let system = SystemContentBlock { block: Some(system_content_block::Block::GuardContent(guarded)) };
+        let requests = [
+            of(document("txt", Source::Bytes(large().into_bytes().into()))),
+            of(document("pdf", Source::Text(large()))),
+            GenerateRequest { tool_config: Some(tools), ..GenerateRequest::default() },
+            GenerateRequest { additional_model_request_fields: Some(fields), ..GenerateRequest::default() },
+            GenerateRequest { system: vec![system], ..GenerateRequest::default() },
+        ];
+        for (at, request) in requests.iter().enumerate() {
+            let input = Estimate::of(request, 9).input;
+            assert!((100_000..100_100).contains(&input), "request {at}: {input}");
+        }
+        let picture = document("pdf", Source::Bytes(large().into_bytes().into()));
+        assert_eq!(Estimate::of(&of(picture), 9).input, MEDIA);
     }
 }

@@ -122,6 +122,11 @@ impl Reason {
         self.row().name
     }
 
+    /// The reason of this name.
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.reason)
+    }
+
     /// The gRPC code.
     pub fn code(self) -> Code {
         self.row().code

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::{
     admission::Reservation,
-    error::{CallContext, Error, Phase},
+    error::{CallContext, Error, Phase, Reason},
     event::Used,
     metrics::Metrics,
 };
@@ -45,7 +45,7 @@ impl UsageAccounting {
     pub(crate) fn failed(self, error: &Error, used: Option<Used>) {
         match error.phase() {
             // Bedrock did not serve the request.
-            Phase::BeforeContent if used.is_none() && !error.reason().may_have_used_input() => {
+            Phase::BeforeContent if used.is_none() && !may_have_used_input(error) => {
                 self.reservation.settle(0);
             }
             // Bedrock had the request, and nothing is known to be generated.
@@ -94,6 +94,13 @@ impl UsageAccounting {
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Whether Bedrock may have processed the input in any attempt of the call.
+fn may_have_used_input(error: &Error) -> bool {
+    let attempts = error.call().attempts;
+    let mut reasons = attempts.iter().filter_map(|attempt| Reason::by_name(&attempt.reason)).chain([error.reason()]);
+    reasons.any(Reason::may_have_used_input)
 }
 
 /// The source of the usage: Bedrock, or none. Usage is never estimated.

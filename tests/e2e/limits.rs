@@ -182,6 +182,47 @@ async fn a_deadline_before_content_costs_the_input_and_cache_tokens_count_as_inp
 }
 
 #[tokio::test]
+async fn a_call_that_leaves_the_queue_costs_no_tokens() {
+    let harness = limited(|settings| {
+        settings.limits.streams = 1;
+        settings.limits.queue_time = Duration::from_mins(1);
+        settings.limits.tokens_per_minute = NonZeroU32::new(10_000);
+    })
+    .await;
+    let running = soon(harness.client.generate(may_generate("emulator.endless", 500))).await.unwrap();
+    // Each would be refused if one before it had kept its reservation.
+    for _ in 0..3 {
+        let waits = async {
+            loop {
+                let call = Box::pin(harness.client.generate(may_generate("emulator.tools", 9_000)));
+                if tokio::time::timeout(Duration::from_millis(200), call).await.is_err() {
+                    return;
+                }
+            }
+        };
+        soon(waits).await;
+    }
+    drop(running);
+}
+
+#[tokio::test]
+async fn an_attempt_that_failed_after_its_input_was_read_costs_it_although_the_next_was_throttled() {
+    let harness = Harness::with(|settings| {
+        settings.attempts = 2;
+        settings.limits.tokens_per_minute = NonZeroU32::new(100_000);
+    })
+    .await;
+    let failed = Script::of([Step::exception("modelStreamErrorException", "no")]);
+    let throttled = Script::refuse(429, "ThrottlingException", "no");
+    let model = harness.emulator.register_sequence("twice", [failed, throttled]);
+    let large = || GenerateRequest { prompt: "word ".repeat(48_000), ..may_generate(&model, 9) };
+    let (_, error) = harness.ask(large()).await.failed();
+    assert_eq!((error.reason.as_str(), error.metadata["attempts"].as_str()), ("BEDROCK_THROTTLED", "2"));
+    let (_, error) = harness.ask(large()).await.failed();
+    assert_limited(&error, "tokens a minute");
+}
+
+#[tokio::test]
 async fn a_throttled_call_costs_no_tokens() {
     let harness = limited(|settings| settings.limits.tokens_per_minute = NonZeroU32::new(10_000)).await;
     for _ in 0..10 {
