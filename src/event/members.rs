@@ -7,8 +7,11 @@ use serde_json::{Map, Value};
 
 use outcrop_contract::json;
 
-/// Bedrock's padding: random letters that hide the length of a frame from onlookers.
+/// Bedrock's padding: a beginning of [`ALPHABET`] of random length, which hides the length of a frame from onlookers.
 const PADDING: &str = "p";
+
+/// What padding consists of.
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// The members that were not taken yet.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ impl Members {
 
     /// The members of the payload of an event, without Bedrock's padding.
     pub(crate) fn new(mut members: Map<String, Value>) -> Self {
-        if members.get(PADDING).is_some_and(Value::is_string) {
+        if members.get(PADDING).and_then(Value::as_str).is_some_and(|padding| ALPHABET.starts_with(padding)) {
             members.remove(PADDING);
         }
         Self(members)
@@ -170,6 +173,18 @@ mod tests {
         assert_eq!(all.object("b", |inner| inner.int32("c")), Some(1));
         assert_eq!(all.list("e", |inner| inner.text("f")), Some(vec![Some("g".into()), None]));
         assert_eq!(Value::Object(all.into_rest()), json!({"b": {"d": 2}, "e": [{}, {"h": 1}]}));
+    }
+
+    #[test]
+    fn only_padding_is_dropped() {
+        for padding in ["", "a", "abcdefghij", ALPHABET] {
+            assert!(members(json!({"p": padding})).is_empty(), "{padding}");
+        }
+        for other in [json!("hello"), json!("b"), json!(0.5), json!({"a": 1}), json!(null)] {
+            assert_eq!(members(json!({"p": other})).json("p"), Some(other));
+        }
+        let chunk = json!({"p": "abc"}).as_object().cloned().unwrap();
+        assert!(!Members::of_chunk(chunk).is_empty(), "a provider's chunk has no padding");
     }
 
     #[test]

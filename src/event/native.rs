@@ -96,61 +96,63 @@ impl Sink<'_> {
     }
 }
 
+/// What a chunk says of the guardrail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guardrail {
+    /// The model answers, perhaps with parts masked.
+    Passed,
+    /// The guardrail answers in the model's place. Its one chunk has the action and the trace, and no stop reason of the model.
+    Blocked,
+}
+
 impl EventMapper {
-    /// Takes a native chunk.
+    /// Takes a native chunk. `beside` is what stood beside its bytes.
     pub(crate) fn native(
         &mut self,
         decoder: &mut dyn Decode,
         chunk: Map<String, Value>,
+        beside: Members,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<(), Error> {
         self.message_started_by_assistant();
         let mut members = Members::of_chunk(chunk);
-        let guarded = self.take_guardrail(&mut members);
+        let guardrail = self.take_guardrail(&mut members);
         let metrics = self.take_metrics(&mut members);
         let before = ready.len();
         let mut sink = Sink { mapper: self, ready, newer: false };
-        if !(members.is_empty() && (metrics || guarded)) {
+        if !(members.is_empty() && (metrics || guardrail.is_some())) {
             decoder.decode(&mut members, &mut sink)?;
         }
-        if guarded && sink.mapper.stop.is_none() && sink.mapper.has_trace() {
-            // A blocked prompt is answered with the guardrail's own text and its trace, and no reason of the model's.
+        if guardrail == Some(Guardrail::Blocked) && sink.mapper.stop.is_none() {
             sink.stop("");
         }
-        let newer = sink.newer;
-        self.pass_on(members, newer, before, ready);
+        let mut rest = members.into_rest();
+        if sink.newer && !rest.is_empty() {
+            let json = Value::Object(mem::take(&mut rest)).to_string();
+            self.release(None, Event::Other(OtherEvent { event_type: CHUNK.to_owned(), json }), None, ready);
+        }
+        self.pass_on([rest, beside.into_rest()], before, ready);
         Ok(())
     }
 
     /// Takes a chunk that goes to the caller untouched; only what Bedrock itself has added is read too.
-    pub(crate) fn raw(&mut self, chunk: &[u8], ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
+    pub(crate) fn raw(&mut self, chunk: &[u8], beside: Members, ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
         let json = std::str::from_utf8(chunk).map_err(|_| corrupt("a native chunk is no text"))?;
         let mut members = Members::of_chunk(super::parse(CHUNK, chunk)?);
         self.message_started_by_assistant();
-        let guarded = self.take_guardrail(&mut members);
-        // Bedrock adds its metrics to the last chunk, and a trace to the answer of a blocked prompt: either proves the end.
-        if self.take_metrics(&mut members) || (guarded && self.has_trace()) {
+        let guardrail = self.take_guardrail(&mut members);
+        let before = ready.len();
+        self.release(None, Event::Native(NativeChunk { json: json.to_owned() }), None, ready);
+        self.pass_on([beside.into_rest()], before, ready);
+        // Bedrock adds its metrics to the last chunk, and answers a blocked prompt with one chunk: either proves the end.
+        if self.take_metrics(&mut members) || guardrail == Some(Guardrail::Blocked) {
             self.stop.get_or_insert_default();
         }
-        self.release(None, Event::Native(NativeChunk { json: json.to_owned() }), None, ready);
         Ok(())
-    }
-
-    /// Takes the members that stand beside the bytes of a native chunk. They go out with the start or the finish.
-    pub(crate) fn beside_chunk(&mut self, mut event: Map<String, Value>) {
-        event.remove("bytes");
-        let members = Members::new(event);
-        if !members.is_empty() {
-            self.left.push(members.into_rest());
-        }
     }
 
     fn metadata(&mut self) -> &mut Metadata {
         self.metadata.get_or_insert_default()
-    }
-
-    fn has_trace(&self) -> bool {
-        self.metadata.as_ref().is_some_and(|metadata| metadata.trace.is_some())
     }
 
     fn message_started_by_assistant(&mut self) {
@@ -159,13 +161,16 @@ impl EventMapper {
         }
     }
 
-    fn take_guardrail(&mut self, members: &mut Members) -> bool {
-        if let Some(trace) = members.map("amazon-bedrock-trace") {
+    fn take_guardrail(&mut self, members: &mut Members) -> Option<Guardrail> {
+        let trace = members.map("amazon-bedrock-trace");
+        let has_trace = trace.is_some();
+        if let Some(trace) = trace {
             self.metadata().trace = Some(json::to_struct(trace));
         }
-        let action = members.text("amazon-bedrock-guardrailAction");
-        self.guardrail_intervened |= action.as_deref() == Some("INTERVENED");
-        action.is_some()
+        let action = members.text("amazon-bedrock-guardrailAction")?;
+        let intervened = action == "INTERVENED";
+        self.guardrail_intervened |= intervened;
+        Some(if intervened && has_trace { Guardrail::Blocked } else { Guardrail::Passed })
     }
 
     /// `amazon-bedrock-invocationMetrics`: Bedrock's own count, which stands if the provider has none.
@@ -193,24 +198,14 @@ impl EventMapper {
         true
     }
 
-    /// What was not understood goes with the chunk that came of this one; if none did, with the start that waits or with the
-    /// finish.
-    fn pass_on(&mut self, members: Members, newer: bool, before: usize, ready: &mut VecDeque<Chunk>) {
-        if members.is_empty() {
-            return;
-        }
-        let rest = members.into_rest();
-        if newer {
-            let json = Value::Object(rest).to_string();
-            self.release(None, Event::Other(OtherEvent { event_type: CHUNK.to_owned(), json }), None, ready);
-        } else if ready.len() > before
-            && self.stop.is_none()
-            && let Some(last) = ready.back_mut()
-        {
-            let fields = &mut last.unrecognized.get_or_insert_default().fields;
-            fields.insert(CHUNK.to_owned(), json::to_value(Value::Object(rest)));
-        } else {
-            self.left.push(rest);
+    /// What was not understood of a chunk goes with the last chunk that came of it; if none did, or the message has ended, with the start
+    /// that waits or with the finish.
+    fn pass_on<const N: usize>(&mut self, rest: [Map<String, Value>; N], before: usize, ready: &mut VecDeque<Chunk>) {
+        let rest = rest.into_iter().filter(|rest| !rest.is_empty());
+        let has_own = ready.len() > before && self.stop.is_none();
+        match ready.back_mut().filter(|_| has_own) {
+            Some(last) => super::add_left(rest.collect(), &mut last.unrecognized),
+            None => self.left.extend(rest),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         invoke,
     },
     error::{CallContext, Error, Reason},
-    event::{self, EventMapper, Used, native::CHUNK},
+    event::{self, EventMapper, Members, Used, native::CHUNK},
     proto::{Attempt, Chunk, Start},
 };
 
@@ -172,7 +172,7 @@ impl ResponseReader {
             }
             Frame::Error { code, message } => return Err(classify::error_frame(&code, &message)),
         };
-        let event = match event::parse(&event_type, &payload) {
+        let mut event = match event::parse(&event_type, &payload) {
             Err(_) if !event::is_known(&event_type) => {
                 self.mapper.opaque(event_type, &payload, &mut self.ready);
                 return Ok(());
@@ -184,13 +184,14 @@ impl ResponseReader {
             return Ok(());
         }
         let bytes = invoke::chunk_bytes(&event)?;
-        self.mapper.beside_chunk(event);
+        event.remove("bytes");
+        let beside = Members::new(event);
         match &mut self.format {
             Format::Native(decoder) => {
                 let chunk = event::parse(CHUNK, &bytes)?;
-                self.mapper.native(decoder.as_mut(), chunk, &mut self.ready)
+                self.mapper.native(decoder.as_mut(), chunk, beside, &mut self.ready)
             }
-            _ => self.mapper.raw(&bytes, &mut self.ready),
+            _ => self.mapper.raw(&bytes, beside, &mut self.ready),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Cohere Command (text and light). Its streams have three forms: one chunk with everything, a chunk a token, and a chunk a
 //! token of several generations, which become content blocks.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -28,7 +30,10 @@ pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Decoder;
+pub(super) struct Decoder {
+    /// The generations that have begun, and whether each has ended.
+    ended: BTreeMap<i32, bool>,
+}
 
 impl Decode for Decoder {
     fn decode(&mut self, chunk: &mut Members, sink: &mut Sink<'_>) -> Result<(), Error> {
@@ -44,10 +49,18 @@ impl Decode for Decoder {
             return Ok(());
         }
         let finished = chunk.bool("is_finished").ok_or_else(|| foreign("Cohere Command"))?;
-        let index = chunk.int32("index").unwrap_or_default();
+        let generation = chunk.int32("index");
+        let index = generation.unwrap_or_default();
         sink.text(index, chunk.text("text").unwrap_or_default());
+        self.ended.insert(index, finished);
         if finished {
-            sink.stop(&chunk.text("finish_reason").unwrap_or_default());
+            let reason = chunk.text("finish_reason").unwrap_or_default();
+            // An end that names no generation is that of all.
+            if generation.is_none() || self.ended.values().all(|ended| *ended) {
+                sink.stop(&reason);
+            } else {
+                sink.block_stop(index);
+            }
         }
         Ok(())
     }

@@ -177,6 +177,70 @@ async fn coheres_three_forms_of_stream_all_stream() {
 }
 
 #[tokio::test]
+async fn the_end_of_one_cohere_generation_is_not_the_end_of_all() {
+    let harness = Harness::start().await;
+    let of = |index: i32, text: &str| Step::Chunk(value!({"index": index, "is_finished": false, "text": text}));
+    let end = |index: i32| {
+        Step::Chunk(value!({"index": index, "is_finished": true, "text": "", "finish_reason": "COMPLETE"}))
+    };
+    let begun = [of(0, "a"), of(1, "b"), end(0)];
+    let ask = |model: String| native(&model, value!({"prompt": "hi", "modelFamily": "cohere-command"}));
+    let model = harness.emulator.register("generations", Script::of(begun.clone()));
+    let (_, error) = harness.ask(ask(model)).await.failed();
+    assert_eq!(error.reason, "UPSTREAM_TRUNCATED");
+    let model = harness.emulator.register("generations", Script::of(begun.into_iter().chain([of(1, "c"), end(1)])));
+    assert_eq!(text_of(&harness.ask(ask(model)).await.whole()), "abc");
+}
+
+#[tokio::test]
+async fn a_guardrail_trace_alone_proves_no_end() {
+    let harness = Harness::start().await;
+    let guarded = |action: &str, trace: bool| {
+        let mut chunk = value!({"outputText": "a", "index": 0, "amazon-bedrock-guardrailAction": action});
+        if trace {
+            chunk["amazon-bedrock-trace"] = value!({"guardrail": {"input": {}}});
+        }
+        Step::Chunk(chunk)
+    };
+    let raw = |model: String| GenerateRequest { model, native_body: "{}".into(), ..GenerateRequest::default() };
+    let titan = |model: String| native(&model, value!({"prompt": "hi", "modelFamily": "titan"}));
+    for steps in [vec![guarded("NONE", true), guarded("NONE", false)], vec![guarded("INTERVENED", false)]] {
+        let model = harness.emulator.register("traced", Script::of(steps));
+        for request in [raw(model.clone()), titan(model)] {
+            let (_, error) = harness.ask(request).await.failed();
+            assert_eq!(error.reason, "UPSTREAM_TRUNCATED");
+        }
+    }
+    let model = harness.emulator.register("blocked", Script::of([guarded("INTERVENED", true)]));
+    for request in [raw(model.clone()), titan(model)] {
+        let chunks = harness.ask(request).await.whole();
+        assert_eq!(finish_of(&chunks).stop_reason(), StopReason::GuardrailIntervened);
+    }
+}
+
+#[tokio::test]
+async fn what_stands_beside_the_bytes_goes_with_its_chunk() {
+    let harness = Harness::start().await;
+    let chunk = |number: usize, inner: Value| Step::Event {
+        event_type: "chunk".to_owned(),
+        payload: value!({"bytes": BASE64_STANDARD.encode(inner.to_string()), "number": number}),
+    };
+    let steps = (0..5).map(|number| chunk(number, value!({"completion": "a", "stop_reason": null})));
+    let end = chunk(5, value!({"completion": "b", "stop_reason": "stop", "amazon-bedrock-invocationMetrics": {}}));
+    let model = harness.emulator.register("beside", Script::of(steps.chain([end])));
+    let raw = GenerateRequest { model: model.clone(), native_body: "{}".into(), ..GenerateRequest::default() };
+    for request in [raw, native(&model, value!({"prompt": "hi", "modelFamily": "anthropic-text"}))] {
+        let chunks = harness.ask(request).await.whole();
+        let content = chunks.iter().filter(|chunk| matches!(chunk.event, Some(Event::Text(_) | Event::Native(_))));
+        let with: Vec<_> = content.filter_map(|chunk| chunk.unrecognized.as_ref()).collect();
+        assert!(with.len() >= 5, "{chunks:?}");
+        for (number, left) in with.iter().take(5).enumerate() {
+            assert!(format!("{left:?}").contains(&format!("NumberValue({number}.0)")), "{number}: {left:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn nothing_that_stands_beside_the_bytes_or_is_called_p_is_lost() {
     let harness = Harness::start().await;
     let inner = value!({"completion": "hi", "stop_reason": "stop", "p": "the provider's own"});
