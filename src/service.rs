@@ -57,15 +57,16 @@ impl Service {
         admitted: Admitted,
         mut request: GenerateRequest,
         deadline: Option<Deadline>,
-        generation_id: GenerationId,
+        generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
         let began = Instant::now();
-        let mut turn = self.conversations.begin(&mut request).await?;
+        let Admitted { client, in_flight } = admitted;
+        // The store may hang, and a forced shutdown does not wait for it.
+        let mut turn = in_flight.unless_revoked(self.conversations.begin(&mut request)).await?;
         let (mut checked, serving) = request::check(request, &self.rules)?;
         if let Some(turn) = &mut turn {
             checked.request.after_history(turn.take_history());
         }
-        let Admitted { client, in_flight } = admitted;
         let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
         let admission = self.admission.admit(client, &checked.asked, checked.request.get());
         let Permit { places, reservation } = in_flight.unless_revoked(admission).await?;
@@ -102,16 +103,18 @@ impl Service {
         mut request: Request<Q>,
         work: impl AsyncFnOnce(&Self, Q) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
+        let generation_id = GenerationId::of(request.extensions());
         let answered = async {
             let Admitted { in_flight, .. } = Admitted::take(&mut request)?;
             in_flight.unless_revoked(Box::pin(work(self, request.into_inner()))).await
         };
-        answered.await.map(Response::new).map_err(|error| self.refused(error))
+        answered.await.map(Response::new).map_err(|error| self.refused(error, &generation_id))
     }
 
     /// The one place where a call that never became a stream is logged, counted and given its status.
-    fn refused(&self, error: Error) -> Status {
-        warn!(error = %error.for_log(), "refused");
+    fn refused(&self, error: Error, generation_id: &GenerationId) -> Status {
+        let generation_id = generation_id.as_str();
+        warn!(%generation_id, error = %error.for_log(), "refused");
         self.metrics.refused(error.reason());
         error.into_status()
     }
@@ -126,9 +129,9 @@ impl GenerationService for Service {
         let generation_id = GenerationId::of(request.extensions());
         let started = async {
             let admitted = Admitted::take(&mut request)?;
-            self.start(admitted, request.into_inner(), deadline, generation_id).await
+            self.start(admitted, request.into_inner(), deadline, &generation_id).await
         };
-        let mut stream = started.await.map_err(|error| self.refused(error))?;
+        let mut stream = started.await.map_err(|error| self.refused(error, &generation_id))?;
         stream.first_chunk().await.map_err(Error::into_status)?;
         Ok(Response::new(stream))
     }

@@ -21,6 +21,7 @@ use crate::{
     edge::grpc::grpc,
     error::{Error, Reason},
     metrics::Metrics,
+    request::generation_id::GenerationId,
     shutdown::{InFlight, Shutdown},
 };
 
@@ -72,7 +73,9 @@ pub(crate) async fn gates(State(gates): State<Gates>, mut request: Request, next
             next.run(request).await
         }
         Err(error) => {
-            warn!(error = %error.for_log(), "refused");
+            let generation_id = GenerationId::of(request.extensions());
+            let generation_id = generation_id.as_str();
+            warn!(%generation_id, error = %error.for_log(), "refused");
             gates.metrics.refused(error.reason());
             grpc(&error.into_status())
         }

@@ -20,7 +20,6 @@ use crate::{
         protocol::{FromWeb, is_grpc, not_grpc},
     },
     error::{self, Error, Reason},
-    proto::generation_service_server::SERVICE_NAME,
     request::{generation_id::GenerationId, timeouts::Deadline},
 };
 
@@ -61,9 +60,6 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
     if !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
         return not_grpc(&request, "");
     }
-    if !is_generation(request.uri().path()) {
-        return answer(&state, request, next).await;
-    }
     let id = GenerationId::random();
     request.extensions_mut().insert(id.clone());
     let mut response = answer(&state, request, next).await;
@@ -71,12 +67,6 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
         response.headers_mut().insert(GenerationId::METADATA, id);
     }
     response
-}
-
-/// Whether this is the path of the generation service, whatever the method.
-fn is_generation(path: &str) -> bool {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-    service.is_some_and(|(service, _)| service == SERVICE_NAME)
 }
 
 async fn answer(state: &Front, mut request: Request, next: Next) -> Response {

@@ -56,8 +56,8 @@ impl AllowedHosts {
 
     /// Every name under which the request came must be one of this server's.
     fn check_host(&self, request: &Request) -> Result<(), Error> {
-        let named = [request.uri().authority().map(Authority::as_str), header(request, "host")];
-        let mut named = named.into_iter().flatten().peekable();
+        let authority = request.uri().authority().map(Authority::as_str);
+        let mut named = authority.into_iter().chain(all(request, HOST.as_str())).peekable();
         if named.peek().is_none() {
             return Err(refused("the request names no host. Browsers send the header Host"));
         }
@@ -108,8 +108,8 @@ fn is_from_browser(headers: &HeaderMap) -> bool {
 
 /// Whether the browser itself says that the request comes from this server's own page, or from its user.
 fn check_site(request: &Request, is_navigation: bool) -> Result<(), Error> {
-    match header(request, "sec-fetch-site") {
-        None | Some("same-origin" | "none") => Ok(()),
+    match all(request, "sec-fetch-site").find(|site| !matches!(*site, "same-origin" | "none")) {
+        None => Ok(()),
         Some(_) if is_navigation => Ok(()),
         Some(site) => Err(refused(format!(
             "a {site} page may not call this server: only its own page may. Open the server's page"
@@ -119,10 +119,12 @@ fn check_site(request: &Request, is_navigation: bool) -> Result<(), Error> {
 
 /// Whether the page that calls has the origin under which the request came. A request without an origin comes from no page.
 fn check_origin(request: &Request) -> Result<(), Error> {
-    let Some(origin) = request.headers().get(ORIGIN) else {
-        return Ok(());
-    };
+    let mut origins = request.headers().get_all(ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
     let origin = String::from_utf8_lossy(origin.as_bytes());
+    if origins.next().is_some() {
+        return Err(refused("the request has several Origin headers, and browsers send one"));
+    }
     let from = origin.parse::<Uri>().ok().and_then(|uri| Some((uri.scheme()?.clone(), uri.authority()?.clone())));
     // HTTP/2 names the host in the address of the request.
     let own = header(request, HOST.as_str()).or_else(|| request.uri().authority().map(Authority::as_str));
@@ -132,9 +134,14 @@ fn check_origin(request: &Request) -> Result<(), Error> {
     }
 }
 
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    // A value that is no text is no name either, and is refused as such.
-    request.headers().get(name).map(HeaderValue::as_bytes).map(|value| std::str::from_utf8(value).unwrap_or("?"))
+fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    all(request, name).next()
+}
+
+/// Every value of a header. One that is no text is no name either, and is refused as such.
+fn all<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let values = request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+    values.map(|value| std::str::from_utf8(value).unwrap_or("?"))
 }
 
 fn refused(message: impl Into<String>) -> Error {

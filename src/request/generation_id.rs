@@ -3,7 +3,7 @@
 use http::Extensions;
 use uuid::Uuid;
 
-/// The id of one call of the generation service: a random UUID, made before anything about the call is decided.
+/// The id of one call: a random UUID, made before anything about the call is decided.
 #[derive(Clone, Debug)]
 pub(crate) struct GenerationId(String);
 

@@ -84,6 +84,53 @@ async fn promise_15_every_answer_has_its_generation_id_refusals_too() {
     }
 }
 
+/// The headers of the answer to these bytes, sent to this path with these headers.
+async fn headers_of(harness: &Harness, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> http::HeaderMap {
+    let mut request = http::Request::post(format!("{}{path}", harness.endpoint)).header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = tonic::body::Body::new(http_body_util::Full::new(bytes::Bytes::from(body)));
+    let answer = soon(tower::ServiceExt::oneshot(channel(harness).await, request.body(body).unwrap())).await.unwrap();
+    answer.headers().clone()
+}
+
+#[tokio::test]
+async fn promise_15_answers_that_never_reach_a_handler_have_a_generation_id_and_a_reason() {
+    let harness = Harness::with(|settings| settings.max_request_bytes = 1_000).await;
+    let generate = "/outcrop.v1.GenerationService/Generate";
+    let grpc = ("content-type", "application/grpc");
+    let framed = |flag: u8, message: &[u8]| {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[flag][..], &length, message].concat()
+    };
+    let cases = [
+        ("/outcrop.v1.GenerationService/Nothing", vec![grpc], framed(0, b"")),
+        ("/no.Service/Nothing", vec![grpc], framed(0, b"")),
+        ("/", vec![grpc], framed(0, b"")),
+        (generate, vec![grpc], framed(0, &[0; 2_000])),
+        (generate, vec![grpc], framed(0, &[0xFF; 7])),
+        (generate, vec![grpc], framed(1, b"not gzip")),
+        (generate, vec![grpc, ("grpc-encoding", "gzip")], framed(1, b"not gzip")),
+        (generate, vec![grpc, ("grpc-encoding", "zstd")], framed(0, b"")),
+        (generate, vec![grpc], Vec::new()),
+        (generate, vec![grpc], framed(0, b"")[..3].to_vec()),
+        (generate, vec![grpc], framed(9, b"")),
+        (generate, vec![grpc, ("grpc-timeout", "1n")], framed(0, b"")),
+        (generate, vec![grpc, ("grpc-timeout", "1m")], framed(0, b"")),
+        (generate, vec![grpc, ("origin", "http://evil.example")], framed(0, b"")),
+        ("/grpc.health.v1.Health/Check", vec![grpc], framed(0, b"\x0a\x06nobody")),
+        ("/grpc.health.v1.Health/Check", vec![grpc], framed(0, &[0xFF; 7])),
+    ];
+    for (at, (path, headers, body)) in cases.into_iter().enumerate() {
+        let answer = headers_of(&harness, path, &headers, body).await;
+        assert!(answer.contains_key(ID), "case {at}: {answer:?}");
+        let status = Status::from_header_map(&answer).unwrap_or_else(|| panic!("case {at}: {answer:?}"));
+        assert!(!CallError::from(&status).reason.is_empty(), "case {at}: {status:?}");
+        assert!(answer.contains_key("grpc-retry-pushback-ms"), "case {at}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn promise_15_a_status_says_in_metadata_when_to_retry() {
     let harness = Harness::start().await;

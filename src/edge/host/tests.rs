@@ -40,6 +40,28 @@ fn promise_19_only_names_that_the_server_has_are_taken_as_host() {
         ("evil.example@127.0.0.1", false),
         ("notlocalhost", false),
         ("[evil.example]", false),
+        ("[::1]", true),
+        ("[::1]evil.example", false),
+        ("[::1", false),
+        ("::1", false),
+        ("[::1].", false),
+        ("[fe80::1%25eth0]", false),
+        ("127.0.0.1.", true),
+        ("127.0.0.1..", false),
+        ("localhost..", false),
+        ("localhost:", false),
+        ("localhost:99999", false),
+        ("localhost:1:2", false),
+        ("localhost#.evil.example", false),
+        ("localhost/.evil.example", false),
+        ("localhost?.evil.example", false),
+        ("localhost\\.evil.example", false),
+        ("localhost, evil.example", false),
+        ("localhost.evil", false),
+        ("127.0.0.1.evil", false),
+        ("0x7f.0.0.1", false),
+        ("2130706433", false),
+        ("0177.0.0.1", false),
         ("127.1", false),
         ("", false),
     ] {
@@ -54,6 +76,9 @@ fn promise_19_only_names_that_the_server_has_are_taken_as_host() {
         "HTTP/2, two names"
     );
     assert!(hosts.check_call(&request("/", &[])).is_err(), "no name");
+    for twice in [["localhost", "evil.example"], ["evil.example", "localhost"]] {
+        assert!(hosts.check_call(&request("/", &twice.map(|host| ("host", host)))).is_err(), "two Host headers");
+    }
 }
 
 #[test]
@@ -66,6 +91,11 @@ fn only_the_own_page_may_call() {
     assert!(!from("http://127.0.0.1:1", "127.0.0.1:50051"));
     assert!(!from("http://127.0.0.1:50051.evil.example", "127.0.0.1:50051"));
     assert!(!from("null", "127.0.0.1:50051"));
+    assert!(!from("", "127.0.0.1:50051"));
+    assert!(!from("127.0.0.1:50051", "127.0.0.1:50051"), "no scheme");
+    let own = ("origin", "http://a.example");
+    let two = [("host", "a.example"), own, ("origin", "http://evil.example")];
+    assert!(hosts.check_call(&request("/", &two)).is_err(), "two origins");
     assert!(hosts.check_call(&request("http://a.example:1/x", &[("origin", "http://a.example:1")])).is_ok(), "HTTP/2");
     assert!(hosts.check_call(&request("/", &[("host", "a.example")])).is_ok(), "no page");
 }
@@ -81,6 +111,8 @@ fn what_the_browser_says_of_the_calling_site_decides() {
         assert_eq!(hosts.check_file(&site(value, "no-cors")).is_ok(), taken, "{value}");
         assert!(hosts.check_file(&site(value, "navigate")).is_ok(), "a link: {value}");
     }
+    let two = [("host", "localhost"), ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")];
+    assert!(hosts.check_call(&request("/", &two)).is_err(), "two sites");
 }
 
 #[test]
