@@ -79,7 +79,9 @@ impl Stream for Chunks {
                 self.ended = true;
                 return Poll::Ready(None);
             }
-            None => Err(ClientError::BrokenContract("the stream ended well without a finish".to_owned())),
+            None => {
+                Err(ClientError::BrokenContract("the stream ended without a finish and without an error".to_owned()))
+            }
         };
         self.ended = result.is_err();
         Poll::Ready(Some(result))

@@ -3,7 +3,9 @@
 //! The answer goes to standard output and nothing else does; notes and usage go to standard error.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    fs,
+    io::{self, ErrorKind, Read},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -16,6 +18,7 @@ use crate::{
         CreateConversationRequest, GenerateRequest, InferenceConfiguration, SystemContentBlock,
         system_content_block::Block,
     },
+    terminal::Output,
 };
 
 /// How the program ends.
@@ -66,6 +69,9 @@ pub struct AskArgs {
     /// The conversation to go on with: its id, or `new` to begin one, whose id is noted on standard error
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
+    /// For an https:// endpoint: trust the authorities in this PEM file, instead of those that the machine trusts
+    #[arg(long, env = "OUTCROP_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print one chunk a line, as JSON
     #[arg(long)]
     pub json: bool,
@@ -88,6 +94,7 @@ impl AskArgs {
             timeout: None,
             heartbeat: None,
             conversation: None,
+            ca: None,
             json: false,
             quiet: false,
         }
@@ -123,27 +130,44 @@ impl AskArgs {
 
 /// Asks the server at the endpoint and prints the answer. Says on standard error what went wrong.
 pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
-    let failure = match asked(endpoint, args).await {
+    let mut printer: Box<dyn Printer> = if args.json {
+        Box::new(JsonPrinter::new(Output::of(io::stdout())))
+    } else {
+        Box::new(TextPrinter::new(Output::of(io::stdout()), (!args.quiet).then(|| Output::of(io::stderr()))))
+    };
+    let failure = match asked(endpoint, args, printer.as_mut()).await {
         Ok(()) => return Exit::Complete,
         Err(failure) => failure,
     };
-    let (exit, message) = match failure {
+    let (exit, mut lines) = match failure {
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return Exit::Complete,
-        Failure::Output(error) => (Exit::Failed, format!("cannot write the answer: {error}")),
-        Failure::Input(error) => (Exit::Usage, format!("cannot read the prompt from standard input: {error}")),
-        Failure::Interrupted => (Exit::Cancelled, "cancelled".to_owned()),
-        Failure::TimedOut => (Exit::Failed, "gave up: the answer was not whole within --timeout".to_owned()),
-        Failure::Client(error @ ClientError::Connect { .. }) => (Exit::Unreachable, error.to_string()),
-        Failure::Client(error) => (Exit::Failed, explain(&error)),
+        Failure::Output(error) => (Exit::Failed, vec![format!("cannot write the answer: {error}")]),
+        Failure::Prompt(error) => (Exit::Usage, vec![format!("cannot read the prompt from standard input: {error}")]),
+        Failure::Authorities(error) => (Exit::Usage, vec![format!("cannot read the file of --ca: {error}")]),
+        Failure::Interrupted => (Exit::Cancelled, vec!["cancelled".to_owned()]),
+        Failure::TimedOut => (Exit::Failed, vec!["gave up: the answer was not whole within --timeout".to_owned()]),
+        Failure::Client(error) => (exit_of(&error), explain(&error)),
     };
+    // An output that cannot be written to was reported as such, or is the reason itself.
+    if printer.cut_off().unwrap_or(true) {
+        lines.insert(1, "what was printed is not the whole answer".to_owned());
+    }
     // If standard error is gone there is nobody to tell; the exit code still says it.
-    let _ = writeln!(io::stderr(), "outcrop-client: {message}");
+    let _ = Output::of(io::stderr()).text(&format!("outcrop-client: {}\n", lines.join("\n  ")));
     exit
 }
 
-async fn asked(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
+fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Endpoint { .. } | ClientError::Authorities(_) => Exit::Usage,
+        ClientError::Connect { .. } | ClientError::Protocol { .. } => Exit::Unreachable,
+        ClientError::Call(_) | ClientError::BrokenContract(_) => Exit::Failed,
+    }
+}
+
+async fn asked(endpoint: &str, args: &AskArgs, printer: &mut dyn Printer) -> Result<(), Failure> {
     // Read before anybody listens for Ctrl-C, which would then not end a wait for standard input.
-    let request = args.request().map_err(Failure::Input)?;
+    let request = args.request().map_err(Failure::Prompt)?;
     let patience = async {
         match args.timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
@@ -152,7 +176,7 @@ async fn asked(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
     };
     // Dropping the first branch cancels the call.
     tokio::select! {
-        result = ask(endpoint, args, request) => result,
+        result = ask(endpoint, args, request, printer) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         () = patience => Err(Failure::TimedOut),
     }
@@ -160,7 +184,8 @@ async fn asked(endpoint: &str, args: &AskArgs) -> Result<(), Failure> {
 
 enum Failure {
     Client(ClientError),
-    Input(io::Error),
+    Prompt(io::Error),
+    Authorities(io::Error),
     Output(io::Error),
     Interrupted,
     TimedOut,
@@ -172,29 +197,26 @@ impl From<ClientError> for Failure {
     }
 }
 
-async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest) -> Result<(), Failure> {
-    let client = Client::connect(endpoint).await?;
+async fn ask(
+    endpoint: &str,
+    args: &AskArgs,
+    request: GenerateRequest,
+    printer: &mut dyn Printer,
+) -> Result<(), Failure> {
+    let client = match &args.ca {
+        Some(file) => Client::connect_trusting(endpoint, &fs::read(file).map_err(Failure::Authorities)?).await?,
+        None => Client::connect(endpoint).await?,
+    };
     let request = in_conversation(&client, args, request).await?;
     let mut request = tonic::Request::new(request);
     if let Some(timeout) = args.timeout {
         request.set_timeout(timeout);
     }
-    let mut printer: Box<dyn Printer> = if args.json {
-        Box::new(JsonPrinter::new(io::stdout()))
-    } else {
-        Box::new(TextPrinter::new(io::stdout(), (!args.quiet).then(io::stderr)))
-    };
     let mut chunks = client.generate(request).await?;
-    loop {
-        match chunks.next().await {
-            Ok(Some(chunk)) => printer.chunk(chunk).map_err(Failure::Output)?,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                printer.cut_off().map_err(Failure::Output)?;
-                return Err(error.into());
-            }
-        }
+    while let Some(chunk) = chunks.next().await? {
+        printer.chunk(chunk).map_err(Failure::Output)?;
     }
+    Ok(())
 }
 
 /// The request as a turn of the conversation that is wanted, if one is.
@@ -209,7 +231,7 @@ async fn in_conversation(
             let conversation = client.create_conversation(CreateConversationRequest::default()).await?;
             if !args.quiet {
                 // A note that cannot be written is no reason not to ask.
-                let _ = writeln!(io::stderr(), "[conversation {}]", conversation.conversation_id);
+                let _ = Output::of(io::stderr()).text(&format!("[conversation {}]\n", conversation.conversation_id));
             }
             conversation.conversation_id
         }
@@ -218,18 +240,15 @@ async fn in_conversation(
     Ok(GenerateRequest { conversation_id, ..request })
 }
 
-/// The error with what helps: each violation on a line, whether to try again, the id to quote.
-fn explain(error: &ClientError) -> String {
-    let ClientError::Call(call) = error else { return error.to_string() };
+/// The error in lines, with what helps: whether to try again, the id to quote.
+fn explain(error: &ClientError) -> Vec<String> {
+    let ClientError::Call(call) = error else { return vec![error.to_string()] };
     let mut lines = vec![call.to_string()];
-    if call.is_after_content() {
-        lines.push("what was printed is not the whole answer".to_owned());
-    }
     if let Some(delay) = call.retry_delay {
         lines.push(format!("trying again after {} may help", humantime::format_duration(delay)));
     }
     if let Some(id) = &call.request_id {
         lines.push(format!("AWS request id: {id}"));
     }
-    lines.join("\n  ")
+    lines
 }

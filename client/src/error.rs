@@ -2,21 +2,44 @@
 //!
 //! Made by [`crate::Client`] and [`crate::Chunks`].
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, error::Error as _, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::connect::root;
+
 /// Why there is no answer, or not the whole of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// There is no connection.
-    #[error("cannot connect to {endpoint}: {}. Is the server running there?", causes(source))]
-    Connect {
-        /// The address asked for.
+    /// The endpoint cannot be used.
+    #[error("the endpoint {endpoint:?} {message}")]
+    Endpoint {
+        /// The endpoint given.
         endpoint: String,
-        /// Why not.
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// The certificates of the authorities to trust cannot be read.
+    #[error("no certificate of an authority can be read: {0}. It must be PEM")]
+    Authorities(String),
+    /// There is no connection.
+    #[error("cannot connect to {endpoint}: {message}")]
+    Connect {
+        /// The endpoint given.
+        endpoint: String,
+        /// Why not, and what may help.
+        message: String,
+        /// The error of the transport.
         source: tonic::transport::Error,
+    },
+    /// The server at the endpoint speaks something else.
+    #[error("cannot call {endpoint}: {message}")]
+    Protocol {
+        /// The endpoint given.
+        endpoint: String,
+        /// What it speaks, and what may help.
+        message: &'static str,
     },
     /// The server, or something between, ended the call with a status.
     #[error(transparent)]
@@ -28,7 +51,7 @@ pub enum ClientError {
 
 /// A status, decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}", if reason.is_empty() { format!("{code:?}") } else { reason.clone() })]
+#[error("{}{message}", self.title())]
 pub struct CallError {
     /// The gRPC code.
     pub code: Code,
@@ -46,6 +69,8 @@ pub struct CallError {
     pub violations: Vec<FieldViolation>,
     /// The limit of the server that was met.
     pub quota: Option<Quota>,
+    /// Whether the connection or the HTTP/2 stream broke. Then no status came, and the code is the one that gRPC gives such an end.
+    pub is_disconnected: bool,
 }
 
 /// A limit of the server.
@@ -71,6 +96,14 @@ impl CallError {
     pub fn is_after_content(&self) -> bool {
         self.metadata.get("phase").is_some_and(|phase| phase == "after_content")
     }
+
+    fn title(&self) -> String {
+        match self.reason.as_str() {
+            "" if self.is_disconnected => String::new(),
+            "" => format!("{:?}: ", self.code),
+            reason => format!("{reason}: "),
+        }
+    }
 }
 
 impl From<&Status> for CallError {
@@ -80,9 +113,11 @@ impl From<&Status> for CallError {
             details.error_info().map(|info| (info.reason.clone(), info.metadata.clone())).unwrap_or_default();
         let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
         let quota = details.quota_failure().and_then(|failure| failure.violations.first());
+        let broken = broken(status);
         Self {
             code: status.code(),
-            message: status.message().to_owned(),
+            is_disconnected: broken.is_some(),
+            message: broken.unwrap_or_else(|| status.message().to_owned()),
             reason,
             metadata,
             retry_delay: details.retry_info().and_then(|info| info.retry_delay),
@@ -102,11 +137,17 @@ impl From<CallError> for ClientError {
     }
 }
 
-/// A transport error says only "transport error"; what happened is in its causes.
-fn causes(error: &tonic::transport::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
+/// How the connection or the stream broke, if no status came. A status that the server sent has no source.
+fn broken(status: &Status) -> Option<String> {
+    let mut cause = status.source()?;
+    let innermost = root(cause);
+    loop {
+        // The deadline of the call, which is also kept on this side.
+        if cause.is::<tonic::TimeoutExpired>() {
+            return None;
+        }
+        let Some(next) = cause.source() else { break };
         cause = next;
     }
-    cause.to_string()
+    Some(format!("the connection to the server broke: {innermost}"))
 }

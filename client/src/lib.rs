@@ -2,11 +2,12 @@
 //!
 //! # Layout
 //!
-//! - [`Client`] connects and calls; [`Chunks`] is the stream
+//! - [`Client`] connects (`connect`) and calls; [`Chunks`] is the stream
 //! - [`Answer`] is a stream put together into a message that can be sent again
 //! - [`json`] JSON text and the messages of the contract
 //! - [`error`] what a call can fail with, its google.rpc details decoded
-//! - [`cli`] the program: arguments -> request -> printed answer -> exit code; `printer` has one printer per format
+//! - [`cli`] the program: arguments -> request -> printed answer -> exit code; `printer` has one printer per format,
+//!   and `terminal` keeps control characters from terminals
 //! - [`proto`] the contract, generated
 //!
 //! ```no_run
@@ -28,15 +29,16 @@
 
 mod chunks;
 pub mod cli;
+mod connect;
 pub mod error;
 pub mod json;
 mod printer;
 pub mod proto;
+mod terminal;
 
-use std::time::Duration;
+use tonic::{Status, transport::Channel};
 
-use tonic::transport::{Channel, Endpoint};
-
+use crate::connect::Spoken;
 use crate::proto::{
     Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
     GetConversationRequest, ListConversationsRequest, Turn, generation_service_client::GenerationServiceClient,
@@ -48,9 +50,6 @@ pub use crate::{
     error::{CallError, ClientError},
 };
 
-/// How often a connection that is silent during a call is asked whether it is alive, and how long it may take to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-
 /// The largest chunk accepted, in bytes: an event-stream frame of Bedrock has at most 16 MiB.
 const MAX_CHUNK: usize = 32 << 20;
 
@@ -58,23 +57,45 @@ const MAX_CHUNK: usize = 32 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     service: GenerationServiceClient<Channel>,
+    endpoint: String,
+    spoken: Spoken,
 }
 
 impl Client {
-    /// Connects to a server, such as `http://127.0.0.1:50051`.
+    /// Connects to a server: with TLS to `https://outcrop.example`, without encryption to `http://127.0.0.1:50051`. The server's
+    /// certificate must come from an authority that the machine trusts.
     ///
     /// # Errors
-    /// If the address is none, or nobody listens there.
+    /// If the endpoint cannot be used, nobody listens there, or the server speaks something else or is not trusted.
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
-        let unusable = |source| ClientError::Connect { endpoint: endpoint.to_owned(), source };
-        let channel = Endpoint::from_shared(endpoint.to_owned()).map_err(unusable)?;
-        let channel = channel.tcp_nodelay(true).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
-        Ok(Self::over(channel.connect().await.map_err(unusable)?))
+        Self::connected(endpoint, None).await
     }
 
-    /// Calls over a channel made elsewhere, for example with TLS.
+    /// Connects with TLS to a server whose certificate comes from one of these authorities, given in PEM. No others are trusted.
+    ///
+    /// # Errors
+    /// As [`Client::connect`], and if the endpoint does not begin with `https://`.
+    pub async fn connect_trusting(endpoint: &str, authorities: &[u8]) -> Result<Self, ClientError> {
+        Self::connected(endpoint, Some(authorities)).await
+    }
+
+    async fn connected(endpoint: &str, authorities: Option<&[u8]>) -> Result<Self, ClientError> {
+        let (channel, spoken) = connect::connect(endpoint, authorities).await?;
+        Ok(Self { endpoint: endpoint.to_owned(), spoken, ..Self::over(channel) })
+    }
+
+    /// Calls over a channel made elsewhere.
     pub fn over(channel: Channel) -> Self {
-        Self { service: GenerationServiceClient::new(channel).max_decoding_message_size(MAX_CHUNK) }
+        let service = GenerationServiceClient::new(channel).max_decoding_message_size(MAX_CHUNK);
+        Self { service, endpoint: String::new(), spoken: Spoken::default() }
+    }
+
+    /// Why a call failed.
+    fn failure(&self, status: &Status) -> ClientError {
+        match self.spoken.problem() {
+            Some(message) => ClientError::Protocol { endpoint: self.endpoint.clone(), message },
+            None => CallError::from(status).into(),
+        }
     }
 
     /// Asks for an answer. Returns once its first chunk is there; dropping the chunks cancels the call.
@@ -82,7 +103,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Call`] with everything the server said.
     pub async fn generate(&self, request: impl tonic::IntoRequest<GenerateRequest>) -> Result<Chunks, ClientError> {
-        let response = self.service.clone().generate(request).await.map_err(|status| CallError::from(&status))?;
+        let response = self.service.clone().generate(request).await.map_err(|status| self.failure(&status))?;
         Ok(Chunks::new(response.into_inner()))
     }
 
@@ -91,7 +112,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Call`] with everything the server said.
     pub async fn count_tokens(&self, request: impl tonic::IntoRequest<CountTokensRequest>) -> Result<i32, ClientError> {
-        let response = self.service.clone().count_tokens(request).await.map_err(|status| CallError::from(&status))?;
+        let response = self.service.clone().count_tokens(request).await.map_err(|status| self.failure(&status))?;
         Ok(response.into_inner().input_tokens)
     }
 
@@ -101,7 +122,7 @@ impl Client {
     /// [`ClientError::Call`] with everything the server said.
     pub async fn create_conversation(&self, request: CreateConversationRequest) -> Result<Conversation, ClientError> {
         let response = self.service.clone().create_conversation(request).await;
-        Ok(response.map_err(|status| CallError::from(&status))?.into_inner().conversation.unwrap_or_default())
+        Ok(response.map_err(|status| self.failure(&status))?.into_inner().conversation.unwrap_or_default())
     }
 
     /// A conversation and all its stored turns, oldest first. It reads as many pages as there are.
@@ -113,7 +134,7 @@ impl Client {
         loop {
             let request = GetConversationRequest { conversation_id: id.to_owned(), page_size: 0, page_token };
             let response = self.service.clone().get_conversation(request).await;
-            let page = response.map_err(|status| CallError::from(&status))?.into_inner();
+            let page = response.map_err(|status| self.failure(&status))?.into_inner();
             turns.extend(page.turns);
             if page.next_page_token.is_empty() {
                 return Ok((page.conversation.unwrap_or_default(), turns));
@@ -133,7 +154,7 @@ impl Client {
     ) -> Result<(Vec<Conversation>, String), ClientError> {
         let request = ListConversationsRequest { page_size, page_token: page_token.to_owned() };
         let response = self.service.clone().list_conversations(request).await;
-        let page = response.map_err(|status| CallError::from(&status))?.into_inner();
+        let page = response.map_err(|status| self.failure(&status))?.into_inner();
         Ok((page.conversations, page.next_page_token))
     }
 
@@ -143,7 +164,7 @@ impl Client {
     /// [`ClientError::Call`] with everything the server said.
     pub async fn delete_conversation(&self, id: &str) -> Result<(), ClientError> {
         let request = DeleteConversationRequest { conversation_id: id.to_owned() };
-        self.service.clone().delete_conversation(request).await.map_err(|status| CallError::from(&status))?;
+        self.service.clone().delete_conversation(request).await.map_err(|status| self.failure(&status))?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     json,
     proto::{Chunk, Finish, Start, chunk::Event},
+    terminal::Output,
 };
 
 /// Writes chunks as they arrive.
@@ -17,32 +18,40 @@ pub(crate) trait Printer {
     /// Writes a chunk.
     fn chunk(&mut self, chunk: Chunk) -> io::Result<()>;
 
-    /// The stream has failed: leaves the output so that an error message can follow.
-    fn cut_off(&mut self) -> io::Result<()>;
+    /// Ends the line, so that an error message can follow. Returns whether a part of the answer was printed.
+    fn cut_off(&mut self) -> io::Result<bool>;
 }
 
 /// The text to one writer, notes to another.
 pub(crate) struct TextPrinter<W, N> {
-    out: W,
-    notes: Option<N>,
+    out: Output<W>,
+    notes: Option<Output<N>>,
     started: Instant,
     start: Start,
     tool_input: String,
     at_line_start: bool,
+    has_printed: bool,
 }
 
 impl<W: Write, N: Write> TextPrinter<W, N> {
-    pub(crate) fn new(out: W, notes: Option<N>) -> Self {
-        let start = Start::default();
-        Self { out, notes, started: Instant::now(), start, tool_input: String::new(), at_line_start: true }
+    pub(crate) fn new(out: Output<W>, notes: Option<Output<N>>) -> Self {
+        Self {
+            out,
+            notes,
+            started: Instant::now(),
+            start: Start::default(),
+            tool_input: String::new(),
+            at_line_start: true,
+            has_printed: false,
+        }
     }
 
     fn text(&mut self, text: &str) -> io::Result<()> {
-        self.out.write_all(text.as_bytes())?;
         if let Some(last) = text.chars().last() {
             self.at_line_start = last == '\n';
+            self.has_printed = true;
         }
-        self.out.flush()
+        self.out.text(text)
     }
 
     fn end_line(&mut self) -> io::Result<()> {
@@ -52,7 +61,7 @@ impl<W: Write, N: Write> TextPrinter<W, N> {
     /// A note that cannot be written is no reason to stop printing the answer.
     fn note(&mut self, note: &str) {
         if let Some(notes) = &mut self.notes {
-            let _ = writeln!(notes, "[{note}]");
+            let _ = notes.text(&format!("[{note}]\n"));
         }
     }
 
@@ -88,32 +97,33 @@ impl<W: Write, N: Write> Printer for TextPrinter<W, N> {
         Ok(())
     }
 
-    fn cut_off(&mut self) -> io::Result<()> {
-        self.end_line()
+    fn cut_off(&mut self) -> io::Result<bool> {
+        self.end_line()?;
+        Ok(self.has_printed)
     }
 }
 
 /// One chunk a line, in the JSON form of protobuf.
 pub(crate) struct JsonPrinter<W> {
-    out: W,
+    out: Output<W>,
+    has_printed: bool,
 }
 
 impl<W: Write> JsonPrinter<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { out }
+    pub(crate) fn new(out: Output<W>) -> Self {
+        Self { out, has_printed: false }
     }
 }
 
 impl<W: Write> Printer for JsonPrinter<W> {
     fn chunk(&mut self, chunk: Chunk) -> io::Result<()> {
-        let mut line = json::write("outcrop.v1.Chunk", &chunk).map_err(io::Error::other)?;
-        line.push('\n');
-        self.out.write_all(line.as_bytes())?;
-        self.out.flush()
+        let line = json::write("outcrop.v1.Chunk", &chunk).map_err(io::Error::other)?;
+        self.has_printed = true;
+        self.out.json_line(&line)
     }
 
-    fn cut_off(&mut self) -> io::Result<()> {
-        Ok(())
+    fn cut_off(&mut self) -> io::Result<bool> {
+        Ok(self.has_printed)
     }
 }
 
@@ -129,7 +139,7 @@ mod tests {
     #[test]
     fn the_answer_is_text_and_everything_else_is_a_note() {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let mut printer = TextPrinter::new(&mut out, Some(&mut notes));
+        let mut printer = TextPrinter::new(Output::new(&mut out, false), Some(Output::new(&mut notes, false)));
         let usage = TokenUsage { input_tokens: Some(3), output_tokens: Some(5), ..TokenUsage::default() };
         let tool = ToolUseStart { name: "look".into(), ..ToolUseStart::default() };
         let finish = Finish { stop_reason_name: "tool_use".into(), usage: Some(usage), ..Finish::default() };
@@ -151,10 +161,30 @@ mod tests {
     }
 
     #[test]
+    fn names_of_tools_and_models_do_nothing_to_a_terminal() {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let mut printer = TextPrinter::new(Output::new(&mut out, true), Some(Output::new(&mut notes, true)));
+        let hostile = "\u{1b}]0;owned\u{7}\u{9b}2J";
+        let events = [
+            Event::Start(Start { model_id: hostile.into(), ..Start::default() }),
+            Event::ToolUseStart(ToolUseStart { name: hostile.into(), ..ToolUseStart::default() }),
+            Event::ToolUseInput(hostile.into()),
+            Event::BlockStop(crate::proto::BlockStop {}),
+            Event::Finish(Finish { stop_reason_name: hostile.into(), ..Finish::default() }),
+        ];
+        for event in events {
+            printer.chunk(chunk(event)).unwrap();
+        }
+        let notes = String::from_utf8(notes).unwrap();
+        assert_eq!(notes.matches("\u{241b}]0;owned\u{2407}").count(), 4, "{notes:?}");
+        assert!(!notes.contains(|c: char| c.is_control() && c != '\n'), "{notes:?}");
+    }
+
+    #[test]
     fn json_is_the_form_that_grpcurl_prints() {
         let finish = Finish { stop_reason: StopReason::EndTurn.into(), ..Finish::default() };
         let mut out = Vec::new();
-        JsonPrinter::new(&mut out).chunk(chunk(Event::Finish(finish))).unwrap();
+        JsonPrinter::new(Output::new(&mut out, false)).chunk(chunk(Event::Finish(finish))).unwrap();
         let line = String::from_utf8(out).unwrap();
         assert_eq!(line, "{\"sequence\":0,\"finish\":{\"stopReason\":\"STOP_REASON_END_TURN\"}}\n");
     }

@@ -1,0 +1,186 @@
+//! Connects to an endpoint: with TLS if and only if it says `https://`.
+//!
+//! There is no way from one to the other: a server that speaks what the endpoint does not say is an error that says so.
+
+use std::{
+    error::Error as StdError,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
+use tower::ServiceExt;
+
+use crate::ClientError;
+
+/// How often a connection that is silent during a call is asked whether it is alive, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// What an endpoint must look like.
+const FORMS: &str = "write http://HOST:PORT (not encrypted) or https://HOST:PORT (TLS)";
+
+/// What the first bytes of the server are, where they are not those of HTTP/2.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spoken(Arc<AtomicU8>);
+
+impl Spoken {
+    const TLS: u8 = 1;
+    const HTTP1: u8 = 2;
+
+    /// What is wrong with the endpoint, as the server's first bytes show.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::TLS => Some("the server speaks TLS, and http:// does not. Write https://"),
+            Self::HTTP1 => Some("the server answers with HTTP/1.1, and gRPC needs HTTP/2. Is it an Outcrop server?"),
+            _ => None,
+        }
+    }
+
+    /// Takes the first bytes of a connection.
+    fn notice(&self, first: &[u8]) {
+        let spoken = match first {
+            // An alert or a handshake record of any version of TLS.
+            [0x15 | 0x16, 0x03, ..] => Self::TLS,
+            [b'H', b'T', ..] => Self::HTTP1,
+            _ => 0,
+        };
+        self.0.store(spoken, Ordering::Relaxed);
+    }
+}
+
+/// A channel to the endpoint, and what shows that the endpoint is wrong if that comes out only during a call.
+pub(crate) async fn connect(endpoint: &str, authorities: Option<&[u8]>) -> Result<(Channel, Spoken), ClientError> {
+    let unusable = |message: String| ClientError::Endpoint { endpoint: endpoint.to_owned(), message };
+    let channel = Endpoint::from_shared(endpoint.to_owned())
+        .map_err(|error| unusable(format!("is no address ({}): {FORMS}", root(&error))))?;
+    let channel = channel.tcp_nodelay(true).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
+    let spoken = Spoken::default();
+    let failed = |error: tonic::transport::Error| ClientError::Connect {
+        endpoint: endpoint.to_owned(),
+        message: explained(&error),
+        source: error,
+    };
+    let scheme = endpoint.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let channel = match scheme.as_deref() {
+        Some("https") => channel.tls_config(tls(authorities)?).map_err(failed)?.connect().await,
+        _ if authorities.is_some() => {
+            return Err(unusable(
+                "is not encrypted, so the certificate of an authority is of no use. Write https://, or leave --ca and OUTCROP_CA out"
+                    .to_owned(),
+            ));
+        }
+        Some("http") => channel.connect_with_connector(plaintext(&spoken)).await,
+        Some("unix") => channel.connect().await,
+        Some(_) if endpoint.contains("://") => {
+            return Err(unusable(format!("has no scheme that this client speaks: {FORMS}")));
+        }
+        _ => return Err(unusable(format!("has no scheme: {FORMS}"))),
+    };
+    Ok((channel.map_err(failed)?, spoken))
+}
+
+/// Trusts these authorities, or those that the machine trusts.
+fn tls(authorities: Option<&[u8]>) -> Result<ClientTlsConfig, ClientError> {
+    let Some(pem) = authorities else { return Ok(ClientTlsConfig::new().with_native_roots()) };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => {
+            Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+        }
+        Ok(_) => Err(ClientError::Authorities("there is no `BEGIN CERTIFICATE` in it".to_owned())),
+        Err(error) => Err(ClientError::Authorities(error.to_string())),
+    }
+}
+
+/// TCP connections whose first bytes are looked at.
+fn plaintext(
+    spoken: &Spoken,
+) -> impl tower::Service<
+    Uri,
+    Response = TokioIo<Noticing>,
+    Error = <HttpConnector as tower::Service<Uri>>::Error,
+    Future: Send,
+> + Send
++ use<> {
+    let mut tcp = HttpConnector::new();
+    tcp.set_nodelay(true);
+    let spoken = spoken.clone();
+    tcp.map_response(move |stream| {
+        TokioIo::new(Noticing { stream: stream.into_inner(), spoken: spoken.clone(), is_new: true })
+    })
+}
+
+/// A connection that shows its first bytes to [`Spoken`].
+pub(crate) struct Noticing {
+    stream: TcpStream,
+    spoken: Spoken,
+    is_new: bool,
+}
+
+impl AsyncRead for Noticing {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let (true, Poll::Ready(Ok(()))) = (self.is_new, &read) {
+            self.is_new = false;
+            self.spoken.notice(&buffer.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Noticing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Why there is no connection, and what may help.
+fn explained(error: &tonic::transport::Error) -> String {
+    let cause = root(error);
+    match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the server does not speak TLS. If the connection need not be encrypted, write http://".to_owned()
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            format!(
+                "the certificate of the server is not trusted ({cause}). If its authority is your own, name it with --ca FILE"
+            )
+        }
+        Some(_) => format!("the TLS handshake failed: {cause}"),
+        None if cause.to_string().contains("tls handshake eof") => {
+            "the server closed the connection during the TLS handshake. Does it speak TLS?".to_owned()
+        }
+        None => format!("{cause}. Is the server running there?"),
+    }
+}
+
+/// The innermost cause, which alone says what happened.
+pub(crate) fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    let inner: Option<&(dyn StdError + 'static)> = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    };
+    inner.map_or(error, root)
+}

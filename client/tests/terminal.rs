@@ -1,0 +1,128 @@
+//! What reaches a terminal, seen from its other side: through a pseudo-terminal, from an emulator that answers with escape sequences.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs::OpenOptions, future::pending, io::Read, process::Stdio, time::Duration};
+
+use bedrock_emulator::{Config, Emulator, Script, Step};
+use outcrop::{app::App, bedrock::Bedrock, config::Settings};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tokio::{
+    process::Command,
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
+
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Escape sequences that are cut between events: a C0 control from what follows it, and a C1 control from what surrounds it.
+const PIECES: [&str; 6] = ["a\u{1b}", "]0;owned\u{7}", "\u{9b}", "2J\rb", "\u{202e}c\u{7f}", "\r\nd\t"];
+
+/// A server whose answers are hostile, and its model with text and with a tool.
+struct Hostile {
+    endpoint: String,
+    text: String,
+    tool: String,
+    error: String,
+    _emulator: Emulator,
+    _serving: JoinSet<()>,
+}
+
+impl Hostile {
+    async fn start() -> Self {
+        let mut settings = Settings::local();
+        settings.attempts = 1;
+        let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
+        let steps = [Step::message_start()].into_iter().chain(PIECES.map(Step::text)).collect::<Vec<_>>();
+        let ended = [steps.clone(), vec![Step::message_stop("end_turn"), Step::metadata(1, 1)]].concat();
+        let text = emulator.register("text", Script::of(ended));
+        let failed = [steps, vec![Step::exception("modelStreamErrorException", &PIECES.concat())]].concat();
+        let error = emulator.register("error", Script::of(failed));
+        let tool = emulator.register("tool", tool());
+        let bedrock = Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap();
+        let app = App::build(&settings, bedrock).await.unwrap();
+        let endpoint = format!("http://{}", app.address());
+        let mut serving = JoinSet::new();
+        serving.spawn(async { app.run(pending(), pending()).await.map(drop).unwrap() });
+        Self { endpoint, text, tool, error, _emulator: emulator, _serving: serving }
+    }
+
+    /// What the program writes, standard output and standard error together, to a terminal or to a pipe.
+    async fn shown(&self, to_terminal: bool, model: &str, flags: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
+        command.env_clear().args(["--endpoint", &self.endpoint, "--model", model, "hi"]).args(flags);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        if !to_terminal {
+            let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+            return String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        }
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap();
+        let end = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        command.stdout(Stdio::from(end.try_clone().unwrap())).stderr(Stdio::from(end));
+        let mut child = command.spawn().unwrap();
+        // The other end is closed when the program has ended and the command, which holds copies, is gone.
+        drop(command);
+        let reading = spawn_blocking(move || {
+            let (mut shown, mut buffer) = (Vec::new(), [0; 4096]);
+            let mut terminal = std::fs::File::from(terminal);
+            // A terminal without another end is an error on Linux, and the end of the file elsewhere.
+            while let Ok(length @ 1..) = terminal.read(&mut buffer) {
+                shown.extend_from_slice(&buffer[..length]);
+            }
+            String::from_utf8(shown).unwrap()
+        });
+        timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+        // The terminal itself writes a line break as two characters.
+        timeout(PATIENCE, reading).await.unwrap().unwrap().replace("\r\n", "\n")
+    }
+}
+
+/// A tool whose name and input are escape sequences.
+fn tool() -> Script {
+    let hostile = PIECES.concat();
+    let start = serde_json::json!({"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "i", "name": hostile}}});
+    let delta = serde_json::json!({"contentBlockIndex": 0, "delta": {"toolUse": {"input": hostile}}});
+    let steps = [
+        Step::message_start(),
+        Step::event("contentBlockStart", start),
+        Step::event("contentBlockDelta", delta),
+        Step::event("contentBlockStop", serde_json::json!({"contentBlockIndex": 0})),
+        Step::event("messageStop", serde_json::json!({"stopReason": hostile})),
+    ];
+    Script::of(steps)
+}
+
+fn controls(text: &str) -> String {
+    let reorders = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| reorders(*c) || (c.is_control() && !matches!(c, '\n' | '\t'))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_control_character_reaches_a_terminal() {
+    let hostile = Hostile::start().await;
+    for (model, flags) in [
+        (&hostile.text, &[][..]),
+        (&hostile.text, &["--json"]),
+        (&hostile.tool, &[]),
+        (&hostile.tool, &["--json"]),
+        (&hostile.error, &[]),
+        (&hostile.error, &["--json", "--quiet"]),
+    ] {
+        let shown = hostile.shown(true, model, flags).await;
+        assert!(shown.contains("owned"), "{model} {flags:?}: {shown:?}");
+        assert_eq!(controls(&shown), "", "{model} {flags:?}: {shown:?}");
+    }
+    let shown = hostile.shown(true, &hostile.text, &["--quiet"]).await;
+    assert_eq!(shown, "a\u{241b}]0;owned\u{2407}\u{fffd}2J\u{240d}b\u{fffd}c\u{2421}\nd\t\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_gets_the_text_unchanged() {
+    let hostile = Hostile::start().await;
+    let shown = hostile.shown(false, &hostile.text, &["--quiet"]).await;
+    assert_eq!(shown, PIECES.concat() + "\n");
+}
