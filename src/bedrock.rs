@@ -9,6 +9,7 @@
 //! - [`client`] the SDK client: credentials, region, endpoint, time limits
 //! - [`converse`] request -> ConverseStream input
 //! - [`invoke`] request -> native body, native chunk -> events; one file a model family
+//! - `cut` bounds the bodies that the SDK reads whole
 //! - [`tap`] takes the response body out of the SDK, and tells whether there is a connection
 //! - [`frames`] body -> event-stream frames
 //! - [`classify`] every failure -> [`Error`]
@@ -18,6 +19,7 @@ pub(crate) mod classify;
 mod client;
 mod connected;
 mod converse;
+mod cut;
 pub(crate) mod frames;
 mod http;
 pub(crate) mod invoke;

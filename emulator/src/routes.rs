@@ -22,7 +22,7 @@ use crate::{
     connection::ResetSwitch,
     ledger::{CapturedRequest, Ledger},
     native, playback, reply,
-    script::{Refusal, Script},
+    script::{Refusal, Script, Step},
     whole,
 };
 
@@ -125,10 +125,10 @@ fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
     };
     match result {
         Ok((script, body)) => match &script.refuse {
-            Some(refusal) => refused(shared, refusal, &script),
+            Some(refusal) => refused(shared, refusal, &script, reset),
             None => respond(shared, operation, &script, &body, reset),
         },
-        Err(refusal) => refused(shared, &refusal, &Script::default()),
+        Err(refusal) => refused(shared, &refusal, &Script::default(), reset),
     }
 }
 
@@ -208,10 +208,9 @@ fn check_conversation(body: &Value) -> Result<(), Refusal> {
 
 fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value, reset: ResetSwitch) -> Response {
     let mut response = match operation {
+        _ if operation == Operation::CountTokens && is_bytes(&script.steps) => play(shared, script, reset),
         Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
-            let stream =
-                ScriptBody::new(playback::actions(script), script.fault.is_some(), Arc::clone(&shared.ledger), reset);
-            let mut response = Response::new(Body::new(stream));
+            let mut response = play(shared, script, reset);
             let content_type = HeaderValue::from_static("application/vnd.amazon.eventstream");
             response.headers_mut().insert("content-type", content_type);
             response.headers_mut().insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
@@ -225,9 +224,26 @@ fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value,
     response
 }
 
-fn refused(shared: &Shared, refusal: &Refusal, script: &Script) -> Response {
+/// The steps of the script as the body.
+fn play(shared: &Shared, script: &Script, reset: ResetSwitch) -> Response {
+    let ledger = Arc::clone(&shared.ledger);
+    Response::new(Body::new(ScriptBody::new(playback::actions(script), script.fault.is_some(), ledger, reset)))
+}
+
+/// Whether there are steps, and all are bytes: the body of an answer that is no stream.
+fn is_bytes(steps: &[Step]) -> bool {
+    let bytes = |step: &Step| match step {
+        Step::Bytes(_) => true,
+        Step::Repeat { steps, .. } => is_bytes(steps),
+        _ => false,
+    };
+    !steps.is_empty() && steps.iter().all(bytes)
+}
+
+fn refused(shared: &Shared, refusal: &Refusal, script: &Script, reset: ResetSwitch) -> Response {
     shared.ledger.count(|stats| stats.refused += 1);
     let mut response = match &refusal.body {
+        _ if is_bytes(&script.steps) => play(shared, script, reset),
         Some(body) => Response::new(Body::from(body.clone())),
         None => json_body(&json!({"message": refusal.message})),
     };

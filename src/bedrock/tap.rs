@@ -1,4 +1,5 @@
-//! An SDK interceptor that takes the body of a stream before the SDK reads it, and tells whether there is a connection yet.
+//! An SDK interceptor that takes the body of a stream before the SDK reads it, cuts any other body that the SDK reads, and tells
+//! whether there is a connection yet.
 //!
 //! Comes between [`super::converse`], which makes the operation it is attached to, and [`super::frames`], which reads
 //! the body. The SDK is left with an empty body, which it takes for an empty stream.
@@ -24,7 +25,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 use tokio::time::sleep;
 
-use super::classify;
+use super::{classify, cut};
 use crate::error::{Error, Reason};
 
 /// One per attempt; clones share what they see.
@@ -121,8 +122,11 @@ impl Intercept for Tap {
         let response = context.response_mut();
         let mut seen = self.seen();
         seen.request_id = classify::request_id(response.headers());
-        if self.takes_body && response.status().is_success() {
-            seen.body = Some(mem::replace(response.body_mut(), SdkBody::empty()));
+        let body = mem::replace(response.body_mut(), SdkBody::empty());
+        match (response.status().is_success(), self.takes_body) {
+            (true, true) => seen.body = Some(body),
+            (true, false) => *response.body_mut() = cut::at_most(body, cut::UNARY),
+            (false, _) => *response.body_mut() = cut::at_most(body, cut::ERROR),
         }
         Ok(())
     }

@@ -43,3 +43,4 @@ mod stores;
 mod text;
 mod timeouts;
 mod turns;
+mod upstream_bodies;
