@@ -7,12 +7,14 @@
 //! - [`estimate`] what a request will use
 //! - [`gcra`] the algorithm of the rate limits
 //! - [`rate_limit`] how many requests and tokens a minute
+//! - `request_memory` how much memory requests may take
 
 pub mod client_id;
 mod concurrency_limit;
 mod estimate;
 mod gcra;
 mod rate_limit;
+pub(crate) mod request_memory;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 

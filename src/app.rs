@@ -16,7 +16,7 @@ use tonic_health::server::HealthReporter;
 use tracing::info;
 
 use crate::{
-    admission::AdmissionControl,
+    admission::{AdmissionControl, request_memory::RequestMemory},
     bedrock::Bedrock,
     config::Settings,
     conversation::{Conversations, place::OpenError},
@@ -25,6 +25,7 @@ use crate::{
         grpc::{Front, Methods, front},
         health,
         host::AllowedHosts,
+        message::Messages,
         web,
     },
     failover::Failover,
@@ -138,7 +139,7 @@ impl App {
         let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
         let state = Front { methods, hosts: hosts.clone() };
         let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
-        let gate = Gates { shutdown: shutdown.clone(), admission: admission.clone(), metrics: metrics.clone() };
+        let gate = gates_of(settings, &shutdown, &admission, &metrics)?;
         // Around every method of the generation service, and no other.
         let generation =
             Routes::new(generation).into_axum_router().layer(axum::middleware::from_fn_with_state(gate, gates));
@@ -271,6 +272,18 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     let listener = TcpListener::bind(address).await.map_err(unbound)?;
     let bound = listener.local_addr().map_err(unbound)?;
     Ok((listener, bound))
+}
+
+fn gates_of(
+    settings: &Settings,
+    shutdown: &Shutdown,
+    admission: &AdmissionControl,
+    metrics: &Metrics,
+) -> Result<Gates, AppError> {
+    let memory = RequestMemory::new(settings.max_request_memory, metrics.clone());
+    let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
+        .map_err(|error| AppError::Descriptors(error.into()))?;
+    Ok(Gates { shutdown: shutdown.clone(), admission: admission.clone(), messages, metrics: metrics.clone() })
 }
 
 /// Ends calls whose time is over and forgets idle clients while it is polled. It waits for nothing but time.

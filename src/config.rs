@@ -72,6 +72,10 @@ pub struct Settings {
     pub rules: Rules,
     /// The largest request, in bytes.
     pub max_request_bytes: usize,
+    /// The memory that requests may take together, in bytes.
+    pub max_request_memory: usize,
+    /// How long a caller may pause while it sends the message of a request.
+    pub body_timeout: Duration,
     /// The most attempts of a call, including the first.
     pub attempts: u32,
     /// Concurrency limits and rate limits.
@@ -103,6 +107,8 @@ impl Settings {
             upstream: UpstreamSettings::Local { scripts: None, recordings: None },
             rules: Rules { default_model: Some(LOCAL_MODEL.to_owned()), ..Rules::default() },
             max_request_bytes: 32 << 20,
+            max_request_memory: 512 << 20,
+            body_timeout: Duration::from_secs(30),
             attempts: 3,
             limits: LimitSettings::default(),
             conversations: ConversationSettings::Memory,

@@ -5,11 +5,13 @@
 //! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
 //! - [`health`] the health service, with services that this server does not have
 //! - [`host`] refuses pages of other origins, and names that this server does not have
+//! - [`message`] receives the message of a call within its time, the memory for requests and the maxima of the contract
 //! - [`protocol`] tells gRPC, gRPC-Web and plain HTTP apart
 
 pub(crate) mod gates;
 pub(crate) mod grpc;
 pub(crate) mod health;
 pub(crate) mod host;
+pub(crate) mod message;
 pub(crate) mod protocol;
 pub(crate) mod web;

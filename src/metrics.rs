@@ -30,6 +30,7 @@ struct Inner {
     registry: Registry,
     running: Gauge,
     drains: Gauge,
+    request_memory: Gauge,
     finished: Counter,
     failed: Family<Failure, Counter>,
     abandoned: Family<Abandonment, Counter>,
@@ -74,6 +75,9 @@ impl Default for Metrics {
         registry.register("streams_running", "Streams that are being answered", running.clone());
         let drains = Gauge::default();
         registry.register("drains_running", "Abandoned calls that are being drained", drains.clone());
+        let request_memory = Gauge::default();
+        let help = "Memory taken by requests that are received or wait for their first content";
+        registry.register_with_unit("request_memory", help, Unit::Bytes, request_memory.clone());
         let finished = Counter::default();
         registry.register("streams_finished", "Streams that ended with OK", finished.clone());
         let failed = Family::default();
@@ -94,6 +98,7 @@ impl Default for Metrics {
             registry,
             running,
             drains,
+            request_memory,
             finished,
             failed,
             abandoned,
@@ -153,6 +158,11 @@ impl Metrics {
     pub(crate) fn cancelled(&self, usage: &'static str) {
         self.0.running.dec();
         self.0.abandoned.get_or_create(&Abandonment { mode: "cancel", usage }).inc();
+    }
+
+    /// How many bytes requests have taken now.
+    pub(crate) fn request_memory(&self, bytes: u64) {
+        self.0.request_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn refused(&self, reason: Reason) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use tracing::warn;
@@ -64,8 +65,13 @@ impl Service {
         // The store may hang, and a forced shutdown does not wait for it.
         let mut turn = in_flight.unless_revoked(self.conversations.begin(&mut request)).await?;
         let (mut checked, serving) = request::check(request, &self.rules)?;
+        let Admitted { client, in_flight, memory } = admitted;
+        let for_history = memory.another();
         if let Some(turn) = &mut turn {
-            checked.request.after_history(turn.take_history());
+            let history = turn.take_history();
+            // It is known only now how much it is; a conversation bounds its bytes.
+            for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
+            checked.request.after_history(history);
         }
         let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
         let admission = self.admission.admit(client, &checked.asked, checked.request.get());
@@ -74,6 +80,12 @@ impl Service {
         let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
         let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
+        // A turn keeps the caller's messages until it is stored; any other call needs its message until the first content.
+        let kept = turn.is_some().then(|| Arc::clone(&memory));
+        let response = async move {
+            let _until_first_content = (memory, for_history);
+            response.await
+        };
         let call = Call::new(CallParts {
             response: PendingResponse::new(response),
             attempts,
@@ -81,7 +93,7 @@ impl Service {
             heartbeat: serving.heartbeat,
             abandonment: serving.abandonment,
             turn,
-            held: Held { accounting, _permits: places, in_flight: Arc::clone(&in_flight) },
+            held: Held { accounting, _permits: places, in_flight: Arc::clone(&in_flight), _memory: kept },
         });
         let stream = ChunkStream::new(call, self.abandoned.clone(), &self.registry);
         if in_flight.is_revoked() {
@@ -105,8 +117,8 @@ impl Service {
     ) -> Result<Response<A>, Status> {
         let generation_id = GenerationId::of(request.extensions());
         let answered = async {
-            let Admitted { in_flight, .. } = Admitted::take(&mut request)?;
-            in_flight.unless_revoked(Box::pin(work(self, request.into_inner()))).await
+            let admitted = Admitted::take(&mut request)?;
+            admitted.in_flight.unless_revoked(Box::pin(work(self, request.into_inner()))).await
         };
         answered.await.map(Response::new).map_err(|error| self.refused(error, &generation_id))
     }

@@ -7,6 +7,9 @@ use clap::Args;
 use super::{ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems};
 use crate::{bedrock::UpstreamSettings, edge::host, failover::routes::Routes, request::Rules};
 
+/// How many times its bytes the largest request may need: it is held encoded and decoded, and a client may hold half of the memory.
+const MEMORY_OF_LARGEST: usize = 8;
+
 /// As typed.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -48,6 +51,10 @@ pub struct ServeArgs {
     /// The largest request message, in bytes
     #[arg(long, env = "OUTCROP_MAX_REQUEST_BYTES", default_value = "33554432", value_name = "BYTES")]
     pub max_request_bytes: String,
+    /// The memory that requests may take together while they are received and until their first content, in bytes. At least 8 times
+    /// --max-request-bytes
+    #[arg(long, env = "OUTCROP_MAX_REQUEST_MEMORY", default_value = "536870912", value_name = "BYTES")]
+    pub max_request_memory: String,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub time: TimeArgs,
@@ -70,6 +77,7 @@ impl ServeArgs {
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.parse("--metrics-listen", &at, wanted));
         let max_request_bytes = problems.at_least_one("--max-request-bytes", &self.max_request_bytes);
+        let max_request_memory = self.max_request_memory(max_request_bytes, &mut problems);
         let attempts = problems.at_least_one("--attempts", &self.attempts);
         let written: Vec<_> = self.routes.iter().filter(|route| !route.trim().is_empty()).cloned().collect();
         let routes = Routes::parse(&written, attempts.max(1)).unwrap_or_else(|wrong| {
@@ -89,6 +97,8 @@ impl ServeArgs {
                 timeouts,
             },
             max_request_bytes,
+            max_request_memory,
+            body_timeout: self.time.body_timeout(&mut problems),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             limits: self.limits.limits(&mut problems),
             conversations: self.conversations.place(self.local),
@@ -100,6 +110,17 @@ impl ServeArgs {
             max_connection_age: self.time.max_connection_age(&mut problems),
         };
         problems.verdict(settings)
+    }
+
+    fn max_request_memory(&self, max_request_bytes: usize, problems: &mut Problems) -> usize {
+        let memory = problems.at_least_one("--max-request-memory", &self.max_request_memory);
+        let least = max_request_bytes.saturating_mul(MEMORY_OF_LARGEST);
+        if memory > 0 && memory < least {
+            problems.add(format!(
+                "--max-request-memory is {memory}; it must be at least {MEMORY_OF_LARGEST} times --max-request-bytes ({least}), so that a request of that size is served. Raise one or lower the other"
+            ));
+        }
+        memory
     }
 
     fn allowed_hosts(&self, problems: &mut Problems) -> Vec<String> {

@@ -33,6 +33,8 @@ fn all_problems_are_reported_at_once() {
         ["--abandonment", "leave"],
         ["--route", "a=b"],
         ["--scripts", "nowhere"],
+        ["--max-request-memory", "1000000"],
+        ["--body-timeout", "never"],
     ];
     let error = serve(&flags.concat()).unwrap_err();
     assert_eq!(error.0.len(), flags.len(), "{error}");
@@ -49,6 +51,8 @@ fn all_problems_are_reported_at_once() {
         "--abandonment is \"leave\"",
         "--route a names the unknown target \"b\"",
         "--scripts is nowhere, which is no folder",
+        "--max-request-memory is 1000000; it must be at least 8 times --max-request-bytes (268435456)",
+        "--body-timeout is \"never\"",
     ] {
         assert!(error.to_string().contains(part), "{part} in {error}");
     }

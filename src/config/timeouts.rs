@@ -25,6 +25,9 @@ pub struct TimeArgs {
     /// How long a call may take, including retries and backoff
     #[arg(long, env = "OUTCROP_TOTAL_TIMEOUT", default_value = "1h", value_name = "DURATION")]
     pub total_timeout: String,
+    /// How long a caller may pause while it sends the message of a request; a whole message may take a second more for every 256 KiB
+    #[arg(long, env = "OUTCROP_BODY_TIMEOUT", default_value = "30s", value_name = "DURATION")]
+    pub body_timeout: String,
     /// How long a call may wait for its caller to read the next chunk
     #[arg(long, env = "OUTCROP_UNREAD_TIMEOUT", default_value = "5m", value_name = "DURATION")]
     pub unread_timeout: String,
@@ -74,6 +77,10 @@ impl TimeArgs {
             total: pick(total),
         };
         TimeoutSettings { default: timeouts(|(default, _)| default), max: timeouts(|(_, max)| max) }
+    }
+
+    pub(super) fn body_timeout(&self, problems: &mut Problems) -> Duration {
+        problems.duration("--body-timeout", &self.body_timeout, false)
     }
 
     pub(super) fn unread_timeout(&self, problems: &mut Problems) -> Duration {

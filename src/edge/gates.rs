@@ -1,7 +1,8 @@
-//! The gates that every method of the generation service passes, in one order, before a byte of its body is read.
+//! The gates that every method of the generation service passes, in one order. The first two come before a byte of the body is read.
 //!
 //! 1. graceful shutdown: a server that refuses new calls answers `DRAINING`
 //! 2. rate limits of the client: `LOCAL_LIMIT`
+//! 3. the message ([`crate::edge::message`]): its time, the memory for requests, and the maxima of the contract
 //!
 //! The gates stand in front of the service as a layer, so a method that is added later passes them too. A method takes what it was
 //! granted from the request ([`Admitted::take`]) and fails without it. The check of the request, the concurrency limits and the tokens
@@ -17,8 +18,8 @@ use axum::{
 use tracing::warn;
 
 use crate::{
-    admission::{AdmissionControl, client_id::ClientId},
-    edge::grpc::grpc,
+    admission::{AdmissionControl, client_id::ClientId, request_memory::MemoryLease},
+    edge::{grpc::grpc, message::Messages},
     error::{Error, Reason},
     metrics::Metrics,
     request::generation_id::GenerationId,
@@ -33,6 +34,7 @@ const GENERATING: [&str; 2] = ["/outcrop.v1.GenerationService/Generate", "/outcr
 pub(crate) struct Gates {
     pub(crate) shutdown: Shutdown,
     pub(crate) admission: AdmissionControl,
+    pub(crate) messages: Messages,
     pub(crate) metrics: Metrics,
 }
 
@@ -43,6 +45,8 @@ pub(crate) struct Admitted {
     pub(crate) client: ClientId,
     /// Keeps the server from shutting down under the call.
     pub(crate) in_flight: Arc<InFlight>,
+    /// The memory that the message takes. It is held until the message is dropped.
+    pub(crate) memory: Arc<MemoryLease>,
 }
 
 impl Admitted {
@@ -57,21 +61,22 @@ impl Admitted {
 }
 
 impl Gates {
-    fn pass(&self, request: &Request) -> Result<Admitted, Error> {
+    /// The request with its message received, and with what it was granted.
+    async fn pass(&self, request: Request) -> Result<Request, Error> {
         let in_flight = Arc::new(self.shutdown.enter()?);
         let client = ClientId::of(request.extensions());
         self.admission.check_rate(&client, GENERATING.contains(&request.uri().path()))?;
-        Ok(Admitted { client, in_flight })
+        let received = Box::pin(self.messages.receive(&client, request));
+        let (mut request, memory) = in_flight.unless_revoked(received).await?;
+        request.extensions_mut().insert(Admitted { client, in_flight, memory });
+        Ok(request)
     }
 }
 
 /// The layer.
-pub(crate) async fn gates(State(gates): State<Gates>, mut request: Request, next: Next) -> Response {
-    match gates.pass(&request) {
-        Ok(admitted) => {
-            request.extensions_mut().insert(admitted);
-            next.run(request).await
-        }
+pub(crate) async fn gates(State(gates): State<Gates>, request: Request, next: Next) -> Response {
+    match gates.pass(request).await {
+        Ok(request) => next.run(request).await,
         Err(error) => {
             let generation_id = GenerationId::of(request.extensions());
             let generation_id = generation_id.as_str();

@@ -13,6 +13,7 @@ pub enum Reason {
     InvalidRequest,
     MalformedRequest,
     MessageTooLarge,
+    BodyTimeout,
     UnknownMethod,
     OriginNotAllowed,
     BedrockValidation,
@@ -71,10 +72,11 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 38] = [
+pub const TABLE: [Row; 39] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request is invalid; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request cannot be decoded as its message"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than --max-request-bytes"),
+    row(Reason::BodyTimeout, "BODY_TIMEOUT", Code::DeadlineExceeded, None, "The message of the request was not received within the body timeout"),
     row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),
     row(Reason::OriginNotAllowed, "ORIGIN_NOT_ALLOWED", Code::PermissionDenied, None, "A web page of another origin made the call, or used a host name that the server does not have"),
     row(Reason::BedrockValidation, "BEDROCK_VALIDATION", Code::InvalidArgument, None, "Bedrock refused the request: ValidationException"),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::{
-    admission::StreamPermits,
+    admission::{StreamPermits, request_memory::MemoryLease},
     conversation::RunningTurn,
     error::{CallContext, Error, Reason},
     event::Used,
@@ -66,6 +66,8 @@ pub(crate) struct Held {
     pub(crate) _permits: StreamPermits,
     /// Keeps the server from shutting down under the call.
     pub(crate) in_flight: Arc<InFlight>,
+    /// The memory of a message that is kept until the call ends.
+    pub(crate) _memory: Option<Arc<MemoryLease>>,
 }
 
 #[derive(Debug)]

@@ -37,7 +37,7 @@ async fn all_violations_of_a_request_come_at_once() {
 #[tokio::test]
 async fn a_request_that_is_wrong_everywhere_gets_a_short_answer() {
     let harness = Harness::start().await;
-    let messages = vec![Message { role: Role::User.into(), content: vec![ContentBlock::default(); 200_000] }];
+    let messages = vec![Message { role: Role::User.into(), content: vec![ContentBlock::default(); 90_000] }];
     let (_, error) = harness.ask(GenerateRequest { messages, ..GenerateRequest::default() }).await.failed();
     assert_eq!(error.reason, "INVALID_REQUEST");
     assert!(error.violations.len() < 100, "{}", error.violations.len());

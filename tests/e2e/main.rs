@@ -36,6 +36,7 @@ mod overload;
 mod page;
 mod process;
 mod recordings;
+mod request_memory;
 mod retries;
 mod round_trip;
 mod soak;

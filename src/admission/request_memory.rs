@@ -1,0 +1,247 @@
+//! How much memory the requests of all clients may take together, and how much of it one client may hold.
+//!
+//! A request holds a [`MemoryLease`] from its first byte until its message is needed no more. What the lease has taken is given back
+//! exactly once, when it is dropped, so no way on which a call ends can keep or return too much.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::client_id::ClientId;
+use crate::{
+    error::{Error, Quota, Reason},
+    metrics::Metrics,
+};
+
+/// A request that has taken at most this much is small, in bytes: a long prompt.
+const SMALL: u64 = 64 << 10;
+
+/// A client may hold this many times what it leaves free, with a small request. Large requests alone cannot take the memory in which
+/// small ones of the same client are served.
+const SMALL_SHARES: u64 = 3;
+
+/// The memory for requests. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestMemory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    capacity: u64,
+    taken: Mutex<Taken>,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: u64,
+    /// Clients that hold nothing are not listed.
+    by_client: HashMap<ClientId, u64>,
+}
+
+/// The memory that one request has taken. It is given back when the lease is dropped.
+#[derive(Debug)]
+pub(crate) struct MemoryLease {
+    memory: RequestMemory,
+    client: ClientId,
+    /// Changed only under the lock of [`Inner::taken`].
+    bytes: Mutex<u64>,
+}
+
+impl RequestMemory {
+    /// This many bytes for all requests.
+    pub(crate) fn new(capacity: usize, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner { capacity: capacity as u64, taken: Mutex::default(), metrics }))
+    }
+
+    /// A lease that has taken nothing yet.
+    pub(crate) fn lease(&self, client: ClientId) -> MemoryLease {
+        MemoryLease { memory: self.clone(), client, bytes: Mutex::new(0) }
+    }
+
+    /// Whether a lease that has taken `own` may take `more`, if it does so now.
+    fn check(&self, taken: &Taken, client: &ClientId, own: u64, more: u64) -> Result<(), Error> {
+        let held = taken.by_client.get(client).copied().unwrap_or_default().saturating_add(more);
+        let shares = if own.saturating_add(more) <= SMALL { SMALL_SHARES } else { 1 };
+        let free = self.0.capacity.checked_sub(taken.all.saturating_add(more));
+        match free {
+            Some(free) if held <= free.saturating_mul(shares) => Ok(()),
+            _ => Err(self.refusal(client, own.saturating_add(more))),
+        }
+    }
+
+    fn refusal(&self, client: &ClientId, wanted: u64) -> Error {
+        let capacity = self.0.capacity;
+        let subject = format!("caller:{client}");
+        let description = format!(
+            "requests may take {capacity} bytes together, and those of {subject} as much as they leave free (--max-request-memory)"
+        );
+        let quota = Quota { subject, description: description.clone() };
+        let needs = format!("This request takes {wanted} bytes");
+        if wanted > capacity / 2 {
+            let message = format!("{description}. {needs}, which is never free: send less");
+            return Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry();
+        }
+        let message = format!("{description}. {needs}: try again when others have been answered, or send less");
+        Error::new(Reason::LocalLimit, message).with_quota(quota)
+    }
+}
+
+impl MemoryLease {
+    /// Another lease of the same client, which has taken nothing yet.
+    pub(crate) fn another(&self) -> Self {
+        self.memory.lease(self.client.clone())
+    }
+
+    /// Takes more bytes, or none.
+    ///
+    /// # Errors
+    /// `LOCAL_LIMIT` if they are not free, or if the client would hold more than it leaves to the others.
+    pub(crate) fn grow(&self, more: u64) -> Result<(), Error> {
+        let mut taken = self.memory.0.taken.lock();
+        let mut bytes = self.bytes.lock();
+        self.memory.check(&taken, &self.client, *bytes, more)?;
+        *bytes += more;
+        taken.all += more;
+        *taken.by_client.entry(self.client.clone()).or_default() += more;
+        self.memory.0.metrics.request_memory(taken.all);
+        Ok(())
+    }
+
+    /// Whether so many bytes could be taken now. It takes none.
+    ///
+    /// # Errors
+    /// As [`MemoryLease::grow`].
+    pub(crate) fn has_room_for(&self, more: u64) -> Result<(), Error> {
+        self.memory.check(&self.memory.0.taken.lock(), &self.client, *self.bytes.lock(), more)
+    }
+
+    /// Gives bytes back that the lease has taken.
+    pub(crate) fn shrink(&self, less: u64) {
+        let mut taken = self.memory.0.taken.lock();
+        let mut bytes = self.bytes.lock();
+        let less = less.min(*bytes);
+        *bytes -= less;
+        taken.all -= less;
+        if let Some(held) = taken.by_client.get_mut(&self.client) {
+            *held -= less;
+            if *held == 0 {
+                taken.by_client.remove(&self.client);
+            }
+        }
+        self.memory.0.metrics.request_memory(taken.all);
+    }
+}
+
+impl Drop for MemoryLease {
+    fn drop(&mut self) {
+        self.shrink(u64::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use http::Extensions;
+    use tonic::transport::server::TcpConnectInfo;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn memory(capacity: u64) -> RequestMemory {
+        RequestMemory::new(usize::try_from(capacity).unwrap(), Metrics::default())
+    }
+
+    fn client(last: u8) -> ClientId {
+        let mut extensions = Extensions::new();
+        let address = Some(SocketAddr::from(([192, 0, 2, last], 1)));
+        extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: address });
+        ClientId::of(&extensions)
+    }
+
+    #[test]
+    fn a_client_holds_no_more_than_it_leaves_free() {
+        let memory = memory(64 * MIB);
+        let first = memory.lease(client(1));
+        first.grow(32 * MIB).unwrap();
+        assert_eq!(first.grow(1).unwrap_err().reason(), Reason::LocalLimit);
+        let second = memory.lease(client(2));
+        second.grow(16 * MIB).unwrap();
+        assert!(second.has_room_for(1).is_err());
+        let third = memory.lease(client(3));
+        third.grow(8 * MIB).unwrap();
+        drop(first);
+        third.grow(16 * MIB).unwrap();
+    }
+
+    #[test]
+    fn small_requests_of_a_client_are_served_beside_its_large_ones() {
+        let memory = memory(64 * MIB);
+        let large: Vec<_> =
+            (0..100).map(|_| memory.lease(client(1))).filter(|lease| lease.grow(8 * MIB).is_ok()).collect();
+        assert_eq!(large.len(), 4);
+        let small: Vec<_> =
+            (0..1_000).map(|_| memory.lease(client(1))).filter(|lease| lease.grow(SMALL).is_ok()).collect();
+        assert_eq!(small.len(), 16 * 16, "up to three quarters");
+        memory.lease(client(2)).grow(8 * MIB).unwrap();
+    }
+
+    #[test]
+    fn what_can_never_be_free_is_not_to_be_tried_again() {
+        let memory = memory(MIB);
+        let status = memory.lease(client(1)).grow(MIB).unwrap_err().into_status();
+        assert!(status.message().contains("never free"), "{}", status.message());
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
+        let _held = memory.lease(client(1)).grow(MIB / 2);
+        let held = memory.lease(client(2));
+        held.grow(MIB / 2).unwrap();
+        let status = memory.lease(client(2)).grow(MIB / 4).unwrap_err().into_status();
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+    }
+
+    /// Whatever leases do and in whatever order they end: the sums are those of the leases that are left, and at the end nothing is
+    /// taken.
+    #[test]
+    fn everything_is_given_back_exactly_once() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let memory = memory(4 * MIB);
+        let mut leases: Vec<(u8, u64, MemoryLease)> = Vec::new();
+        for step in 0..20_000 {
+            let at = random.usize(..=leases.len());
+            match random.u8(..10) {
+                0..3 => {
+                    let client_number = random.u8(..5);
+                    leases.push((client_number, 0, memory.lease(client(client_number))));
+                }
+                3..8 if at < leases.len() => {
+                    let more = random.u64(..MIB / 4);
+                    let (_, bytes, lease) = &mut leases[at];
+                    if lease.grow(more).is_ok() {
+                        *bytes += more;
+                    }
+                }
+                8 if at < leases.len() => {
+                    let (_, bytes, lease) = &mut leases[at];
+                    let less = random.u64(..MIB);
+                    lease.shrink(less);
+                    *bytes = bytes.saturating_sub(less);
+                }
+                _ if at < leases.len() => drop(leases.swap_remove(at)),
+                _ => {}
+            }
+            let taken = memory.0.taken.lock();
+            let told = format!("seed {seed}, step {step}");
+            assert_eq!(taken.all, leases.iter().map(|(_, bytes, _)| bytes).sum::<u64>(), "{told}");
+            assert!(taken.all <= memory.0.capacity, "{told}");
+            for number in 0..5 {
+                let held: u64 = leases.iter().filter(|(of, ..)| *of == number).map(|(_, bytes, _)| bytes).sum();
+                assert_eq!(taken.by_client.get(&client(number)).copied().unwrap_or_default(), held, "{told}");
+            }
+        }
+        drop(leases);
+        let taken = memory.0.taken.lock();
+        assert_eq!((taken.all, taken.by_client.len()), (0, 0), "seed {seed}");
+    }
+}

@@ -1,0 +1,160 @@
+//! Receives the message of a call whole, before any method sees it: within its time, within the memory for requests, and within the
+//! maxima of the contract.
+//!
+//! A call that exceeds the memory is refused at once and does not wait. A call that waits does not read, and what it does not read
+//! fills the window that all calls of its connection share.
+//!
+//! - `compression` what a compressed message decompresses to
+//! - `maxima` how many entries a message may have, and what it takes when it is decoded
+//! - `shapes` the descriptors of the contract, made ready for that
+
+mod compression;
+mod maxima;
+mod shapes;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, extract::Request};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::HeaderValue;
+use http_body_util::BodyExt;
+use prost::DecodeError;
+use tokio::time::{Instant, timeout_at};
+
+use self::shapes::Shapes;
+use crate::{
+    admission::{
+        client_id::ClientId,
+        request_memory::{MemoryLease, RequestMemory},
+    },
+    error::{Error, Reason},
+    proto::FILE_DESCRIPTOR_SET,
+};
+
+/// What comes before a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// How much longer than the body timeout a message may take: a second for so many bytes, which is 2 Mbit/s.
+const LEAST_RATE: u64 = 256 << 10;
+
+/// How messages are received. Clones share the memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages {
+    memory: RequestMemory,
+    /// The messages of the contract.
+    shapes: Arc<Shapes>,
+    max_bytes: usize,
+    timeout: Duration,
+}
+
+/// A message on its way in.
+struct Receiving<'a> {
+    messages: &'a Messages,
+    lease: &'a MemoryLease,
+    received: BytesMut,
+}
+
+impl Messages {
+    /// Messages of at most `max_bytes`, also when they are decompressed. `timeout` is how long a caller may send nothing, and how long
+    /// a message may take beyond the time for [`LEAST_RATE`].
+    ///
+    /// # Errors
+    /// If the descriptors of the contract cannot be decoded.
+    pub(crate) fn new(memory: RequestMemory, max_bytes: usize, timeout: Duration) -> Result<Self, DecodeError> {
+        Ok(Self { memory, shapes: Arc::new(Shapes::of(FILE_DESCRIPTOR_SET)?), max_bytes, timeout })
+    }
+
+    /// The request with its message received, and the memory that it has taken. The lease is to be held until the message is dropped.
+    ///
+    /// # Errors
+    /// `BODY_TIMEOUT`, `LOCAL_LIMIT`, `MESSAGE_TOO_LARGE`, `MALFORMED_REQUEST`, `INVALID_REQUEST`, `CALLER_CANCELLED`.
+    pub(crate) async fn receive(
+        &self,
+        client: &ClientId,
+        request: Request,
+    ) -> Result<(Request, Arc<MemoryLease>), Error> {
+        let lease = Arc::new(self.memory.lease(client.clone()));
+        let compressed = match request.headers().get("grpc-encoding").map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => false,
+            Some(b"gzip") => true,
+            // gRPC refuses it by its headers, and says what it accepts.
+            Some(_) => return Ok((request, lease)),
+        };
+        let (mut parts, body) = request.into_parts();
+        let receiving = Receiving { messages: self, lease: &lease, received: BytesMut::new() };
+        let mut received = receiving.all(body).await?;
+        if compressed && received.first() == Some(&1) {
+            received = compression::decompressed(&received, self.max_bytes, &lease).await?;
+            parts.headers.remove("grpc-encoding");
+        }
+        if let Some(message) = received.get(PREFIX..) {
+            // Before it is decoded: entries without content take many times their bytes.
+            lease.grow(self.shapes.check(parts.uri.path(), message)?)?;
+        }
+        Ok((Request::from_parts(parts, Body::from(received.freeze())), lease))
+    }
+}
+
+impl Receiving<'_> {
+    /// The message with its prefix. An incomplete one is for the gRPC library to refuse.
+    async fn all(mut self, mut body: Body) -> Result<BytesMut, Error> {
+        let began = Instant::now();
+        let mut last = began;
+        loop {
+            let timeout = self.messages.timeout;
+            let earned = Duration::from_millis(self.received.len() as u64 * 1_000 / LEAST_RATE);
+            let until = (last + timeout).min(began + timeout + earned);
+            match timeout_at(until, body.frame()).await {
+                Ok(None) => return Ok(self.received),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        last = Instant::now();
+                        self.add(&data)?;
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    let message = "the caller left before its message was received";
+                    return Err(Error::new(Reason::CallerCancelled, message).with_source(error));
+                }
+                Err(_) => {
+                    let (received, after) = (self.received.len(), began.elapsed());
+                    let message = format!(
+                        "the message was not received in time: {received} bytes came within {after:.1?}. \
+                         Send it without a pause of {timeout:?} and faster than {LEAST_RATE} bytes a second, or raise --body-timeout on the server"
+                    );
+                    return Err(Error::new(Reason::BodyTimeout, message));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, data: &Bytes) -> Result<(), Error> {
+        let known = self.received.len() >= PREFIX;
+        self.lease.grow(data.len() as u64)?;
+        self.received.put_slice(data);
+        let Some(mut prefix) = self.received.get(..PREFIX) else { return Ok(()) };
+        prefix.advance(1);
+        let (length, most) = (prefix.get_u32() as usize, self.messages.max_bytes);
+        if !known {
+            if length > most {
+                return Err(too_large(&format!("the message has {length} bytes; at most {most} bytes are taken")));
+            }
+            // What has no room now is refused before it is sent.
+            self.lease.has_room_for((length as u64).saturating_sub(data.len() as u64))?;
+        }
+        if self.received.len() > PREFIX + length {
+            let message = format!("more follows the message of {length} bytes. This method takes one message");
+            return Err(Error::new(Reason::MalformedRequest, message));
+        }
+        Ok(())
+    }
+}
+
+fn too_large(what: &str) -> Error {
+    Error::new(Reason::MessageTooLarge, format!("{what}. Send less, or raise --max-request-bytes on the server"))
+}
+
+#[cfg(test)]
+mod tests;
