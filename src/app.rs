@@ -1,35 +1,36 @@
 //! Settings -> a server that listens, runs, and drains.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    codec::CompressionEncoding,
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
     admission::{AdmissionControl, request_memory::RequestMemory},
     bedrock::Bedrock,
     config::Settings,
     conversation::{Conversations, place::OpenError},
     edge::{
+        connection::ConnectionSettings,
+        ending::ending,
         gates::{Gates, gates},
         grpc::{Front, Methods, front},
         health,
         host::AllowedHosts,
         message::Messages,
+        server::Server,
         web,
     },
     failover::Failover,
-    metrics::Metrics,
+    metrics::{self, Metrics},
     proto::{self, generation_service_server::GenerationServiceServer},
     response::{abandoned::AbandonedCalls, registry::CallRegistry},
     service::Service,
@@ -39,11 +40,11 @@ use crate::{
     },
 };
 
-/// How long connections get to close once no call is left. Watchers of the health service would hold them for ever.
-const CLOSE: Duration = Duration::from_secs(2);
+/// How long the store may take to give back the leases of conversations.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often a silent connection is asked whether it is alive, and how long it may take to answer.
-const KEEPALIVE: Duration = Duration::from_secs(20);
+/// The most connections to the metrics endpoint.
+const METRICS_CONNECTIONS: usize = 32;
 
 /// How often calls are looked for whose time is over and which nobody polls.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -69,8 +70,9 @@ pub struct App {
     listener: TcpListener,
     address: SocketAddr,
     metrics_listener: Option<TcpListener>,
-    routes: Routes,
+    router: Router,
     health: HealthReporter,
+    stopping: CancellationToken,
     shutdown: Shutdown,
     registry: CallRegistry,
     admission: AdmissionControl,
@@ -78,7 +80,7 @@ pub struct App {
     metrics: Metrics,
     steps: ShutdownSettings,
     unread_timeout: Duration,
-    max_connection_age: Option<Duration>,
+    connections: ConnectionSettings,
 }
 
 /// Why a server cannot be started or ends early.
@@ -100,9 +102,6 @@ pub enum AppError {
     /// There is no place to keep conversations in.
     #[error(transparent)]
     Conversations(#[from] OpenError),
-    /// Serving failed.
-    #[error("serving failed: {0}")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 impl App {
@@ -138,15 +137,13 @@ impl App {
         let hosts = AllowedHosts::new(&settings.allowed_hosts);
         let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
         let state = Front { methods, hosts: hosts.clone() };
-        let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
         let gate = gates_of(settings, &shutdown, &admission, &metrics)?;
         // Around every method of the generation service, and no other.
         let generation =
             Routes::new(generation).into_axum_router().layer(axum::middleware::from_fn_with_state(gate, gates));
-        let router = Routes::from(generation)
-            .add_service(health::server(health.clone()))
-            .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
-            .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
+        let stopping = CancellationToken::new();
+        let others = health_and_reflection(&health, stopping.clone())?;
+        let router = Routes::from(generation.merge(others.reset_fallback()))
             .into_axum_router()
             // Around the methods: sees every request first and every answer last; only the page is further out.
             .layer(axum::middleware::from_fn_with_state(state, front));
@@ -160,8 +157,9 @@ impl App {
             listener,
             address,
             metrics_listener,
-            routes: router.into(),
+            router,
             health,
+            stopping,
             shutdown,
             registry,
             admission,
@@ -169,7 +167,7 @@ impl App {
             metrics,
             steps: settings.shutdown,
             unread_timeout: settings.unread_timeout,
-            max_connection_age: settings.max_connection_age,
+            connections: settings.connections,
         })
     }
 
@@ -190,63 +188,32 @@ impl App {
 
     /// Serves until `stop_signal` is ready and the shutdown is over: when every stream has ended, the grace period has, or `hurry`
     /// is ready.
-    ///
-    /// # Errors
-    /// If serving fails.
-    pub async fn run(
-        self,
-        stop_signal: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
-    ) -> Result<Ended, AppError> {
-        let Self {
-            listener,
-            metrics_listener,
-            routes,
-            health,
-            shutdown,
-            registry,
-            admission,
-            conversations,
-            metrics,
-            steps,
-            unread_timeout,
-            max_connection_age,
-            ..
-        } = self;
-        let stop = CancellationToken::new();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
-        let mut server = Server::builder()
-            // For the page, and to tell curl what this port is.
-            .accept_http1(true)
-            // A caller whose machine is gone must not hold a stream, and a request to Bedrock, for ever.
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE));
-        if let Some(age) = max_connection_age {
-            // Without a grace: the connection takes no new calls, and its streams end by themselves.
-            server = server.max_connection_age(age);
-        }
-        let mut serving =
-            pin!(server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()));
+    pub async fn run(self, stop_signal: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Ended {
+        let Self { shutdown, health, registry, admission, conversations, metrics, steps, unread_timeout, .. } = self;
+        let server = Server::start(self.listener, self.router, self.connections, self.stopping, Some(metrics.clone()));
+        let metrics_server = self.metrics_listener.map(|listener| {
+            let (max, max_per_address) = (METRICS_CONNECTIONS, METRICS_CONNECTIONS);
+            let limits = ConnectionSettings { max, max_per_address, ..self.connections };
+            Server::start(listener, metrics::router(metrics), limits, CancellationToken::new(), None)
+        });
+        let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
-            result = &mut serving => return result.map(|()| Ended::Drained).map_err(AppError::from),
             () = sweep(&registry, &admission, unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
-            () = crate::metrics::serve(metrics_listener, metrics) => Ended::Drained,
             ended = async {
                 stop_signal.await;
-                steps::walk(&shutdown, &Serving { health: &health, registry: &registry }, steps, hurry).await
+                steps::walk(&shutdown, &serving, steps, hurry).await
             } => ended,
         };
-        stop.cancel();
-        match timeout(CLOSE, serving).await {
-            Ok(result) => result?,
-            Err(_) => info!("connections were still open and are closed now"),
+        server.close().await;
+        if let Some(metrics_server) = metrics_server {
+            metrics_server.close().await;
         }
         // What Redis does not take in this time runs out by itself.
-        let _ = timeout(CLOSE, conversations.settle()).await;
+        let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
         info!(?ended, "stopped");
-        Ok(ended)
+        ended
     }
 }
 
@@ -254,12 +221,21 @@ impl App {
 struct Serving<'a> {
     health: &'a HealthReporter,
     registry: &'a CallRegistry,
+    server: &'a Server,
 }
 
 impl Served for Serving<'_> {
     async fn not_ready(&self) {
         self.health.set_not_serving::<GenerationServiceServer<Service>>().await;
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    }
+
+    fn stop_accepting(&self) {
+        self.server.stop_accepting();
+    }
+
+    async fn closed(&self) {
+        self.server.closed().await;
     }
 
     fn end_streams(&self) {
@@ -305,6 +281,15 @@ async fn remove_expired(conversations: &Conversations) {
         sleep(EXPIRY).await;
         conversations.remove_expired().await;
     }
+}
+
+/// The services that serve no calls to a model. Their streams end when the server stops accepting.
+fn health_and_reflection(health: &HealthReporter, stopping: CancellationToken) -> Result<Router, AppError> {
+    let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
+    let services = Routes::new(health::server(health.clone()))
+        .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
+        .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip));
+    Ok(services.into_axum_router().layer(axum::middleware::from_fn_with_state(stopping, ending)))
 }
 
 /// What reflection tells about, beside itself.

@@ -3,10 +3,12 @@
 //!
 //! - `serve` the flags of `outcrop serve`, and how they become settings
 //! - `time`, `limits` the flags about time, and about how much
+//! - `connections` the flags about connections
 //! - `conversations` the flags about what is kept
 //! - `problems` what is wrong with them
 
 mod admission;
+mod connections;
 mod conversations;
 mod problems;
 mod serve;
@@ -17,8 +19,10 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Parser, Subcommand};
 
 pub use self::{
-    admission::LimitArgs, conversations::ConversationArgs, problems::ConfigError, serve::ServeArgs, timeouts::TimeArgs,
+    admission::LimitArgs, connections::ConnectionArgs, conversations::ConversationArgs, problems::ConfigError,
+    serve::ServeArgs, timeouts::TimeArgs,
 };
+pub use crate::edge::connection::ConnectionSettings;
 use crate::{
     admission::LimitSettings,
     bedrock::UpstreamSettings,
@@ -92,8 +96,8 @@ pub struct Settings {
     pub unread_timeout: Duration,
     /// The steps of a graceful shutdown.
     pub shutdown: ShutdownSettings,
-    /// The age at which a connection stops taking new calls.
-    pub max_connection_age: Option<Duration>,
+    /// The limits and timeouts of connections.
+    pub connections: ConnectionSettings,
 }
 
 impl Settings {
@@ -116,8 +120,8 @@ impl Settings {
             max_conversations: 100_000,
             abandonment: AbandonmentSettings::default(),
             unread_timeout: Duration::from_mins(5),
-            shutdown: ShutdownSettings { lame_duck: Duration::ZERO, grace: Duration::from_secs(30) },
-            max_connection_age: None,
+            shutdown: ShutdownSettings::default(),
+            connections: ConnectionSettings::default(),
         }
     }
 

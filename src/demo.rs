@@ -23,7 +23,7 @@ pub async fn run(prompt: String) -> Result<ExitCode, Box<dyn Error>> {
     let exit = ask(&endpoint, &AskArgs::new(prompt)).await;
     stop.cancel();
     while let Some(ended) = server.join_next().await {
-        ended??;
+        ended?;
     }
     if let Some(emulator) = emulator {
         emulator.stop().await;

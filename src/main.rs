@@ -8,7 +8,7 @@ use std::{
 
 use clap::Parser;
 use outcrop::{
-    app::App,
+    app::{App, raise_file_limit},
     bedrock::{ConnectError, Connected},
     config::{Cli, Command, ConfigError, ServeArgs},
     demo,
@@ -42,6 +42,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    raise_file_limit();
     let (local, region) = (args.local, args.region.clone().filter(|name| !name.is_empty()));
     let settings = match args.resolve() {
         Ok(settings) => settings,
@@ -60,7 +61,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(address) = app.metrics_address() {
         tracing::info!(%address, "serving metrics");
     }
-    app.run(first.count(1), second.count(2)).await?;
+    app.run(first.count(1), second.count(2)).await;
     if let Some(emulator) = emulator {
         emulator.stop().await;
     }

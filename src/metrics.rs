@@ -2,7 +2,7 @@
 //!
 //! [`crate::response::usage`], [`crate::failover`] and [`crate::service`] record them; `--metrics-listen` says where they are served.
 
-use std::{fmt, future::pending, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use http::{StatusCode, header::CONTENT_TYPE};
@@ -11,8 +11,6 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use tokio::net::TcpListener;
-use tracing::warn;
 
 use crate::{error::Reason, failover::attempt_log::AttemptLog};
 
@@ -28,6 +26,8 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    connections: Gauge,
+    connections_refused: Family<Limit, Counter>,
     running: Gauge,
     drains: Gauge,
     request_memory: Gauge,
@@ -38,6 +38,11 @@ struct Inner {
     attempts: Family<Attempted, Counter>,
     tokens: Family<Direction, Counter>,
     first_content: Histogram,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Limit {
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -71,6 +76,11 @@ struct Direction {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("outcrop");
+        let connections = Gauge::default();
+        registry.register("connections_open", "Connections of clients that are open", connections.clone());
+        let connections_refused = Family::default();
+        let help = "Connections that were closed at once because a limit of connections was reached";
+        registry.register("connections_refused", help, connections_refused.clone());
         let running = Gauge::default();
         registry.register("streams_running", "Streams that are being answered", running.clone());
         let drains = Gauge::default();
@@ -96,6 +106,8 @@ impl Default for Metrics {
         registry.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
         Self(Arc::new(Inner {
             registry,
+            connections,
+            connections_refused,
             running,
             drains,
             request_memory,
@@ -124,6 +136,18 @@ impl Metrics {
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0.registry).map(|()| text)
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.0.connections.inc();
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.0.connections.dec();
+    }
+
+    pub(crate) fn connection_refused(&self, limit: &'static str) {
+        self.0.connections_refused.get_or_create(&Limit { limit }).inc();
     }
 
     pub(crate) fn begun(&self) {
@@ -183,18 +207,13 @@ impl Metrics {
     }
 }
 
-/// Serves `GET /metrics` while it is polled. Without a listener it stays pending.
-pub(crate) async fn serve(listener: Option<TcpListener>, metrics: Metrics) {
-    if let Some(listener) = listener {
-        let page = get(async move || match metrics.text() {
-            Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        });
-        if let Err(error) = axum::serve(listener, Router::new().route("/metrics", page)).await {
-            warn!(%error, "the metrics endpoint failed and no longer answers");
-        }
-    }
-    pending::<()>().await;
+/// `GET /metrics`.
+pub(crate) fn router(metrics: Metrics) -> Router {
+    let page = get(async move || match metrics.text() {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    });
+    Router::new().route("/metrics", page)
 }
 
 #[cfg(test)]
@@ -206,6 +225,7 @@ mod tests {
         let document = include_str!("../docs/metrics.md");
         let metrics = Metrics::default();
         // A metric with labels appears once it has a value.
+        metrics.connection_refused("total");
         metrics.failed(Reason::Internal, "after_content");
         metrics.cancelled("none");
         metrics.refused(Reason::LocalLimit);

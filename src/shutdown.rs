@@ -2,7 +2,7 @@
 //!
 //! [`crate::service`] asks for an [`InFlight`] for each call, [`crate::response::stream`] holds it, and [`crate::app`] walks the steps.
 //!
-//! - [`steps`] not ready -> lame duck -> refuse -> grace -> force
+//! - [`steps`] not ready -> lame duck -> GOAWAY -> refuse -> grace -> force -> connections close
 //! - `signals` what begins and what hurries it
 
 mod signals;
@@ -38,8 +38,7 @@ impl Shutdown {
         // Counted first: a call that finds the server open is then surely waited for.
         let running = self.running.token();
         if self.refusing.is_cancelled() {
-            let message = "the server is shutting down. Try again elsewhere";
-            return Err(Error::new(Reason::Draining, message).with_metadata("drain", "refusing".to_owned()));
+            return Err(Self::refusal());
         }
         Ok(InFlight { _running: running, shutdown: self.clone() })
     }
@@ -63,6 +62,12 @@ impl Shutdown {
     /// Ends what is not a stream and is still being served.
     pub fn revoke(&self) {
         self.revoked.cancel();
+    }
+
+    /// What a new call is told.
+    pub(crate) fn refusal() -> Error {
+        let message = "the server is shutting down. Try again elsewhere";
+        Error::new(Reason::Draining, message).with_metadata("drain", "refusing".to_owned())
     }
 
     /// What a call is told that the server can wait for no longer.

@@ -18,6 +18,11 @@ impl ClientId {
         let info = extensions.get::<TcpConnectInfo>();
         Self(info.and_then(TcpConnectInfo::remote_addr).map(|address| network(address.ip())))
     }
+
+    /// The client at this address.
+    pub(crate) fn of_address(address: IpAddr) -> Self {
+        Self(Some(network(address)))
+    }
 }
 
 /// One host has a whole /64 of IPv6 addresses, so that is what counts as one caller.

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{ConfigError, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems};
+use super::{
+    ConfigError, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems,
+};
 use crate::{bedrock::UpstreamSettings, edge::host, failover::routes::Routes, request::Rules};
 
 /// How many times its bytes the largest request may need: it is held encoded and decoded, and a client may hold half of the memory.
@@ -63,6 +65,9 @@ pub struct ServeArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub connections: ConnectionArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub conversations: ConversationArgs,
 }
 
@@ -107,7 +112,7 @@ impl ServeArgs {
             abandonment: self.limits.abandonment(&mut problems),
             unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
-            max_connection_age: self.time.max_connection_age(&mut problems),
+            connections: self.connections.connections(&mut problems),
         };
         problems.verdict(settings)
     }

@@ -49,9 +49,6 @@ pub struct TimeArgs {
     /// How long running streams may continue after that
     #[arg(long, env = "OUTCROP_GRACE", default_value = "30s", value_name = "DURATION")]
     pub grace: String,
-    /// The age at which a connection stops taking new calls, so that clients spread over the servers again [default: none]
-    #[arg(long, env = "OUTCROP_MAX_CONNECTION_AGE", value_name = "DURATION")]
-    pub max_connection_age: Option<String>,
 }
 
 impl TimeArgs {
@@ -91,11 +88,7 @@ impl TimeArgs {
         ShutdownSettings {
             lame_duck: problems.duration("--lame-duck", &self.lame_duck, true),
             grace: problems.duration("--grace", &self.grace, true),
+            ..ShutdownSettings::default()
         }
-    }
-
-    pub(super) fn max_connection_age(&self, problems: &mut Problems) -> Option<Duration> {
-        let age = self.max_connection_age.as_deref().filter(|age| !age.is_empty())?;
-        Some(problems.duration("--max-connection-age", age, false))
     }
 }

@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
+    drain::not_listening,
     harness::{collect, request, soon},
     process::{Serving, outcrop, run},
 };
@@ -71,14 +72,7 @@ async fn sigterm_lets_fifty_running_streams_end_and_the_process_ends_well() {
         running.spawn(collect(chunks));
     }
     serving.signal("-TERM");
-    let refused = soon(async {
-        loop {
-            if let Err(error) = client.generate(request("")).await {
-                return error.to_string();
-            }
-        }
-    });
-    assert!(refused.await.starts_with("DRAINING"));
+    not_listening(&serving.endpoint).await;
     while let Some(outcome) = soon(running.join_next()).await {
         outcome.unwrap().whole();
     }
@@ -126,15 +120,7 @@ async fn the_steps_of_a_shutdown_are_in_the_log_in_their_order() {
     .await;
     // A lame duck still serves those who have not noticed.
     soon(client.generate(request("emulator.tools"))).await.unwrap();
-    let refused = soon(async {
-        loop {
-            if let Err(ClientError::Call(error)) = client.generate(request("emulator.tools")).await {
-                return error;
-            }
-        }
-    })
-    .await;
-    assert_eq!((refused.reason.as_str(), refused.metadata["drain"].as_str()), ("DRAINING", "refusing"));
+    not_listening(&serving.endpoint).await;
     let ended = soon(async {
         loop {
             if let Err(ClientError::Call(error)) = running.next().await {
@@ -147,7 +133,7 @@ async fn the_steps_of_a_shutdown_are_in_the_log_in_their_order() {
     assert_eq!(ended.metadata["phase"], "after_content");
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
     let log = log.join().unwrap();
-    let steps = ["not ready", "lame duck", "new calls are refused", "grace", "force", "stopped"];
+    let steps = ["not ready", "lame duck", "GOAWAY", "new calls are refused", "force", "stopped"];
     let places: Vec<_> = steps.iter().map(|step| log.find(step).unwrap_or_else(|| panic!("{step} in {log}"))).collect();
     assert!(places.is_sorted(), "{log}");
 }

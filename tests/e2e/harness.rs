@@ -1,15 +1,9 @@
 //! Emulator, server and client on free loopback ports, and the short ways to ask.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use bedrock_emulator::{Config, Emulator, Script};
-use outcrop::{
-    app::{App, AppError},
-    bedrock::Bedrock,
-    config::Settings,
-    metrics::Metrics,
-    shutdown::Ended,
-};
+use outcrop::{app::App, bedrock::Bedrock, config::Settings, metrics::Metrics, shutdown::Ended};
 use outcrop_client::{
     CallError, Chunks, Client, ClientError,
     proto::{Chunk, Finish, GenerateRequest, Start, chunk::Event},
@@ -28,9 +22,10 @@ pub(crate) struct Harness {
     pub(crate) emulator: Emulator,
     pub(crate) client: Client,
     pub(crate) endpoint: String,
+    pub(crate) metrics_address: Option<SocketAddr>,
     metrics: Metrics,
     stop: CancellationToken,
-    server: JoinSet<Result<Ended, AppError>>,
+    server: JoinSet<Ended>,
 }
 
 /// What one call came to.
@@ -54,11 +49,12 @@ impl Harness {
             .await
             .unwrap();
         let (endpoint, metrics) = (format!("http://{}", app.address()), app.metrics());
+        let metrics_address = app.metrics_address();
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
         server.spawn(app.run(stop.clone().cancelled_owned(), pending()));
         let client = Client::connect(&endpoint).await.unwrap();
-        Self { emulator, client, endpoint, metrics, stop, server }
+        Self { emulator, client, endpoint, metrics_address, metrics, stop, server }
     }
 
     /// Asks the model `emulator.<name>` whose answer is this script.
@@ -100,7 +96,7 @@ impl Harness {
 
     /// Waits until the server has ended.
     pub(crate) async fn ended(&mut self) -> Ended {
-        timeout(PATIENCE, self.server.join_next()).await.expect("the server hangs").unwrap().unwrap().unwrap()
+        timeout(PATIENCE, self.server.join_next()).await.expect("the server hangs").unwrap().unwrap()
     }
 }
 

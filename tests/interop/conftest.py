@@ -41,8 +41,8 @@ class Program:
         self.process.wait()
 
 
-def outcrop(*flags, environment=None):
-    return Program(["outcrop", "serve", "--listen", "127.0.0.1:0", *flags], environment)
+def outcrop(*flags, listen="127.0.0.1:0", environment=None):
+    return Program(["outcrop", "serve", "--listen", listen, *flags], environment)
 
 
 @pytest.fixture(scope="session")

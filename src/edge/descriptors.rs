@@ -1,0 +1,34 @@
+//! The limit of open files (`RLIMIT_NOFILE`), from which the default number of connections is taken.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// How many files this process may open. `usize::MAX` if there is no limit.
+pub(crate) fn limit() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Raises the soft limit of open files to the hard limit. If that is refused, the soft limit stays as it is.
+///
+/// The soft limit is often 1024, for the sake of programs that call `select`. This one does not.
+pub fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// How many connections a process with this limit of open files can hold. A quarter of the files is left for connections to
+/// Bedrock, for the store and for the rest of the process.
+pub(crate) fn connections(limit: usize) -> usize {
+    limit - limit.div_ceil(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_of_the_files_is_left_for_the_rest_of_the_process() {
+        assert_eq!(connections(256), 192);
+        assert_eq!(connections(1), 0);
+        assert!(connections(usize::MAX) > usize::MAX / 2);
+    }
+}
