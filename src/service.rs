@@ -61,11 +61,10 @@ impl Service {
         generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
         let began = Instant::now();
-        let Admitted { client, in_flight } = admitted;
+        let Admitted { client, in_flight, memory } = admitted;
         // The store may hang, and a forced shutdown does not wait for it.
         let mut turn = in_flight.unless_revoked(self.conversations.begin(&mut request)).await?;
         let (mut checked, serving) = request::check(request, &self.rules)?;
-        let Admitted { client, in_flight, memory } = admitted;
         let for_history = memory.another();
         if let Some(turn) = &mut turn {
             let history = turn.take_history();

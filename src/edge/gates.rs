@@ -75,10 +75,10 @@ impl Gates {
 
 /// The layer.
 pub(crate) async fn gates(State(gates): State<Gates>, request: Request, next: Next) -> Response {
+    let generation_id = GenerationId::of(request.extensions());
     match gates.pass(request).await {
         Ok(request) => next.run(request).await,
         Err(error) => {
-            let generation_id = GenerationId::of(request.extensions());
             let generation_id = generation_id.as_str();
             warn!(%generation_id, error = %error.for_log(), "refused");
             gates.metrics.refused(error.reason());
