@@ -43,7 +43,7 @@ const MAX_MODEL_ID: usize = 2_048;
 /// The most conversations of a page.
 const MAX_PAGE: i32 = 1_000;
 
-/// Part of every ARN of a prompt. A prompt has messages of its own.
+/// Part of every ARN of a prompt. A prompt has its own messages.
 const PROMPT_ARN: &str = ":prompt/";
 
 /// A request without violations: `model` is set, and `prompt` has become the last of `messages`.
@@ -70,11 +70,11 @@ impl Valid<GenerateRequest> {
 }
 
 impl Valid<GenerateRequest> {
-    /// The same request with the history of its conversation before its own messages. History is not checked: it came from a model, and
-    /// the rules for input do not hold for what models write.
-    pub(crate) fn after_history(&mut self, history: Vec<Message>) {
-        let asked = std::mem::take(&mut self.0.messages);
-        self.0.messages = history.into_iter().chain(asked).collect();
+    /// Puts the history of the conversation before the messages of the request. History is not checked: models wrote it, and their
+    /// answers can break the rules for input.
+    pub(crate) fn prepend_history(&mut self, history: Vec<Message>) {
+        let new = std::mem::take(&mut self.0.messages);
+        self.0.messages = history.into_iter().chain(new).collect();
     }
 }
 
@@ -110,8 +110,8 @@ impl Rules {
 pub struct Checked<Request> {
     /// The request, for the first of its targets.
     pub request: Valid<Request>,
-    /// The model or route that the caller named.
-    pub asked: String,
+    /// The model or route that the request names, or the default.
+    pub name: String,
     /// The targets in order of preference; never empty.
     pub route: Vec<Target>,
 }
@@ -122,9 +122,9 @@ pub struct Checked<Request> {
 /// `INVALID_REQUEST` with every violation.
 pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<GenerateRequest>, Serving), Error> {
     let mut violations = Violations::default();
-    let (asked, mut route) = resolve_model(&mut request.model, rules, &mut violations);
+    let ResolvedModel { name, mut route } = resolve_model(&mut request.model, rules, &mut violations);
     if request.native_body.is_empty() {
-        check_said(&request.messages, &request.prompt, &request.model, &mut violations);
+        check_messages(&request.messages, &request.prompt, &request.model, &mut violations);
     }
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {
@@ -137,7 +137,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     // A target that cannot take the request is left out of its route.
     route.retain(|target| target.model_id == request.model || native::also_suits(&mut request, &target.model_id));
     take_prompt(&mut request.prompt, &mut request.messages);
-    Ok((Checked { request: Valid(request), asked, route }, serving))
+    Ok((Checked { request: Valid(request), name, route }, serving))
 }
 
 /// Checks a request to count tokens.
@@ -146,15 +146,15 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
 /// `INVALID_REQUEST` with every violation.
 pub fn check_count(mut request: CountTokensRequest, rules: &Rules) -> Result<Checked<CountTokensRequest>, Error> {
     let mut violations = Violations::default();
-    let (asked, route) = resolve_model(&mut request.model, rules, &mut violations);
-    check_said(&request.messages, &request.prompt, &request.model, &mut violations);
+    let ResolvedModel { name, route } = resolve_model(&mut request.model, rules, &mut violations);
+    check_messages(&request.messages, &request.prompt, &request.model, &mut violations);
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {
         tools::check(config, &Path::root("tool_config"), &mut violations);
     }
     violations.into_result()?;
     take_prompt(&mut request.prompt, &mut request.messages);
-    Ok(Checked { request: Valid(request), asked, route })
+    Ok(Checked { request: Valid(request), name, route })
 }
 
 /// Checks a request to create a conversation.
@@ -190,19 +190,28 @@ pub fn check_page(request: ListConversationsRequest) -> Result<ListConversations
     violations.into_result().map(|()| request)
 }
 
-/// Resolves the model or route that the caller named to its targets. `model` becomes the model of the first target.
-fn resolve_model(model: &mut String, rules: &Rules, violations: &mut Violations) -> (String, Vec<Target>) {
+/// A model or route, and its targets.
+struct ResolvedModel {
+    name: String,
+    route: Vec<Target>,
+}
+
+/// Resolves the model or route that the request names to its targets. `model` becomes the model of the first target.
+fn resolve_model(model: &mut String, rules: &Rules, violations: &mut Violations) -> ResolvedModel {
     if model.is_empty() {
         rules.default_model.as_deref().unwrap_or_default().clone_into(model);
     }
     if model.is_empty() {
-        violations.add("model", "is empty, and this server has no default model. Name one, or set --default-model");
+        violations.add(
+            "model",
+            "is not set, and this server has no default model. Set it, or start the server with --default-model",
+        );
     } else {
         check_model(model, violations);
     }
     let route = rules.routes.targets(model);
     let first = route.first().map(|target| target.model_id.clone()).unwrap_or_default();
-    (std::mem::replace(model, first), route)
+    ResolvedModel { name: std::mem::replace(model, first), route }
 }
 
 fn check_model(model: &str, violations: &mut Violations) {
@@ -210,16 +219,17 @@ fn check_model(model: &str, violations: &mut Violations) {
     if length > MAX_MODEL_ID {
         violations.add("model", format!("has {length} characters; at most {MAX_MODEL_ID} are allowed"));
     } else if model.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        violations.add("model", format!("{model:?} holds white space; a model id or ARN does not"));
+        violations
+            .add("model", format!("is {model:?}; a model id or ARN has no white space and no control characters"));
     }
 }
 
-fn check_said(messages: &[Message], prompt: &str, model: &str, violations: &mut Violations) {
+fn check_messages(messages: &[Message], prompt: &str, model: &str, violations: &mut Violations) {
     match (messages.first(), prompt) {
         (None, "") if !model.contains(PROMPT_ARN) => {
-            violations.add("prompt", "and messages are both empty. Set prompt, or at least one message");
+            violations.add("prompt", "is not set, and messages is empty. Set prompt, or at least one message");
         }
-        // The messages of a prompt come before these.
+        // The messages of a prompt resource stand before these.
         (Some(first), _) if first.role() == Role::Assistant && !model.contains(PROMPT_ARN) => {
             violations.add("messages[0].role", "is ROLE_ASSISTANT. A conversation starts with a user message");
         }

@@ -70,10 +70,10 @@ impl Service {
             let history = turn.take_history();
             // It is known only now how much it is; a conversation bounds its bytes.
             for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
-            checked.request.after_history(history);
+            checked.request.prepend_history(history);
         }
         let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
-        let admission = self.admission.admit(client, &checked.asked, checked.request.get());
+        let admission = self.admission.admit(client, &checked.name, checked.request.get());
         let Permit { places, reservation } = in_flight.unless_revoked(admission).await?;
         let generation_id = generation_id.as_str().to_owned();
         let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());

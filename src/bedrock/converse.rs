@@ -1,4 +1,4 @@
-//! A checked request -> the SDK's operations, member by member.
+//! Maps a checked request to the SDK's operations, member by member.
 //!
 //! - `content` messages and system blocks; `citation` the citations in them
 //! - `tools` tools and tool choice
@@ -28,12 +28,12 @@ use crate::{
     request::Valid,
 };
 
-/// ConverseStream, ready to be sent.
+/// Builds the ConverseStream operation.
 pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result<ConverseStreamFluentBuilder, Error> {
     // The complete destructuring makes a new field of the contract a compile error here.
     let GenerateRequest {
         model,
-        // `crate::request` has turned it into the last message.
+        // It is the last message.
         prompt: _,
         messages,
         system,
@@ -47,15 +47,15 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         performance_config,
         service_tier,
         output_config,
-        // Only the native operation has it.
+        // Only for the native operation.
         operation: _,
         model_family: _,
         native_body: _,
-        // How the call is served: `crate::request::Serving`.
+        // In `crate::request::Serving`.
         time_limits: _,
         abandonment_mode: _,
         heartbeat_interval: _,
-        // Its history has become the first of `messages`.
+        // The history is in `messages`.
         conversation_id: _,
         turn_id: _,
         conversation_revision: _,
@@ -77,7 +77,7 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         .set_output_config(output_config.map(settings::output).transpose()?))
 }
 
-/// CountTokens in its Converse form, ready to be sent.
+/// Builds the CountTokens operation with Converse input.
 pub(super) fn count(client: &Client, request: Valid<CountTokensRequest>) -> Result<CountTokensFluentBuilder, Error> {
     let CountTokensRequest { model, prompt: _, messages, system, tool_config, additional_model_request_fields } =
         request.into_inner();
@@ -110,14 +110,14 @@ fn some_text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A value that the check guarantees.
+/// Returns a value that the check of the request guarantees.
 fn checked<T>(value: Option<T>, what: &str) -> Result<T, Error> {
-    value.ok_or_else(|| Error::new(Reason::Internal, format!("a request without {what} was not refused")))
+    value.ok_or_else(|| Error::new(Reason::Internal, format!("the check of the request did not require {what}")))
 }
 
-/// A builder fails only if a required member is missing; after the check none is.
+/// A builder fails only if a required member is missing, which the check of the request excludes.
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
-        Self::new(Reason::Internal, "a checked request could not be built").with_source(error)
+        Self::new(Reason::Internal, "the request to Bedrock could not be built").with_source(error)
     }
 }

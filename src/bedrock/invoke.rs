@@ -1,7 +1,7 @@
-//! InvokeModelWithResponseStream: a request in a model's own format, and an answer in it.
+//! The native operation, InvokeModelWithResponseStream: requests and answers in the model's own format.
 //!
-//! A family's room is pure in both directions: request -> body, chunk -> what it means. [`crate::request::native`] tells
-//! which family a model is of, and has refused what that family lacks.
+//! The module of a family writes the body of a request and decodes the chunks of an answer, both without I/O.
+//! [`crate::request::native`] finds the family of a model, and refuses features that the family lacks.
 
 mod anthropic;
 mod anthropic_text;
@@ -33,7 +33,7 @@ use crate::{
     request::{Family, Valid, native},
 };
 
-/// How a request is to be served: what its answer will hold.
+/// The format of the answer to a request.
 pub(super) fn format_of(request: &GenerateRequest) -> Result<Format, Error> {
     if !request.native_body.is_empty() {
         return Ok(Format::Raw);
@@ -102,7 +102,7 @@ fn body(request: &GenerateRequest) -> Result<Value, Error> {
             chat::body(family, request)
         }
     };
-    // Last, so that a caller can say what this server has no field for, and also otherwise.
+    // Last, so that a caller can add parameters that the contract lacks, and replace others.
     if let Some(fields) = &request.additional_model_request_fields {
         body.extend(json::from_struct(fields));
     }
@@ -132,10 +132,10 @@ fn decoder(family: Family) -> Box<dyn Decode> {
 /// The inner bytes of a `chunk` event.
 pub(crate) fn chunk_bytes(event: &Map<String, Value>) -> Result<Vec<u8>, Error> {
     let bytes = event.get("bytes").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
-    bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| corrupt("a native chunk holds no bytes"))
+    bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| corrupt("a native chunk has no bytes"))
 }
 
-/// A chunk of which the family knows nothing.
+/// The error for a chunk in the format of another family.
 fn foreign(family: &str) -> Error {
     corrupt(format!("a native chunk is not in the format of {family} (is model_family right?)"))
 }

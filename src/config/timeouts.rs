@@ -53,7 +53,7 @@ pub struct TimeArgs {
 
 impl TimeArgs {
     pub(super) fn timeouts(&self, problems: &mut Problems) -> TimeoutSettings {
-        let mut clock = |flag: &str, default: &str, max: &str| {
+        let mut timeout = |flag: &str, default: &str, max: &str| {
             let (flag, max_flag) = (format!("--{flag}"), format!("--max-{flag}"));
             let default = problems.duration(&flag, default, false);
             let max = problems.duration(&max_flag, max, false);
@@ -62,11 +62,11 @@ impl TimeArgs {
             }
             (default, max)
         };
-        let connect = clock("connect-timeout", &self.connect_timeout, &self.max_connect_timeout);
+        let connect = timeout("connect-timeout", &self.connect_timeout, &self.max_connect_timeout);
         let first_content =
-            clock("first-content-timeout", &self.first_content_timeout, &self.max_first_content_timeout);
-        let idle = clock("idle-timeout", &self.idle_timeout, &self.max_idle_timeout);
-        let total = clock("total-timeout", &self.total_timeout, &self.max_total_timeout);
+            timeout("first-content-timeout", &self.first_content_timeout, &self.max_first_content_timeout);
+        let idle = timeout("idle-timeout", &self.idle_timeout, &self.max_idle_timeout);
+        let total = timeout("total-timeout", &self.total_timeout, &self.max_total_timeout);
         let timeouts = |pick: fn((Duration, Duration)) -> Duration| Timeouts {
             connect: pick(connect),
             first_content: pick(first_content),

@@ -1,7 +1,6 @@
-//! `contentBlockStart`, `contentBlockDelta` and `contentBlockStop` -> the content events of a [`Chunk`].
+//! Maps `contentBlockStart`, `contentBlockDelta` and `contentBlockStop` to the content events of a [`Chunk`].
 //!
-//! Each reader returns `None` for a start or a delta of a kind that it does not know; the event then goes out whole as
-//! `other`.
+//! The functions return `None` for a start or a delta of an unknown kind. The event is then sent unchanged as `other`.
 //!
 //! [`Chunk`]: crate::proto::Chunk
 
@@ -19,8 +18,12 @@ use crate::{
     },
 };
 
-/// The index of a block, and what happened to it.
-type BlockEvent = (Option<i32>, Event);
+/// An event of a content block.
+pub(super) struct BlockEvent {
+    /// Bedrock's index of the block.
+    pub(super) index: Option<i32>,
+    pub(super) event: Event,
+}
 
 /// ContentBlockStartEvent.
 pub(super) fn block_start(members: &mut Members) -> Option<BlockEvent> {
@@ -46,7 +49,7 @@ pub(super) fn block_start(members: &mut Members) -> Option<BlockEvent> {
         };
         tool_use.or_else(|| tool_result(start)).or_else(|| image(start))
     })?;
-    Some((members.int32("contentBlockIndex"), event))
+    Some(BlockEvent { index: members.int32("contentBlockIndex"), event })
 }
 
 /// ContentBlockDeltaEvent.
@@ -62,12 +65,12 @@ pub(super) fn block_delta(members: &mut Members) -> Option<BlockEvent> {
             .or_else(|| delta.object("citation", |members| Some(citation(members))))
             .or_else(|| delta.object("image", image))
     })?;
-    Some((members.int32("contentBlockIndex"), event))
+    Some(BlockEvent { index: members.int32("contentBlockIndex"), event })
 }
 
 /// ContentBlockStopEvent.
 pub(super) fn block_stop(members: &mut Members) -> BlockEvent {
-    (members.int32("contentBlockIndex"), Event::BlockStop(BlockStop {}))
+    BlockEvent { index: members.int32("contentBlockIndex"), event: Event::BlockStop(BlockStop {}) }
 }
 
 fn reasoning(members: &mut Members) -> Option<Event> {
@@ -110,45 +113,52 @@ fn location(members: &mut Members) -> Option<Location> {
         Some(Location::Web(WebLocation { url, domain: web.text("domain").unwrap_or_default() }))
     });
     let in_document = |members: &mut Members, name: &str, make: fn(Range) -> Location| {
-        members.object(name, |place| Some(make(range(place, "documentIndex"))))
+        members.object(name, |range| Some(make(Range::of(range, "documentIndex"))))
     };
     web.or_else(|| {
-        in_document(members, "documentChar", |(document_index, start, end)| {
+        in_document(members, "documentChar", |Range { index: document_index, start, end }| {
             Location::DocumentChar(DocumentCharLocation { document_index, start, end })
         })
     })
     .or_else(|| {
-        in_document(members, "documentPage", |(document_index, start, end)| {
+        in_document(members, "documentPage", |Range { index: document_index, start, end }| {
             Location::DocumentPage(DocumentPageLocation { document_index, start, end })
         })
     })
     .or_else(|| {
-        in_document(members, "documentChunk", |(document_index, start, end)| {
+        in_document(members, "documentChunk", |Range { index: document_index, start, end }| {
             Location::DocumentChunk(DocumentChunkLocation { document_index, start, end })
         })
     })
     .or_else(|| {
-        members.object("searchResultLocation", |place| {
-            let (search_result_index, start, end) = range(place, "searchResultIndex");
+        members.object("searchResultLocation", |range| {
+            let Range { index: search_result_index, start, end } = Range::of(range, "searchResultIndex");
             Some(Location::SearchResultLocation(SearchResultLocation { search_result_index, start, end }))
         })
     })
 }
 
-/// Which source, from where, to where.
-type Range = (Option<i32>, Option<i32>, Option<i32>);
+/// A range within a document or a search result.
+struct Range {
+    /// The index of the document or search result.
+    index: Option<i32>,
+    start: Option<i32>,
+    end: Option<i32>,
+}
 
-fn range(place: &mut Members, index: &str) -> Range {
-    (place.int32(index), place.int32("start"), place.int32("end"))
+impl Range {
+    fn of(members: &mut Members, index: &str) -> Self {
+        Self { index: members.int32(index), start: members.int32("start"), end: members.int32("end") }
+    }
 }
 
 fn image(members: &mut Members) -> Option<Event> {
     let source = members.object("source", |source| {
         let bytes = blob(source, "bytes").map(Source::Bytes);
         bytes.or_else(|| {
-            source.object("s3Location", |place| {
-                let uri = place.text("uri")?;
-                let bucket_owner = place.text("bucketOwner").unwrap_or_default();
+            source.object("s3Location", |location| {
+                let uri = location.text("uri")?;
+                let bucket_owner = location.text("bucketOwner").unwrap_or_default();
                 Some(Source::S3Location(S3Location { uri, bucket_owner }))
             })
         })
@@ -160,7 +170,7 @@ fn image(members: &mut Members) -> Option<Event> {
     Some(Event::Image(ImageDelta { source: source.map(|source| ImageSource { source: Some(source) }), error }))
 }
 
-/// A blob, which is base64 in JSON. What is none is left where it is.
+/// A blob, which is base64 in JSON. A member that is not base64 is not removed.
 fn blob(members: &mut Members, name: &str) -> Option<Bytes> {
     members.decoded(name, |text| BASE64_STANDARD.decode(text).ok().map(Bytes::from))
 }

@@ -1,4 +1,4 @@
-//! `messageStop` and `metadata` -> the one [`Finish`].
+//! Combines `messageStop` and `metadata` into the one [`Finish`].
 
 use prost_types::{Struct, Value as ProtoValue};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ pub(super) struct Stop {
     pub(super) reason: StopReason,
     pub(super) reason_name: String,
     pub(super) additional_model_response_fields: Option<ProtoValue>,
-    /// Set once everything known was taken.
+    /// The members that are not known.
     pub(super) unrecognized: Map<String, Value>,
 }
 
@@ -31,28 +31,37 @@ pub(super) struct Metadata {
     invoked_model_id: String,
     performance_config: Option<PerformanceConfiguration>,
     service_tier: Option<ServiceTier>,
-    /// Set once everything known was taken.
+    /// The members that are not known.
     pub(super) unrecognized: Map<String, Value>,
     pub(super) invocation_usage: Option<TokenUsage>,
 }
 
-/// How many tokens a message used, by Bedrock's own count.
+/// The tokens that a message used, as reported by Bedrock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Used {
+    /// Input tokens, including those read from and written to the prompt cache.
     pub(crate) input: u32,
+    /// Generated tokens.
     pub(crate) output: u32,
+}
+
+/// The end of an answer.
+pub(super) struct Ending {
+    pub(super) finish: Finish,
+    /// The unknown members of both events.
+    pub(super) unrecognized: Option<Struct>,
 }
 
 impl Used {
     pub(super) fn of(usage: &TokenUsage) -> Self {
         let count = |tokens: Option<i32>| u32::try_from(tokens.unwrap_or_default()).unwrap_or_default();
-        // Bedrock counts the input that came from the prompt cache or went into it apart.
+        // Bedrock reports tokens of the prompt cache separately from the other input tokens.
         let input = [usage.input_tokens, usage.cache_read_input_tokens, usage.cache_write_input_tokens];
         let input = input.into_iter().map(count).fold(0, u32::saturating_add);
         Self { input, output: count(usage.output_tokens) }
     }
 
-    /// Both.
+    /// Input and output together.
     pub(crate) fn total(self) -> u32 {
         self.input.saturating_add(self.output)
     }
@@ -103,12 +112,12 @@ fn token_usage(usage: &mut Members) -> TokenUsage {
     }
 }
 
-/// The finish, and what was not understood of either event.
-pub(super) fn unite(stop: Stop, metadata: Option<Metadata>, guardrail: bool) -> (Finish, Option<Struct>) {
+/// Combines both events. `guardrail_intervened` replaces the stop reason.
+pub(super) fn combine(stop: Stop, metadata: Option<Metadata>, guardrail_intervened: bool) -> Ending {
     let metadata = metadata.unwrap_or_default();
-    let rest = unrecognized([("messageStop", stop.unrecognized), ("metadata", metadata.unrecognized)]);
+    let unrecognized = unrecognized([("messageStop", stop.unrecognized), ("metadata", metadata.unrecognized)]);
     let finish = Finish {
-        stop_reason: if guardrail { StopReason::GuardrailIntervened } else { stop.reason }.into(),
+        stop_reason: if guardrail_intervened { StopReason::GuardrailIntervened } else { stop.reason }.into(),
         stop_reason_name: stop.reason_name,
         usage: metadata.usage,
         metrics: metadata.metrics,
@@ -120,7 +129,7 @@ pub(super) fn unite(stop: Stop, metadata: Option<Metadata>, guardrail: bool) -> 
         invocation_usage: metadata.invocation_usage,
         conversation_revision: None,
     };
-    (finish, rest)
+    Ending { finish, unrecognized }
 }
 
 pub(super) fn stop_reason(name: &str) -> StopReason {

@@ -204,7 +204,7 @@ impl EventMapper {
         let rest = rest.into_iter().filter(|rest| !rest.is_empty());
         let has_own = ready.len() > before && self.stop.is_none();
         match ready.back_mut().filter(|_| has_own) {
-            Some(last) => super::add_left(rest.collect(), &mut last.unrecognized),
+            Some(last) => super::attach(rest.collect(), &mut last.unrecognized),
             None => self.left.extend(rest),
         }
     }

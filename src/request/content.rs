@@ -1,25 +1,48 @@
 //! Checks the blocks of messages and of the system prompt.
 
+use std::ops::RangeInclusive;
+
 use prost_types::Value;
 
-use super::{path::Path, violations::Violations};
-use crate::json;
-use crate::proto::{
-    AudioBlock, CachePointBlock, ContentBlock, DocumentBlock, DocumentSource, GuardrailConverseContentBlock,
-    ImageBlock, Message, ReasoningContentBlock, Role, S3Location, SearchResultBlock, SystemContentBlock, ToolReference,
-    ToolResultBlock, ToolUseBlock, VideoBlock, audio_source, content_block, document_content_block, document_source,
-    guardrail_converse_content_block, guardrail_converse_image_source, image_source, reasoning_content_block,
-    system_content_block, tool_result_content_block, video_source,
+use super::{
+    path::Path,
+    violations::{CharacterSet, Violations},
+};
+use crate::{
+    json,
+    proto::{
+        AudioBlock, CachePointBlock, ContentBlock, DocumentBlock, DocumentSource, GuardrailConverseContentBlock,
+        ImageBlock, Message, ReasoningContentBlock, Role, S3Location, SearchResultBlock, SystemContentBlock,
+        ToolReference, ToolResultBlock, ToolUseBlock, VideoBlock, audio_source, content_block, document_content_block,
+        document_source, guardrail_converse_content_block, guardrail_converse_image_source, image_source,
+        reasoning_content_block, system_content_block, tool_result_content_block, video_source,
+    },
 };
 
-/// The most images of a message: the documentation of Message.
+/// The most images in a message, by the AWS documentation of Message.
 const MAX_IMAGES: usize = 20;
 
-/// The most documents of a message: the documentation of Message.
+/// The most documents in a message, by the AWS documentation of Message.
 const MAX_DOCUMENTS: usize = 5;
 
-/// The limits of the ids and names of tools.
-const TOOL_NAME: (usize, usize) = (1, 64);
+/// The length of the ids and names of tools, in characters.
+const TOOL_NAME: RangeInclusive<usize> = 1..=64;
+
+/// The length of the name of a document, in characters.
+const DOCUMENT_NAME: RangeInclusive<usize> = 1..=200;
+
+const DOCUMENT_NAME_CHARACTERS: CharacterSet = CharacterSet {
+    contains: |c| c.is_alphanumeric() || c.is_whitespace() || "-()[]".contains(c),
+    description: "letters, digits, white space, hyphens, parentheses and square brackets",
+};
+
+const TOOL_USE_ID_CHARACTERS: CharacterSet = CharacterSet {
+    contains: |c| c.is_ascii_alphanumeric() || "_.:-".contains(c),
+    description: "a-z, A-Z, 0-9, _ . : and -",
+};
+
+const TOOL_NAME_CHARACTERS: CharacterSet =
+    CharacterSet { contains: |c| c.is_ascii_alphanumeric() || "_-".contains(c), description: "a-z, A-Z, 0-9, _ and -" };
 
 pub(super) fn check_message(message: &Message, at: &Path<'_>, violations: &mut Violations) {
     let problem = match Role::try_from(message.role) {
@@ -43,7 +66,7 @@ pub(super) fn check_message(message: &Message, at: &Path<'_>, violations: &mut V
     for (what, number, most) in [("images", images, MAX_IMAGES), ("documents", documents, MAX_DOCUMENTS)] {
         if number > most {
             violations
-                .add(at.field("content"), format!("has {number} {what}; Bedrock takes at most {most} in a message"));
+                .add(at.field("content"), format!("has {number} {what}; Bedrock accepts at most {most} in a message"));
         }
     }
     for (index, block) in message.content.iter().enumerate() {
@@ -143,22 +166,21 @@ fn check_bytes(bytes: &[u8], at: &Path<'_>, violations: &mut Violations) {
     }
 }
 
-fn check_s3(place: &S3Location, at: &Path<'_>, violations: &mut Violations) {
-    if !place.uri.starts_with("s3://") {
-        violations.add(at.field("uri"), format!("is {:?}; it must be s3://bucket/key", place.uri));
+fn check_s3(location: &S3Location, at: &Path<'_>, violations: &mut Violations) {
+    if !location.uri.starts_with("s3://") {
+        violations.add(at.field("uri"), format!("is {:?}; it must be s3://bucket/key", location.uri));
     }
-    let is_account = place.bucket_owner.len() == 12 && place.bucket_owner.chars().all(|c| c.is_ascii_digit());
-    if !place.bucket_owner.is_empty() && !is_account {
-        violations.add(at.field("bucket_owner"), format!("is {:?}; an account id has 12 digits", place.bucket_owner));
+    let is_account = location.bucket_owner.len() == 12 && location.bucket_owner.chars().all(|c| c.is_ascii_digit());
+    if !location.bucket_owner.is_empty() && !is_account {
+        violations
+            .add(at.field("bucket_owner"), format!("is {:?}; an account id has 12 digits", location.bucket_owner));
     }
 }
 
 fn check_document(document: &DocumentBlock, at: &Path<'_>, violations: &mut Violations) {
-    let allowed = |c: char| c.is_alphanumeric() || c.is_whitespace() || "-()[]".contains(c);
-    let named = "letters, digits, white space, hyphens, parentheses and square brackets";
-    violations.characters(at.field("name"), &document.name, (1, 200), (allowed, named));
+    violations.text(at.field("name"), &document.name, DOCUMENT_NAME, &DOCUMENT_NAME_CHARACTERS);
     if document.name.chars().zip(document.name.chars().skip(1)).any(|(a, b)| a.is_whitespace() && b.is_whitespace()) {
-        violations.add(at.field("name"), "holds white space twice in a row. Bedrock takes it once");
+        violations.add(at.field("name"), "has two white space characters in a row. Use one");
     }
     check_document_source(document.source.as_ref(), &at.field("source"), violations);
 }
@@ -185,14 +207,12 @@ fn check_document_source(source: Option<&DocumentSource>, at: &Path<'_>, violati
 
 /// The id of a tool use.
 fn check_tool_use_id(id: &str, at: &Path<'_>, violations: &mut Violations) {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
-    violations.characters(at.field("tool_use_id"), id, TOOL_NAME, (allowed, "a-z, A-Z, 0-9, _ . : and -"));
+    violations.text(at.field("tool_use_id"), id, TOOL_NAME, &TOOL_USE_ID_CHARACTERS);
 }
 
 /// The name of a tool.
 pub(super) fn check_tool_name(name: &str, at: &Path<'_>, violations: &mut Violations) {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    violations.characters(at.field("name"), name, TOOL_NAME, (allowed, "a-z, A-Z, 0-9, _ and -"));
+    violations.text(at.field("name"), name, TOOL_NAME, &TOOL_NAME_CHARACTERS);
 }
 
 fn check_tool_use(tool: &ToolUseBlock, at: &Path<'_>, violations: &mut Violations) {
@@ -204,7 +224,7 @@ fn check_tool_use(tool: &ToolUseBlock, at: &Path<'_>, violations: &mut Violation
     }
 }
 
-/// JSON that could be decoded as part of a request, but not as part of the longer path of a stored turn.
+/// Checks the nesting of JSON. A stored turn wraps it in more messages than a request does, and must stay decodable.
 fn check_nesting(json: &Value, at: &Path<'_>, violations: &mut Violations) {
     let nesting = json::nesting(json);
     if nesting > json::MAX_NESTING {
@@ -253,9 +273,9 @@ fn check_reasoning(reasoning: &ReasoningContentBlock, at: &Path<'_>, violations:
     match &reasoning.block {
         None => violations.nothing_known(at, "reasoning_text"),
         Some(Block::RedactedContent(bytes)) if bytes.is_empty() => {
-            violations.add(at.field("redacted_content"), "is empty. Send back the bytes as they came");
+            violations.add(at.field("redacted_content"), "is empty. Send back the bytes unchanged");
         }
-        // A provider may send a signature and withhold the reasoning text.
+        // A provider can send a signature without reasoning text.
         Some(Block::ReasoningText(_) | Block::RedactedContent(_)) => {}
     }
 }

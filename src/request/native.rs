@@ -24,7 +24,10 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         violations.add("operation", format!("is {}, which is not an operation. {wanted}", request.operation));
     }
     if request.operation() == OperationChoice::Converse && !request.model_family.is_empty() {
-        violations.add("model_family", "goes with the native operation: Converse has one format for all. Leave it out");
+        violations.add(
+            "model_family",
+            "applies only to the native operation. Leave it out, or set operation to OPERATION_CHOICE_NATIVE",
+        );
     }
     if request.native_body.is_empty() {
         if is_native(request) {
@@ -41,10 +44,11 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
             .add("native_body", format!("is not a JSON object (line {}, column {})", error.line(), error.column()));
     }
     if request.native_body.len() > MAX_BODY {
-        violations.add("native_body", format!("has {} bytes; Bedrock takes {MAX_BODY}", request.native_body.len()));
+        violations
+            .add("native_body", format!("has {} bytes; Bedrock accepts at most {MAX_BODY}", request.native_body.len()));
     }
     if request.operation() == OperationChoice::Converse {
-        violations.add("operation", "is OPERATION_CHOICE_CONVERSE, which takes no native_body");
+        violations.add("operation", "is OPERATION_CHOICE_CONVERSE, which has no native_body. Leave one of them out");
     }
     let beside = [
         ("prompt", !request.prompt.is_empty()),
@@ -60,7 +64,7 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
         ("conversation_id", !request.conversation_id.is_empty()),
     ];
     for (field, _) in beside.into_iter().filter(|(_, set)| *set) {
-        violations.add(field, "does not go with native_body, which is sent untouched. Put it into the body");
+        violations.add(field, "cannot be combined with native_body, which is sent unchanged. Put it into the body");
     }
 }
 

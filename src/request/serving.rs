@@ -25,9 +25,9 @@ pub struct Serving {
 }
 
 pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, violations: &mut Violations) -> Serving {
-    let givenes = request.time_limits.unwrap_or_default();
+    let given_timeouts = request.time_limits.unwrap_or_default();
     let TimeoutSettings { default, max } = settings;
-    let mut clock = |name: &str, given: Option<ProtoDuration>, default: Duration, max: Duration| {
+    let mut timeout = |name: &str, given: Option<ProtoDuration>, default: Duration, max: Duration| {
         let Some(given) = given else { return default };
         let field = format!("time_limits.{name}");
         match positive(given) {
@@ -38,14 +38,14 @@ pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, viola
         default
     };
     let timeouts = Timeouts {
-        connect: clock("connect", givenes.connect, default.connect, max.connect),
-        first_content: clock("first_content", givenes.first_content, default.first_content, max.first_content),
-        idle: clock("idle", givenes.idle, default.idle, max.idle),
-        total: clock("total", givenes.total, default.total, max.total),
+        connect: timeout("connect", given_timeouts.connect, default.connect, max.connect),
+        first_content: timeout("first_content", given_timeouts.first_content, default.first_content, max.first_content),
+        idle: timeout("idle", given_timeouts.idle, default.idle, max.idle),
+        total: timeout("total", given_timeouts.total, default.total, max.total),
     };
     if AbandonmentMode::try_from(request.abandonment_mode).is_err() {
         let number = request.abandonment_mode;
-        violations.add("abandonment_mode", format!("is {number}, which this server does not know"));
+        violations.add("abandonment_mode", format!("is {number}, which is not a mode. Use ABANDONMENT_MODE_CANCEL or ABANDONMENT_MODE_DRAIN, or leave it out"));
     }
     let heartbeat = request.heartbeat_interval.and_then(|given| {
         let (least, most) = HEARTBEATS;

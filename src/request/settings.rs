@@ -1,6 +1,9 @@
 //! Checks sampling, guardrail, output and metadata.
 
-use super::{path::Path, violations::Violations};
+use super::{
+    path::Path,
+    violations::{CharacterSet, Violations},
+};
 use crate::proto::{
     GenerateRequest, GuardrailStreamConfiguration, InferenceConfiguration, OutputConfig, output_format_structure,
 };
@@ -17,6 +20,11 @@ const MAX_METADATA: usize = 16;
 /// The longest effort, in characters: the limit of the Bedrock Runtime API.
 const MAX_EFFORT: usize = 16;
 
+const METADATA_CHARACTERS: CharacterSet = CharacterSet {
+    contains: |c| c.is_ascii_alphanumeric() || c.is_whitespace() || ":_@$#=/+,-.".contains(c),
+    description: "letters, digits, white space and : _ @ $ # = / + , - .",
+};
+
 pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     if let Some(config) = &request.inference_config {
         check_inference(config, violations);
@@ -28,7 +36,7 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     violations.at_most("additional_model_response_field_paths", paths.len(), MAX_RESPONSE_FIELD_PATHS);
     for (index, path) in paths.iter().enumerate() {
         let at = Path::root_entry("additional_model_response_field_paths", index);
-        violations.characters(at, path, (1, 256), (|_| true, "all"));
+        violations.length(at, path, 1..=256);
     }
     for (name, values) in &request.prompt_variables {
         if values.value.is_none() {
@@ -71,19 +79,17 @@ fn check_guardrail(config: &GuardrailStreamConfiguration, violations: &mut Viola
 
 fn check_metadata(request: &GenerateRequest, violations: &mut Violations) {
     violations.at_most("request_metadata", request.request_metadata.len(), MAX_METADATA);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || ":_@$#=/+,-.".contains(c);
-    let named = "letters, digits, white space and : _ @ $ # = / + , - .";
     for (key, value) in &request.request_metadata {
         let field = format!("request_metadata[{key:?}]");
-        violations.characters(&field, key, (1, 256), (allowed, named));
-        violations.characters(&field, value, (0, 256), (allowed, named));
+        violations.text(&field, key, 1..=256, &METADATA_CHARACTERS);
+        violations.text(&field, value, 0..=256, &METADATA_CHARACTERS);
     }
 }
 
 fn check_output(config: &OutputConfig, violations: &mut Violations) {
     use output_format_structure::Structure;
     let at = Path::root("output_config");
-    violations.characters(at.field("effort"), &config.effort, (0, MAX_EFFORT), (|_| true, "all"));
+    violations.length(at.field("effort"), &config.effort, 0..=MAX_EFFORT);
     let Some(format) = &config.text_format else { return };
     let at = at.field("text_format");
     violations.not_empty(at.field("type"), &format.r#type, "\"json_schema\"");

@@ -1,6 +1,6 @@
-//! Collects the violations of a request, so that the caller gets all of them at once, and has the checks that many fields share.
+//! Collects the violations of a request, so that the caller gets all of them at once. Has the checks that many fields share.
 
-use std::fmt::Display;
+use std::{fmt::Display, ops::RangeInclusive};
 
 use crate::error::{Error, Reason, Violation};
 
@@ -8,8 +8,16 @@ use crate::error::{Error, Reason, Violation};
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     kept: Vec<Violation>,
-    /// The number of violations beyond the limit: a small request can have very many.
+    /// The number of violations beyond the limit. A small request can have very many.
     more: usize,
+}
+
+/// The characters that a field allows.
+pub(super) struct CharacterSet {
+    /// Whether a character is allowed.
+    pub(super) contains: fn(char) -> bool,
+    /// The allowed characters, for people.
+    pub(super) description: &'static str,
 }
 
 /// The most violations that are kept.
@@ -27,7 +35,7 @@ impl Violations {
 
     /// Adds a violation of a `oneof` that is unset, or set to a member that this server does not know.
     pub(super) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
-        self.add(field, format!("has no member that this server knows. Set one of them, such as {such_as}"));
+        self.add(field, format!("has no member that this server knows. Set one, such as {such_as}"));
     }
 
     /// Checks a required string.
@@ -44,19 +52,21 @@ impl Violations {
         }
     }
 
-    /// Checks the length of a string, in characters, and its characters.
-    pub(super) fn characters(
-        &mut self,
-        field: impl Display,
-        value: &str,
-        (least, most): (usize, usize),
-        (allowed, named): (impl Fn(char) -> bool, &str),
-    ) {
+    /// Checks the length of a string in characters.
+    pub(super) fn length(&mut self, field: impl Display, value: &str, allowed: RangeInclusive<usize>) {
         let length = value.chars().count();
-        if !(least..=most).contains(&length) {
+        if !allowed.contains(&length) {
+            let (least, most) = (allowed.start(), allowed.end());
             self.add(field, format!("has {length} characters; it must have {least} to {most}"));
-        } else if let Some(wrong) = value.chars().find(|character| !allowed(*character)) {
-            self.add(field, format!("holds {wrong:?}; allowed are {named}"));
+        }
+    }
+
+    /// Checks the length of a string in characters, and then its characters.
+    pub(super) fn text(&mut self, field: impl Display, value: &str, length: RangeInclusive<usize>, set: &CharacterSet) {
+        if !length.contains(&value.chars().count()) {
+            self.length(field, value, length);
+        } else if let Some(wrong) = value.chars().find(|character| !(set.contains)(*character)) {
+            self.add(field, format!("has the character {wrong:?}; allowed are {}", set.description));
         }
     }
 

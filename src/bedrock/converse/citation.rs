@@ -1,4 +1,4 @@
-//! Citations of an earlier answer, sent again as history -> the SDK's type.
+//! Maps the citations of an earlier answer, sent back as history, to the SDK's types.
 
 use aws_sdk_bedrockruntime::types as aws;
 

@@ -1,4 +1,4 @@
-//! Messages and system blocks -> the SDK's types. One function for each message of `content.proto`, in its order.
+//! Maps messages and system blocks to the SDK's types, with one function for each message of `content.proto`, in its order.
 
 use aws_sdk_bedrockruntime::{
     primitives::Blob,
@@ -61,8 +61,8 @@ fn block(block: proto::ContentBlock) -> Result<aws::ContentBlock, Error> {
     })
 }
 
-fn s3_location(place: proto::S3Location) -> Result<aws::S3Location, Error> {
-    Ok(aws::S3Location::builder().uri(place.uri).set_bucket_owner(some_text(place.bucket_owner)).build()?)
+fn s3_location(location: proto::S3Location) -> Result<aws::S3Location, Error> {
+    Ok(aws::S3Location::builder().uri(location.uri).set_bucket_owner(some_text(location.bucket_owner)).build()?)
 }
 
 fn error_block(error: proto::ErrorBlock) -> aws::ErrorBlock {

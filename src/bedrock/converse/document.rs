@@ -1,5 +1,5 @@
-//! Free JSON -> the SDK's Document. Whole numbers stay whole: `google.protobuf.Value` has only doubles, and a provider that
-//! wants `5` may refuse `5.0`.
+//! Maps free JSON to the SDK's Document. Whole numbers stay whole, because a provider that expects `5` can refuse `5.0`, and
+//! `google.protobuf.Value` has only doubles.
 
 use aws_smithy_types::{Document, Number};
 use prost_types::{Struct, Value, value::Kind};

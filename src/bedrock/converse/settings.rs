@@ -1,4 +1,4 @@
-//! Sampling, guardrail, output and metadata -> the SDK's types.
+//! Maps sampling, guardrail, output and metadata to the SDK's types.
 
 use std::collections::HashMap;
 

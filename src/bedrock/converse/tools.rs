@@ -1,4 +1,4 @@
-//! Tools and tool choice -> the SDK's types.
+//! Maps tools and tool choice to the SDK's types.
 
 use aws_sdk_bedrockruntime::types as aws;
 

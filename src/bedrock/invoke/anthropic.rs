@@ -25,7 +25,7 @@ use crate::{
 const NAMES: Names =
     Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "top_p", stop_sequences: "stop_sequences" };
 
-/// The version that Bedrock wants named.
+/// The version that Bedrock requires.
 const VERSION: &str = "bedrock-2023-05-31";
 
 pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
@@ -176,7 +176,7 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
     body.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
 }
 
-/// The reason comes before the end, and the counts come in two parts.
+/// The stop reason arrives before the end of the message, and the usage in two parts.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     reason: String,
@@ -221,7 +221,7 @@ impl Decode for Decoder {
                 self.count(chunk, sink);
             }
             "message_stop" => sink.stop(&self.reason),
-            // `ping`, and whatever comes next, goes to the caller as it is.
+            // `ping` and unknown types are sent to the caller unchanged.
             other => {
                 chunk.put("type", other.into());
                 sink.newer();
@@ -232,7 +232,7 @@ impl Decode for Decoder {
 }
 
 impl Decoder {
-    /// The counts so far: each part says only what it knows.
+    /// Combines the parts of the usage.
     fn count(&mut self, members: &mut Members, sink: &mut Sink<'_>) {
         let read = members.object("usage", |usage| {
             let own = &mut self.usage;

@@ -1,5 +1,5 @@
-//! The prompt of Anthropic's old text completions. [`super::anthropic`] reads the answers: the same models also answer with
-//! Messages.
+//! The prompt of Anthropic's old text completions. [`super::anthropic`] decodes the answers, because these models can also answer in
+//! the format of Messages.
 
 use serde_json::{Map, Value};
 

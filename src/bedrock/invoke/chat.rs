@@ -1,5 +1,5 @@
-//! The format that many share: `messages` in, `choices` out. Mistral's newer models, AI21 Jamba, DeepSeek, OpenAI's open models,
-//! Qwen and Writer; they differ in the names of a few parameters.
+//! The chat completions format: `messages` in, `choices` out. Mistral's newer models, AI21 Jamba, DeepSeek, OpenAI's open models, Qwen
+//! and Writer use it; a few names of parameters differ.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ use crate::{
 const NAMES: Names =
     Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "top_p", stop_sequences: "stop" };
 
-/// OpenAI's own name for the most tokens.
+/// OpenAI has another name for the maximum of tokens.
 const OPENAI_NAMES: Names = Names { max_tokens: "max_completion_tokens", ..NAMES };
 
 pub(super) fn body(family: Family, request: &GenerateRequest) -> Map<String, Value> {
@@ -47,7 +47,7 @@ pub(super) fn body(family: Family, request: &GenerateRequest) -> Map<String, Val
     body
 }
 
-/// A message; each result of a tool becomes a message of its own, as the format wants.
+/// Adds a message. The format has a message for each result of a tool.
 fn push(message: &Message, messages: &mut Vec<Value>) {
     let (mut calls, mut results) = (Vec::new(), Vec::new());
     for block in message.content.iter().filter_map(|block| block.block.as_ref()) {
@@ -102,7 +102,7 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
     body.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
 }
 
-/// What a block of the answer holds. The format does not number blocks, so they are numbered as they appear.
+/// The kind of a content block. The format does not number blocks, so the decoder numbers them as they appear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Reasoning,
@@ -113,7 +113,7 @@ enum Kind {
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     blocks: Vec<Kind>,
-    /// Which choices have ended, of those that have begun: the message ends with the last of them.
+    /// Whether each choice that has begun has ended. The message ends with the last one.
     ended: BTreeMap<i32, bool>,
     reason: Option<String>,
 }
@@ -129,7 +129,7 @@ impl Decoder {
         i32::try_from(index).unwrap_or(i32::MAX)
     }
 
-    /// A `delta`, or a whole `message`.
+    /// Decodes a `delta` or a complete `message`.
     fn said(&mut self, choice: i32, said: &mut Members, sink: &mut Sink<'_>) {
         if let Some(role) = said.text("role") {
             sink.role(&role);

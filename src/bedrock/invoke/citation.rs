@@ -1,4 +1,4 @@
-//! A citation as Anthropic's Messages have it -> ours. Their five kinds of location are Converse's under other names.
+//! Decodes a citation of Anthropic's Messages. Its five kinds of location are those of Converse under other names.
 
 use crate::{
     event::Members,
@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-/// Takes out of a citation what Converse has a place for; the rest goes to the caller as it is.
+/// Removes the members that Converse has too. The rest is sent to the caller unchanged.
 pub(super) fn read(citation: &mut Members) -> Citation {
     let location = location(citation);
     Citation {

@@ -51,7 +51,7 @@ impl Decode for Decoder {
             Some("stream-end") => {
                 chunk.bool("is_finished");
                 let again = chunk.object("response", |response| {
-                    // The whole text once more: it has been streamed.
+                    // The last chunk repeats the text, which was sent already.
                     response.text("text");
                     let usage = response.object("meta", |meta| meta.object("billed_units", |units| Some(usage(units))));
                     if let Some(usage) = usage {
@@ -62,7 +62,7 @@ impl Decode for Decoder {
                 let reason = chunk.text("finish_reason").or(again.flatten()).unwrap_or_default();
                 sink.stop(&reason);
             }
-            // Other events (citations, searches) have no counterpart, and go to the caller as they are.
+            // Other events (citations, searches) have no counterpart and are sent to the caller unchanged.
             Some(other) => {
                 chunk.put("event_type", other.into());
                 sink.newer();

@@ -1,4 +1,4 @@
-//! The prompt of DeepSeek R1, which takes one text. Its answers have `choices`: [`super::chat`] reads them.
+//! The prompt of DeepSeek R1, which is one text. Its answers have `choices`: [`super::chat`] decodes them.
 
 use serde_json::{Map, Value};
 

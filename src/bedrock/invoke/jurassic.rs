@@ -1,4 +1,4 @@
-//! AI21 Jurassic-2, which answers with `completions`.
+//! AI21 Jurassic-2. Its answers have `completions`.
 
 use serde_json::{Map, Value};
 

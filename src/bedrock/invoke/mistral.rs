@@ -1,6 +1,4 @@
-//! Mistral's older models, which take one prompt and answer with `outputs`.
-//!
-//! The newer ones are in [`super::chat`].
+//! Mistral's older models. The request is one prompt, and answers have `outputs`. The newer models are in [`super::chat`].
 
 use serde_json::{Map, Value};
 
@@ -21,7 +19,7 @@ const NAMES: Names =
     Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "top_p", stop_sequences: "stop" };
 
 pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
-    // The format has no place for a system prompt: it stands before the first instruction.
+    // The format has no system prompt, so it is written before the first instruction.
     let mut system = system_of(request).map(|system| system + "\n\n").unwrap_or_default();
     let user = |text| format!("[INST] {}{text} [/INST]", std::mem::take(&mut system));
     let prompt = String::from("<s>") + &turns(request, user, |text| format!(" {text}</s>"));

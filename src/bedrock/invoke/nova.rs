@@ -1,4 +1,4 @@
-//! Amazon Nova, whose own format is Converse with each event wrapped in one key.
+//! Amazon Nova. Its format is that of Converse, with the event type as the only key of each chunk.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ use crate::{
 const NAMES: Names =
     Names { max_tokens: "maxTokens", temperature: "temperature", top_p: "topP", stop_sequences: "stopSequences" };
 
-/// The events of Converse, in the one key that holds each.
+/// The event types of Converse, which are keys here.
 const EVENTS: [&str; 5] = ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop"];
 
 pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
@@ -87,12 +87,12 @@ fn block(block: &ContentBlock) -> Option<Value> {
     })
 }
 
-fn s3(place: &S3Location) -> Value {
-    let mut location = json!({"uri": place.uri});
-    if !place.bucket_owner.is_empty() {
-        location["bucketOwner"] = place.bucket_owner.as_str().into();
+fn s3(location: &S3Location) -> Value {
+    let mut members = json!({"uri": location.uri});
+    if !location.bucket_owner.is_empty() {
+        members["bucketOwner"] = location.bucket_owner.as_str().into();
     }
-    json!({"s3Location": location})
+    json!({"s3Location": members})
 }
 
 fn tool_result(result: &ToolResultBlock) -> Value {
@@ -161,7 +161,7 @@ impl Decode for Decoder {
                 if let Some(usage) = usage {
                     sink.usage(usage);
                 }
-                // Always empty: the numbers stand beside them.
+                // Always empty: other members have the numbers.
                 metadata.object("metrics", |_| Some(()));
                 metadata.object("trace", |_| Some(()));
                 Some(())

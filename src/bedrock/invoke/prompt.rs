@@ -1,4 +1,4 @@
-//! What the formats share that take one text for a whole conversation, and the parameters under their many names.
+//! Shared by families: conversations as one text, and sampling parameters under the names of a family.
 
 use serde_json::{Map, Value};
 
@@ -29,12 +29,12 @@ pub(super) fn system_of(request: &GenerateRequest) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
-/// Whether a message is the model's own.
+/// Whether the model wrote this message.
 pub(super) fn is_assistant(message: &Message) -> bool {
     message.role() == Role::Assistant
 }
 
-/// A conversation as one text, each turn written by the one who has it.
+/// A conversation as one text. `user` and `assistant` write the messages of their roles.
 pub(super) fn turns(
     request: &GenerateRequest,
     mut user: impl FnMut(String) -> String,
@@ -44,7 +44,7 @@ pub(super) fn turns(
     request.messages.iter().map(turn).collect()
 }
 
-/// A conversation as one text: a single message as it is, more of them with their speakers' names.
+/// A conversation as one text: a single message unchanged, several messages with the names of their speakers.
 pub(super) fn dialogue(request: &GenerateRequest, user: &str, assistant: &str) -> String {
     if let [only] = request.messages.as_slice() {
         return text_of(only);
@@ -52,7 +52,7 @@ pub(super) fn dialogue(request: &GenerateRequest, user: &str, assistant: &str) -
     turns(request, |text| format!("{user}: {text}\n"), |text| format!("{assistant}: {text}\n")) + assistant + ":"
 }
 
-/// The names that a family has for the parameters of sampling. An empty one is not sent.
+/// The names of the sampling parameters in a family's format. A parameter with an empty name is not sent.
 pub(super) struct Names {
     pub(super) max_tokens: &'static str,
     pub(super) temperature: &'static str,
@@ -77,7 +77,7 @@ pub(super) fn parameters(config: Option<&InferenceConfiguration>, names: &Names,
     }
 }
 
-/// A float as the decimal that was meant: 0.01 and not 0.009999999776482582.
+/// A float as its shortest decimal: 0.01 and not 0.009999999776482582.
 fn decimal(number: f32) -> Value {
     json::number(number.to_string().parse().unwrap_or_else(|_| f64::from(number)))
 }

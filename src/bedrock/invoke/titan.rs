@@ -27,7 +27,7 @@ pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
     body
 }
 
-/// The input is counted in the first chunk and the output in the last.
+/// The first chunk has the input tokens and the last one the output tokens.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     usage: TokenUsage,

@@ -91,7 +91,7 @@ async fn run(conversations: &Conversations, mut request: GenerateRequest, answer
     GenerateRequest::decode(request.encode_to_vec().as_slice()).ok()?;
     let mut turn = conversations.begin(&mut request).await.expect("a stored turn can be read").unwrap();
     let (mut checked, _) = request::check(request, &Rules::default()).ok()?;
-    checked.request.after_history(turn.take_history());
+    checked.request.prepend_history(turn.take_history());
     for mut chunk in answer {
         turn.add(&mut chunk);
     }

@@ -1,4 +1,4 @@
-//! Refuses, by the name of the field, what a family's native format lacks.
+//! Checks that a request uses only features that the native format of its family has.
 //!
 //! - `table` the features of each family
 //! - `details` restrictions inside a feature
@@ -67,7 +67,7 @@ fn in_additional(request: &GenerateRequest, name: &str) -> bool {
     request.additional_model_request_fields.as_ref().is_some_and(|fields| fields.fields.contains_key(name))
 }
 
-/// The kind of this block, if the family does not take it.
+/// The kind of this block, if the format of the family lacks it.
 fn lacking(family: Family, block: &ContentBlock) -> Option<&'static str> {
     let (kind, feature) = match block.block.as_ref()? {
         Block::Text(_) => return None,

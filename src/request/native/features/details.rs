@@ -1,4 +1,4 @@
-//! Restrictions inside a feature that a family has: sources, formats, settings of a tool. Each is refused by the name of its field.
+//! Checks restrictions within the features of a family: sources, formats, settings of tools.
 
 use super::table::{Feature, can};
 use crate::{
@@ -9,10 +9,10 @@ use crate::{
     request::native::family::Family,
 };
 
-/// The document formats that Anthropic's native format takes as text or as PDF.
+/// The document formats that Anthropic's native format has, as text or as PDF.
 const ANTHROPIC_DOCUMENTS: [&str; 6] = ["", "pdf", "txt", "md", "csv", "html"];
 
-/// Checks a block of a kind that the family takes.
+/// Checks a block of a kind that the family has.
 pub(super) fn check_block(family: Family, block: &Block, at: &str, refuse: &mut impl FnMut(String)) {
     match block {
         Block::Image(image) => check_image(family, image, &format!("{at}.image"), refuse),

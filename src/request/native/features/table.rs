@@ -1,4 +1,4 @@
-//! The features of each family's native format, as far as this server translates them. docs/native.md has the same table.
+//! The features of each family's native format that this server translates. docs/native.md has the same table; a test compares the two.
 
 use crate::request::native::family::Family;
 
