@@ -1,7 +1,6 @@
-//! Chunks put together into the message that they are, ready to be sent again as a turn of the conversation.
+//! Puts the chunks of an answer together into a message that can be sent back as history.
 //!
-//! Nothing is added and nothing smoothed: reasoning keeps its signature and its redacted
-//! bytes, tool uses their ids, text its citations.
+//! The message is complete: reasoning has its signature and its redacted bytes, tool uses have their ids, and text has its citations.
 
 use std::collections::BTreeMap;
 
@@ -19,23 +18,23 @@ use crate::{
     },
 };
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Who answered.
+    /// The first chunk: id, model, region, attempts.
     pub start: Start,
-    /// What was said: the assistant's turn, to be sent again as it is.
+    /// The message of the assistant. Send it back unchanged.
     pub message: Message,
-    /// How it ended.
+    /// The last chunk: stop reason, usage, trace.
     pub finish: Finish,
-    /// Events newer than this crate, which `message` has no place for.
+    /// Events that the server does not know. `message` does not contain them.
     pub others: Vec<OtherEvent>,
-    /// Members newer than this crate, in the order in which they came.
+    /// Members that the server does not know, in order of arrival.
     pub unrecognized: Vec<Struct>,
 }
 
 impl Answer {
-    /// The text alone.
+    /// The text of all blocks.
     pub fn text(&self) -> String {
         let texts = self.message.content.iter().filter_map(|block| match &block.block {
             Some(Block::Text(text)) => Some(text.clone()),
@@ -45,7 +44,7 @@ impl Answer {
         texts.collect()
     }
 
-    /// The tools that the model asks for.
+    /// The tool uses of the model.
     pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUseBlock> {
         self.message.content.iter().filter_map(|block| match &block.block {
             Some(Block::ToolUse(tool)) => Some(tool),
@@ -65,36 +64,48 @@ pub struct Collector {
     blocks: BTreeMap<i32, Parts>,
 }
 
-/// What has come of one block. Bedrock sends one kind a block; if it ever sends more, each becomes a block of its own.
+/// The content of a block so far. Bedrock sends one kind of content in a block. If there are several, each becomes a block.
 #[derive(Debug, Default)]
 struct Parts {
     text: String,
     citations: Vec<Citation>,
     reasoning: Option<ReasoningTextBlock>,
     redacted: BytesMut,
-    tool_use: Option<(ToolUseStart, String)>,
-    tool_result: Option<(ToolResultStart, Vec<ToolResultContentBlock>)>,
+    tool_use: Option<ToolUse>,
+    tool_result: Option<ToolResult>,
     image: Option<ImageBlock>,
 }
 
+#[derive(Debug, Default)]
+struct ToolUse {
+    start: ToolUseStart,
+    input: String,
+}
+
+#[derive(Debug, Default)]
+struct ToolResult {
+    start: ToolResultStart,
+    content: Vec<ToolResultContentBlock>,
+}
+
 impl Collector {
-    /// Takes the next chunk.
+    /// Adds the next chunk.
     pub fn add(&mut self, chunk: Chunk) {
         self.answer.unrecognized.extend(chunk.unrecognized);
         let index = chunk.content_block_index.unwrap_or_default();
-        // For chunks that belong to no block this stays empty, and comes to nothing.
+        // Chunks without a block leave these parts empty, and empty parts produce no block.
         let parts = self.blocks.entry(index).or_default();
         match chunk.event {
             Some(Event::Start(start)) => self.answer.start = start,
             Some(Event::Text(text)) => parts.text.push_str(&text),
             Some(Event::Citation(citation)) => parts.citations.push(citation),
             Some(Event::Reasoning(reasoning)) => parts.reasoning(reasoning),
-            Some(Event::ToolUseStart(start)) => parts.tool_use = Some((start, String::new())),
-            Some(Event::ToolUseInput(input)) => parts.tool_use.get_or_insert_default().1.push_str(&input),
-            Some(Event::ToolResultStart(start)) => parts.tool_result = Some((start, Vec::new())),
+            Some(Event::ToolUseStart(start)) => parts.tool_use = Some(ToolUse { start, input: String::new() }),
+            Some(Event::ToolUseInput(input)) => parts.tool_use.get_or_insert_default().input.push_str(&input),
+            Some(Event::ToolResultStart(start)) => parts.tool_result = Some(ToolResult { start, content: Vec::new() }),
             Some(Event::ToolResult(result)) => {
                 let content = result.content.into_iter().filter_map(|delta| delta.delta).map(result_content);
-                parts.tool_result.get_or_insert_default().1.extend(content);
+                parts.tool_result.get_or_insert_default().content.extend(content);
             }
             Some(Event::ImageStart(start)) => parts.image.get_or_insert_default().format = start.format,
             Some(Event::Image(image)) => parts.image(image),
@@ -104,7 +115,7 @@ impl Collector {
         }
     }
 
-    /// The answer, once its last chunk was taken.
+    /// Returns the answer. Call it after the last chunk.
     pub fn into_answer(mut self) -> Answer {
         let blocks = self.blocks.into_values().flat_map(Parts::into_blocks);
         let content = blocks.map(|block| ContentBlock { block: Some(block) }).collect();
@@ -142,24 +153,24 @@ impl Parts {
         let reasoning = self.reasoning.map(reasoning_content_block::Block::ReasoningText);
         let redacted = (!self.redacted.is_empty()).then(|| self.redacted.freeze());
         let redacted = redacted.map(reasoning_content_block::Block::RedactedContent);
-        let thoughts = reasoning.into_iter().chain(redacted);
-        let thoughts = thoughts.map(|block| Block::ReasoningContent(ReasoningContentBlock { block: Some(block) }));
-        let tool_use = self.tool_use.map(|(start, input)| Block::ToolUse(tool_use(start, &input)));
-        let tool_result = self.tool_result.map(|(start, content)| {
+        let reasoning = reasoning.into_iter().chain(redacted);
+        let reasoning = reasoning.map(|block| Block::ReasoningContent(ReasoningContentBlock { block: Some(block) }));
+        let tool_use = self.tool_use.map(|tool| Block::ToolUse(tool_use(tool)));
+        let tool_result = self.tool_result.map(|ToolResult { start, content }| {
             let ToolResultStart { tool_use_id, r#type, status } = start;
             Block::ToolResult(ToolResultBlock { tool_use_id, content, status, r#type })
         });
-        thoughts
-            .chain(said(self.text, self.citations))
+        reasoning
+            .chain(text_block(self.text, self.citations))
             .chain(tool_use)
             .chain(tool_result)
-            // A picture that could not be made has no source, and Bedrock does not take it back.
+            // Bedrock does not accept an image without a source, which has only an error.
             .chain(self.image.filter(|image| image.source.is_some()).map(Block::Image))
     }
 }
 
-/// Text, with its citations if it has some. Bedrock does not take blank text back.
-fn said(text: String, citations: Vec<Citation>) -> Option<Block> {
+/// Text with its citations, if any. Bedrock does not accept blank text.
+fn text_block(text: String, citations: Vec<Citation>) -> Option<Block> {
     if citations.is_empty() {
         return (!text.trim().is_empty()).then_some(Block::Text(text));
     }
@@ -167,11 +178,13 @@ fn said(text: String, citations: Vec<Citation>) -> Option<Block> {
     Some(Block::CitationsContent(CitationsContentBlock { content: vec![content], citations }))
 }
 
-/// A tool use whose input has come whole. Input that was cut off by `max_tokens` is no JSON and stays a string.
-fn tool_use(start: ToolUseStart, input: &str) -> ToolUseBlock {
-    let nothing = || Value { kind: Some(Kind::StructValue(Struct::default())) };
-    let cut_off = || Value { kind: Some(Kind::StringValue(input.to_owned())) };
-    let value = if input.is_empty() { nothing() } else { json::parse(input).unwrap_or_else(|_| cut_off()) };
+/// A tool use with its complete input. Input that was truncated by `max_tokens` is not JSON and becomes a string.
+fn tool_use(ToolUse { start, input }: ToolUse) -> ToolUseBlock {
+    let value = if input.is_empty() {
+        Value { kind: Some(Kind::StructValue(Struct::default())) }
+    } else {
+        json::parse(&input).unwrap_or_else(|_| Value { kind: Some(Kind::StringValue(input)) })
+    };
     ToolUseBlock { tool_use_id: start.tool_use_id, name: start.name, input: Some(value), r#type: start.r#type }
 }
 

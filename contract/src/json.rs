@@ -1,6 +1,4 @@
-//! Free JSON between serde and protobuf's well-known types.
-//!
-//! Used where Bedrock's JSON has no shape of its own: traces, tool answers, members newer than the contract.
+//! Converts free JSON between serde and protobuf's well-known types: traces, tool results, unknown members.
 
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value};
@@ -8,14 +6,13 @@ use serde_json::{Map, Value};
 /// Doubles hold every whole number up to here exactly.
 pub const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
 
-/// How deep objects and arrays may be nested. Protobuf decoders refuse a message of more than 100 levels, and each object is
-/// three of them.
+/// The maximum nesting of objects and arrays. Protobuf decoders refuse messages of more than 100 levels, and an object has three.
 pub const MAX_NESTING: usize = 30;
 
 /// JSON text, such as the input of a tool, as a `google.protobuf.Value`.
 ///
 /// # Errors
-/// If the text is no JSON.
+/// If the text is not JSON.
 pub fn parse(json: &str) -> serde_json::Result<ProtoValue> {
     serde_json::from_str(json).map(to_value)
 }
@@ -23,13 +20,13 @@ pub fn parse(json: &str) -> serde_json::Result<ProtoValue> {
 /// JSON text as a `google.protobuf.Struct`, such as the schema of a tool.
 ///
 /// # Errors
-/// If the text is no JSON object.
+/// If the text is not a JSON object.
 pub fn parse_object(json: &str) -> serde_json::Result<Struct> {
     serde_json::from_str(json).map(to_struct)
 }
 
-/// JSON as a `google.protobuf.Value`. Numbers become doubles: that type has no others. What is nested deeper than
-/// [`MAX_NESTING`] becomes a string with the JSON text, because nobody could decode it.
+/// JSON as a `google.protobuf.Value`. Numbers become doubles. A value below [`MAX_NESTING`] levels becomes a string with its JSON text,
+/// because decoders would refuse it.
 pub fn to_value(json: Value) -> ProtoValue {
     nested(json, MAX_NESTING)
 }
@@ -70,8 +67,7 @@ pub fn nesting(value: &ProtoValue) -> usize {
     }
 }
 
-/// A `google.protobuf.Value` as JSON. Whole numbers stay whole: the type has only doubles, and a provider that wants `5`
-/// may refuse `5.0`.
+/// A `google.protobuf.Value` as JSON. Whole numbers stay whole, because a provider that expects `5` can refuse `5.0`.
 pub fn from_value(value: &ProtoValue) -> Value {
     match value.kind.as_ref() {
         None | Some(Kind::NullValue(_)) => Value::Null,
@@ -88,7 +84,7 @@ pub fn from_struct(members: &Struct) -> Map<String, Value> {
     members.fields.iter().map(|(name, value)| (name.clone(), from_value(value))).collect()
 }
 
-/// A number as JSON, whole if it is whole and exact.
+/// A number as JSON. It is an integer if the double is whole and exact.
 #[expect(clippy::cast_possible_truncation, reason = "only whole numbers that a double holds exactly are cast")]
 pub fn number(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() <= MAX_SAFE { Value::from(number as i64) } else { Value::from(number) }

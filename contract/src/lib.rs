@@ -6,7 +6,7 @@
 //! - [`FILE_DESCRIPTOR_SET`] their descriptors, for reflection and for JSON
 //! - [`Collector`] puts an [`Answer`] together from its chunks
 //! - [`json`] free JSON and protobuf's well-known types
-//! - [`is_finish`] tells the last chunk of an answer
+//! - [`is_finish`] whether a chunk is the last of its answer
 
 mod answer;
 pub mod json;

@@ -1,7 +1,7 @@
-//! The HTTP body that plays a script and keeps the books.
+//! The HTTP body that plays a script and counts what is sent.
 //!
-//! HTTP pulls it: a reader that stops reading stops the script, and a reader that leaves drops it, which is how the
-//! emulator knows.
+//! HTTP polls it: if the client stops reading, the script stops. If the client disconnects, the body is dropped and the stream is counted as
+//! abandoned.
 
 use std::{
     pin::Pin,
@@ -20,15 +20,15 @@ use crate::{
     playback::{Action, Actions},
 };
 
-/// How long HTTP gets to flush what was sent before a fault closes the connection under it.
+/// The time for HTTP to flush what was sent before a fault closes the connection.
 const FLUSH: Duration = Duration::from_millis(20);
 
-/// A scripted fault, as an error of the body: HTTP then ends the connection or the stream.
+/// A scripted fault as an error of the body. HTTP then closes the connection or resets the stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the script ends the connection here")]
 pub(crate) struct ScriptedCut;
 
-/// How the stream ended, as far as the script goes.
+/// How the stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Running,
@@ -86,7 +86,7 @@ impl Body for ScriptBody {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(Action::Wait(how_long)) => self.pause(how_long),
-                // HTTP may ask again, and must not get what comes after.
+                // HTTP can poll again, and must not get the actions after the fault.
                 Some(Action::Stall) => {
                     self.actions = Box::new(std::iter::repeat(Action::Stall));
                     return Poll::Pending;

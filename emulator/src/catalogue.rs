@@ -1,4 +1,4 @@
-//! The scripts that can be asked for by name: `emulator.<name>` as the model id.
+//! The scripts by model id: `emulator.<name>`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,23 +19,23 @@ pub const SCRIPT_PREFIX: &str = "emulator.";
 /// The prefix of model ids that name a recording: `recording.<folder>/<file without .json>`.
 pub const RECORDING_PREFIX: &str = "recording.";
 
-/// The name that asks for the answer of an ordinary model.
+/// The name for the answer of an ordinary model.
 const DEFAULT: &str = "default";
 
-/// What a model id stands for.
+/// The meaning of a model id.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
     /// The answer of an ordinary model.
     Model,
     /// A script.
     Script(Box<Script>),
-    /// A name that nothing goes by.
+    /// The name of no script and no recording.
     Unknown,
-    /// No model id at all.
+    /// Not a model id.
     Malformed,
 }
 
-/// Scripts by model id: for each, the one for the next request and those after it. The last one stays.
+/// The scripts of each model id: the next request gets the first, and the last one is repeated.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     scripts: Mutex<BTreeMap<String, VecDeque<Script>>>,
@@ -69,7 +69,7 @@ impl Catalogue {
         if sequence.len() > 1 { sequence.pop_front() } else { sequence.front().cloned() }
     }
 
-    /// Takes every `*.json` of a folder as a script, under the name of the file.
+    /// Loads every `*.json` of a folder as a script with the name of the file.
     pub(crate) fn load_scripts(&self, folder: &Path) -> Result<(), LoadError> {
         for (name, path) in recording::files(folder)? {
             let text =
@@ -80,7 +80,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Takes every recording below a folder.
+    /// Loads every recording below a folder.
     pub(crate) fn load_recordings(&self, folder: &Path) -> Result<(), LoadError> {
         for recording in recording::load(folder)? {
             self.register(format!("{RECORDING_PREFIX}{}", recording.name), [recording.script()]);
@@ -93,7 +93,7 @@ impl Catalogue {
         std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(all).collect()
     }
 
-    /// What answers this model id in this region: a script for the region alone, or one for all.
+    /// The entry of this model id in this region. A script for one region replaces the script for all.
     pub(crate) fn find(&self, model_id: &str, region: &str) -> Entry {
         if let Some(script) = self.next(&in_region(model_id, region)).or_else(|| self.next(model_id)) {
             return Entry::Script(Box::new(script));
@@ -110,7 +110,7 @@ impl Catalogue {
     }
 }
 
-/// The key of a model in one region; no model id holds an `@`.
+/// The key of a model in one region. No model id contains `@`.
 fn in_region(model_id: &str, region: &str) -> String {
     format!("{model_id}@{region}")
 }
@@ -123,7 +123,7 @@ fn is_provider_and_model((provider, model): (&str, &str)) -> bool {
     allowed(provider) && allowed(model)
 }
 
-/// One script for everything that a person wants to see at least once.
+/// The built-in scripts.
 fn built_in() -> Vec<(&'static str, Script)> {
     let three = || vec![Step::message_start(), Step::text("One"), Step::text(" two"), Step::text(" three")];
     let then = |step: Step| Script { steps: [three(), vec![step]].concat(), ..Script::default() };
@@ -166,7 +166,7 @@ fn built_in() -> Vec<(&'static str, Script)> {
     ]
 }
 
-/// Asks for a tool, and answers once it has the result.
+/// Calls a tool, and answers when it gets the result.
 fn tools() -> Script {
     let start = json!({"toolUse": {"toolUseId": "tooluse_emulated1", "name": "get_weather"}});
     let then = Some(Box::new(Script::reply("It is sunny in Paris.")));
@@ -201,7 +201,7 @@ fn reasoning() -> Script {
     ])
 }
 
-/// Every kind of event that Bedrock has today, once.
+/// Every kind of event that Bedrock has, once.
 fn everything() -> Script {
     let start = |index: u32, start: Value| {
         Step::event("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))
@@ -248,7 +248,7 @@ fn everything() -> Script {
     ])
 }
 
-/// An answer from a Bedrock newer than anything that reads it.
+/// An answer with events and members that no SDK knows.
 fn newer() -> Script {
     Script::of([
         Step::event("messageStart", json!({"role": "narrator", "mood": "calm"})),
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn model_ids_are_told_apart() {
+    fn model_ids_are_distinguished() {
         let catalogue = Catalogue::new();
         assert_eq!(catalogue.find("emulator.default", ""), Entry::Model);
         assert_eq!(catalogue.find("us.anthropic.claude-haiku-4-5-20251001-v1:0", ""), Entry::Model);

@@ -1,4 +1,4 @@
-//! Connections: accepted, with TLS if wanted, spoken HTTP/1.1 or HTTP/2 on, and reset where a script says so.
+//! Connections: accept, TLS, HTTP/1.1 or HTTP/2, and TCP resets that a script requests.
 
 use std::{
     io,
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 
-/// Whether the connection shall end with a TCP reset instead of an orderly close.
+/// Whether the connection ends with a TCP reset instead of an orderly close.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResetSwitch(Arc<AtomicBool>);
 
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, or the peer has gone already: neither gets better at once.
+            // Out of file descriptors, or the peer has disconnected. An immediate retry would fail again.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-/// Counted while it lives.
+/// Counts an open connection until it is dropped.
 struct OpenConnection(Arc<Ledger>);
 
 impl OpenConnection {
@@ -94,7 +94,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, max_streams: Op
     let service = TowerToHyperService::new(router.layer(Extension(reset)));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http2().max_concurrent_streams(max_streams);
-    // An error here is the peer leaving or a scripted fault; the ledger has both.
+    // An error is a disconnect of the peer or a scripted fault. The ledger counts both.
     let _ = match tls {
         Some(acceptor) => match acceptor.accept(stream).await {
             Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
@@ -113,7 +113,7 @@ struct Resettable {
 impl Drop for Resettable {
     fn drop(&mut self) {
         if self.reset.0.load(Ordering::SeqCst) {
-            // A linger of zero makes the close that follows a reset.
+            // With a linger of zero, closing sends a reset.
             let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
     }

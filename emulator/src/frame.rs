@@ -1,6 +1,6 @@
-//! Bytes of `application/vnd.amazon.eventstream` frames, as Bedrock forms them.
+//! Encodes `application/vnd.amazon.eventstream` frames as Bedrock does.
 //!
-//! The encoding is the SDK's own; the header order is the one seen on the wire.
+//! The encoder is the SDK's. The order of headers is Bedrock's.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -50,7 +50,7 @@ pub(crate) fn declaring(total: u32) -> Bytes {
     frame.into()
 }
 
-/// Cuts bytes at the frame boundaries that they declare. What is no whole frame stays together at the end.
+/// Splits bytes at the frame boundaries that they declare. An incomplete frame is the last part.
 pub(crate) fn split(mut bytes: Bytes) -> Vec<Bytes> {
     let mut frames = Vec::new();
     while let Some(total) = bytes.first_chunk().map(|length| u32::from_be_bytes(*length) as usize) {
@@ -70,7 +70,7 @@ fn encode(headers: &[(&'static str, &str)], payload: String) -> Bytes {
         |(name, value): &(&'static str, &str)| Header::new(*name, HeaderValue::String(value.to_string().into()));
     let message = Message::new_from_parts(headers.iter().map(header).collect(), payload);
     let mut bytes = Vec::new();
-    // Fails only for headers over 32 KiB or payloads over 24 MiB; such a frame comes out empty, which a caller notices.
+    // Fails only for headers over 32 KiB or payloads over 24 MiB. Such a frame is empty, which the client notices.
     if write_message_to(&message, &mut bytes).is_err() {
         bytes.clear();
     }

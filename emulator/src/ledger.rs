@@ -1,6 +1,6 @@
-//! What happened so far: the counts that tests and people ask for, and the last request.
+//! Counts of requests, streams and connections, and the last request.
 //!
-//! Written by [`crate::routes`] and [`crate::body`], read through [`crate::Emulator`] or `GET /_emulator/…`.
+//! [`crate::Emulator`] and `GET /_emulator/…` return them.
 
 use std::{
     collections::BTreeMap,
@@ -11,20 +11,20 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// Counts since the emulator started. A stream is in exactly one of `completed`, `faulted` and `abandoned` once it ended.
+/// Counts since the emulator started. A stream that has ended is in exactly one of `completed`, `faulted` and `abandoned`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Requests that reached an operation.
     pub requests: u64,
     /// Requests answered with an HTTP error.
     pub refused: u64,
-    /// Streams begun.
+    /// Streams that have begun.
     pub opened: u64,
     /// Streams sent to their end.
     pub completed: u64,
     /// Streams ended by the fault in their script.
     pub faulted: u64,
-    /// Streams that the peer left before their end.
+    /// Streams that the client cancelled before their end.
     pub abandoned: u64,
     /// Bytes of streams handed to HTTP.
     pub bytes_sent: u64,
@@ -48,15 +48,15 @@ pub struct CapturedRequest {
     pub operation: &'static str,
     /// The model id, decoded from the path.
     pub model_id: String,
-    /// How it was authorised: the scheme alone, such as `AWS4-HMAC-SHA256` or `Bearer`. Empty if it was not.
+    /// The scheme of the authorization without its secret, such as `AWS4-HMAC-SHA256` or `Bearer`. Empty if there was none.
     pub authorization: String,
-    /// The AWS region that the request was signed for; empty if it was not signed.
+    /// The AWS region for which the request was signed. Empty if it was not signed.
     pub region: String,
-    /// The headers of Bedrock's own, `x-amzn-bedrock-…`.
+    /// Bedrock's headers, `x-amzn-bedrock-…`.
     pub headers: BTreeMap<String, String>,
-    /// The body as it came.
+    /// The body.
     pub raw_body: Bytes,
-    /// The body as JSON; null if it was none.
+    /// The body as JSON. Null if it is not JSON.
     pub body: Value,
 }
 

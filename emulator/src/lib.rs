@@ -1,17 +1,17 @@
 //! A scriptable Amazon Bedrock Runtime that runs on a laptop or in CI.
 //!
-//! It speaks HTTP/1.1 and HTTP/2 (also over TLS) and real `application/vnd.amazon.eventstream` frames, so every AWS SDK can
-//! be pointed at it with `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`. What it answers is a value, the [`Script`].
+//! It has HTTP/1.1, HTTP/2 and TLS, and sends real `application/vnd.amazon.eventstream` frames, so every AWS SDK can use it with
+//! `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`. A [`Script`] describes an answer.
 //!
 //! # Layout, in the order in which a request meets it
 //!
-//! - `connection` accepts, speaks TLS and HTTP, and can reset
-//! - `routes` tells the operations apart and looks the model up
+//! - `connection` accepts connections, with TLS and HTTP, and can reset them
+//! - `routes` has the operations, and finds the script of a model
 //! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
-//! - `reply`, `native` make the answer of an ordinary model; `whole` the answers that do not stream
-//! - [`script`] is what an answer is made of; [`recording`] reads one from a recorded exchange
-//! - `playback` turns it into bytes, pauses and faults; `frame` encodes
-//! - `body` gives them to HTTP, and `ledger` keeps the counts
+//! - `reply`, `native` make the answer of an ordinary model; `whole` makes answers that do not stream
+//! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
+//! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
+//! - `body` sends them, and `ledger` counts
 
 mod body;
 mod catalogue;
@@ -40,7 +40,7 @@ pub use crate::{
     script::{At, Delivery, Fault, FaultKind, Script, Step},
 };
 
-/// A whole answer with this text, in the native format of this model, unpaced.
+/// A complete answer with this text in the native format of this model, without pauses.
 pub fn native_reply(model_id: &str, text: &str) -> Script {
     native::reply(model_id, text)
 }
@@ -48,13 +48,13 @@ pub fn native_reply(model_id: &str, text: &str) -> Script {
 /// How an emulator is started.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen. Port 0 takes a free one.
+    /// The address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Speak TLS with a certificate made for this run.
+    /// Use TLS with a certificate that is generated at start.
     pub tls: bool,
-    /// The most concurrent streams of one HTTP/2 connection. Default: no limit. Bedrock's own is about 100.
+    /// The maximum number of concurrent streams of an HTTP/2 connection. Default: no limit. Bedrock's is about 100.
     pub max_concurrent_streams: Option<u32>,
-    /// Answer as an ordinary model without the pauses of one, so that tests need not wait.
+    /// Let ordinary models answer without pauses, so that tests need not wait.
     pub unpaced: bool,
     /// A folder of script files; `name.json` becomes the model `emulator.name`.
     pub scripts: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// A free loopback port, no TLS, nothing but the built-in scripts.
+    /// A free loopback port, no TLS, and only the built-in scripts.
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         Self { listen, tls: false, max_concurrent_streams: None, unpaced: false, scripts: None, recordings: None }
@@ -73,19 +73,19 @@ impl Default for Config {
 /// Why an emulator does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is not to be had.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A folder of scripts or recordings cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// No certificate could be made.
-    #[error("cannot make a certificate: {0}")]
+    /// No certificate could be generated.
+    #[error("cannot generate a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
     /// TLS could not be set up.
     #[error("cannot set up TLS: {0}")]
@@ -100,15 +100,15 @@ pub enum LoadError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not what it should be.
-    #[error("{} is not what it should be: {source}", path.display())]
+    /// It is invalid.
+    #[error("{} is invalid: {source}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The place and the cause.
         source: serde_json::Error,
     },
 }
@@ -125,7 +125,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one. It listens when this returns.
+    /// Starts an emulator. It accepts connections when this returns.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -162,12 +162,12 @@ impl Emulator {
         Ok(Self { address, certificate, catalogue, ledger, stop, serving })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` has to be.
+    /// The value for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
     pub fn endpoint(&self) -> String {
         match self.certificate {
             Some(_) => format!("https://localhost:{}", self.address.port()),
@@ -175,41 +175,40 @@ impl Emulator {
         }
     }
 
-    /// The certificate to trust, as PEM, if it speaks TLS.
+    /// The certificate to trust, as PEM. `None` without TLS.
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()
     }
 
-    /// Makes a script the answer to the model `emulator.<name>`, whose id it returns.
+    /// Registers a script for the model `emulator.<name>`, and returns the model id.
     pub fn register(&self, name: &str, script: Script) -> String {
         self.register_sequence(name, [script])
     }
 
-    /// Makes these scripts the answers to one request after the other to the model `emulator.<name>`, whose id it returns.
-    /// The last one stays.
+    /// Registers scripts for the model `emulator.<name>`, and returns the model id. Each request gets the next script, and the last one is
+    /// repeated.
     pub fn register_sequence(&self, name: &str, scripts: impl IntoIterator<Item = Script>) -> String {
         let model_id = format!("{SCRIPT_PREFIX}{name}");
         self.catalogue.register(model_id.clone(), scripts);
         model_id
     }
 
-    /// Makes these scripts the answers to the model `emulator.<name>` in one region alone, as [`Emulator::register_sequence`] does for all
-    /// regions. A request's region is that for which it was signed.
+    /// Registers scripts as [`Emulator::register_sequence`] does, for requests that were signed for this region.
     pub fn register_in(&self, name: &str, region: &str, scripts: impl IntoIterator<Item = Script>) -> String {
         let model_id = format!("{SCRIPT_PREFIX}{name}");
         self.catalogue.register_in(&model_id, region, scripts);
         model_id
     }
 
-    /// The counts of now.
+    /// The current counts.
     pub fn stats(&self) -> Stats {
         self.ledger.stats()
     }
 
-    /// Waits until the counts are as wanted, and returns them.
+    /// Waits until the counts satisfy a condition, and returns them.
     pub async fn wait_until(&self, wanted: impl FnMut(&Stats) -> bool) -> Stats {
         let mut watch = self.ledger.watch();
-        // The sender lives in `self`, so the wait ends only when the counts are right.
+        // The sender is in `self`, so the wait does not fail.
         watch.wait_for(wanted).await.map(|stats| *stats).unwrap_or_default()
     }
 
@@ -218,7 +217,7 @@ impl Emulator {
         self.ledger.last_request()
     }
 
-    /// Closes every connection and waits until all is gone.
+    /// Closes all connections and waits until they are closed.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(serving) = self.serving.take() {

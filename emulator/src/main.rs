@@ -1,6 +1,4 @@
 //! The emulator as a program: `bedrock-emulator --listen 127.0.0.1:8080`.
-//!
-//! Everything it does is in the library; this file reads the command line and prints where it listens.
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -8,15 +6,15 @@ use bedrock_emulator::{Config, Emulator, StartError};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// An Amazon Bedrock Runtime for a laptop or CI, with every fault on demand.
+/// An Amazon Bedrock Runtime for a laptop or CI, with faults on demand.
 ///
-/// Point any AWS SDK at it with AWS_ENDPOINT_URL_BEDROCK_RUNTIME. Model ids choose the answer: `emulator.<name>` a script,
-/// `recording.<folder>/<name>` a recording, any other an ordinary model. GET /_emulator/stats and
-/// /_emulator/last-request tell what happened.
+/// Point any AWS SDK at it with AWS_ENDPOINT_URL_BEDROCK_RUNTIME. The model id selects the answer: `emulator.<name>` is a script,
+/// `recording.<folder>/<name>` is a recording, and any other id is an ordinary model. GET /_emulator/stats returns counts, and
+/// GET /_emulator/last-request the last request.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// Address and port to listen on; port 0 selects a free port
     #[arg(long, env = "BEDROCK_EMULATOR_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// A folder of script files: `name.json` becomes the model `emulator.name`
@@ -25,10 +23,10 @@ struct Arguments {
     /// A folder of recordings: `folder/name.json` becomes the model `recording.folder/name`
     #[arg(long, env = "BEDROCK_EMULATOR_RECORDINGS", value_name = "FOLDER")]
     recordings: Option<PathBuf>,
-    /// Speak TLS and write the certificate, made for this run, to this file
+    /// Use TLS with a new certificate, and write the certificate to this file
     #[arg(long, env = "BEDROCK_EMULATOR_TLS_CERTIFICATE", value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
-    /// The most concurrent streams of one HTTP/2 connection
+    /// The maximum number of concurrent streams of an HTTP/2 connection
     #[arg(long, env = "BEDROCK_EMULATOR_MAX_CONCURRENT_STREAMS", value_name = "NUMBER")]
     max_concurrent_streams: Option<u32>,
 }
@@ -52,7 +50,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
         std::fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    // Listened for before anybody can know that there is something to stop.
+    // Before the address is printed, so that no signal is missed after it.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     writeln!(std::io::stdout(), "listening on {}", emulator.endpoint())?;
     tokio::select! {

@@ -1,6 +1,6 @@
 //! The default answer in a model family's own format, for InvokeModel and InvokeModelWithResponseStream.
 //!
-//! The family is told by the model id or, for `emulator.default` and ARNs, by the shape of the body.
+//! The model id tells the family. For `emulator.default` and ARNs the members of the body do.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::{
     whole,
 };
 
-/// Whose format an answer is in.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Anthropic,
@@ -25,7 +25,7 @@ enum Format {
     ChatText,
 }
 
-/// What the ids of a family's models contain.
+/// Parts of the model ids of each family.
 const IDS: [(&str, Format); 15] = [
     ("amazon.nova", Format::Nova),
     ("amazon.titan-t", Format::Titan),
@@ -44,7 +44,7 @@ const IDS: [(&str, Format); 15] = [
     ("writer.", Format::Chat),
 ];
 
-/// What a body holds only in one format.
+/// Members that a body has only in one format.
 const SHAPES: [(&str, Format); 8] = [
     ("anthropic_version", Format::Anthropic),
     ("max_tokens_to_sample", Format::AnthropicText),
@@ -58,7 +58,7 @@ const SHAPES: [(&str, Format); 8] = [
 
 impl Format {
     fn of(model_id: &str, body: &Value) -> Option<Self> {
-        // The same Anthropic models take both of their formats.
+        // The same Anthropic models accept both of their formats.
         let shaped = SHAPES.iter().find(|(member, _)| body.get(member).is_some()).map(|(_, format)| *format);
         let shaped = shaped.or_else(|| Self::of_prompt(body));
         if model_id.contains("anthropic.") {
@@ -67,7 +67,7 @@ impl Format {
         IDS.iter().find(|(part, _)| model_id.contains(part)).map(|(_, format)| *format).or(shaped)
     }
 
-    /// Of the formats that take one prompt, by the template that it is in.
+    /// Finds the format of a single prompt by its template.
     fn of_prompt(body: &Value) -> Option<Self> {
         let prompt = body["prompt"].as_str()?;
         Some(match prompt {
@@ -79,10 +79,10 @@ impl Format {
     }
 }
 
-/// Rewrites a Converse answer for the family of the model, or says that there is none.
+/// Rewrites a Converse answer in the format of the model's family. Fails if the family is not known.
 pub(crate) fn script(model_id: &str, body: &Value, converse: Script) -> Result<Script, String> {
     let Some(format) = Format::of(model_id, body) else {
-        return Err(format!("Neither {model_id} nor the request body says which native format is meant."));
+        return Err(format!("Neither {model_id} nor the request body tells the native format."));
     };
     let steps = chunks(format, &texts(&converse)).into_iter().map(Step::Chunk).collect();
     Ok(Script { steps, ..converse })
@@ -96,7 +96,7 @@ pub(crate) fn reply(model_id: &str, text: &str) -> Script {
     Script::of(chunks(format, &texts).into_iter().map(Step::Chunk))
 }
 
-/// The answer of the non-streaming operation: all of its text in the chunk that has the most of it.
+/// The answer of the non-streaming operation: the largest chunk, with the text of all.
 pub(crate) fn whole(script: &Script) -> Value {
     let events = whole::events(script);
     let texts = events.iter().filter_map(|(_, chunk)| {
@@ -128,7 +128,7 @@ fn texts(converse: &Script) -> Vec<String> {
         .collect()
 }
 
-/// The chunks of an answer. The last one carries Bedrock's metrics, as on the real wire.
+/// The chunks of an answer. The last one has Bedrock's metrics.
 fn chunks(format: Format, texts: &[String]) -> Vec<Value> {
     let count = texts.len();
     let each = |chunk: &dyn Fn(&String) -> Value| texts.iter().map(chunk).collect::<Vec<_>>();

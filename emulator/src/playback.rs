@@ -1,4 +1,4 @@
-//! A script in motion: bytes, pauses and, where the script wants one, a fault.
+//! Turns a script into bytes, pauses and, if the script has one, a fault.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     script::{At, Delivery, Fault, FaultKind, Script, Step},
 };
 
-/// What happens next on the wire.
+/// An action on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// These bytes are sent, in one transport chunk.
@@ -20,11 +20,11 @@ pub(crate) enum Action {
     Cut,
     /// The connection is reset.
     Reset,
-    /// Nothing happens any more.
+    /// Nothing more is sent, and nothing closes.
     Stall,
 }
 
-/// What remains to be done.
+/// The remaining actions.
 pub(crate) type Actions = Box<dyn Iterator<Item = Action> + Send>;
 
 /// The actions of a script. Without one of the last three kinds at its end, the body ends cleanly.
@@ -45,7 +45,7 @@ pub(crate) fn actions(script: &Script) -> Actions {
     delivered(faulty, script.delivery.clone())
 }
 
-/// The steps with every reply and repetition written out, lazily.
+/// Expands replies and repetitions into steps, lazily.
 fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
     Box::new(steps.into_iter().flat_map(|step| -> Box<dyn Iterator<Item = Step> + Send> {
         match step {
@@ -65,12 +65,12 @@ fn encode(step: &Step, pad: Option<usize>) -> Bytes {
         Step::Exception { exception_type, message } => frame::exception(exception_type, message),
         Step::Error { code, message } => frame::error(code, message),
         Step::Bytes(bytes) => bytes.clone().into(),
-        // Written out by `expand`, or no bytes at all.
+        // `expand` has replaced these, or they have no bytes.
         Step::Reply(_) | Step::Repeat { .. } | Step::WaitMs(_) => Bytes::new(),
     }
 }
 
-/// Puts the fault in its place. What comes after an ending fault is never reached.
+/// Inserts the fault. Actions after a fault that ends the stream are not reached.
 fn with_fault(actions: Actions, fault: Fault) -> Actions {
     let (mut frame, mut byte, mut over) = (0, 0, false);
     Box::new(actions.flat_map(move |action| {
@@ -107,7 +107,7 @@ fn with_fault(actions: Actions, fault: Fault) -> Actions {
     }))
 }
 
-/// Cuts the bytes into transport chunks.
+/// Splits the bytes into transport chunks.
 fn delivered(actions: Actions, delivery: Delivery) -> Actions {
     match delivery {
         Delivery::Frames => actions,
@@ -128,7 +128,7 @@ fn delivered(actions: Actions, delivery: Delivery) -> Actions {
     }
 }
 
-/// All bytes in one; the pauses between them go, an ending fault stays at the end.
+/// All bytes in one chunk, without pauses. A fault that ends the stream stays at the end.
 fn joined(actions: Actions) -> Vec<Action> {
     let (mut all, mut ending) = (BytesMut::new(), None);
     for action in actions {

@@ -1,8 +1,7 @@
 //! Recorded HTTP exchanges with the real Bedrock, replayed byte for byte.
 //!
-//! One file is one exchange, in JSON: `operation`, `model_id`, `request`, `response` {`status`, `headers`, `body_base64`,
-//! sometimes `transport_chunk_lengths`} and `events`, the frames as another decoder read them. The
-//! [catalogue](crate::catalogue) offers each under its name; tests compare what arrives with `events`.
+//! A file is one exchange in JSON: `operation`, `model_id`, `request`, `response` (`status`, `headers`, `body_base64`, optionally
+//! `transport_chunk_lengths`) and `events`, the frames as another decoder read them. Tests compare the received events with `events`.
 
 use std::{
     collections::BTreeMap,
@@ -27,20 +26,20 @@ pub struct Recording {
     pub name: String,
     /// The Bedrock operation, such as `ConverseStream`.
     pub operation: String,
-    /// The model, where it was stored.
+    /// The model, if it was recorded.
     #[serde(default)]
     pub model_id: Option<String>,
-    /// What was asked.
+    /// The body of the request.
     #[serde(default)]
     pub request: Value,
-    /// What Bedrock answered.
+    /// The response of Bedrock.
     pub response: Response,
     /// The frames as another decoder read them.
     #[serde(default)]
     pub events: Vec<Event>,
 }
 
-/// What Bedrock answered.
+/// The response of Bedrock.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Response {
     /// The HTTP status.
@@ -51,7 +50,7 @@ pub struct Response {
     /// The body.
     #[serde(rename = "body_base64", deserialize_with = "from_base64")]
     pub body: Vec<u8>,
-    /// How the bytes of the body arrived.
+    /// The lengths of the transport chunks in which the body arrived.
     #[serde(default)]
     pub transport_chunk_lengths: Option<Vec<usize>>,
 }
@@ -74,10 +73,10 @@ pub struct Event {
 }
 
 impl Recording {
-    /// The exchange as a script that answers the same bytes in the same pieces.
+    /// The exchange as a script that sends the same bytes in the same transport chunks.
     pub fn script(&self) -> Script {
         let Response { status, headers, body, transport_chunk_lengths } = &self.response;
-        // HTTP itself makes these for the bytes that are sent now.
+        // HTTP sets these for the new response.
         let mut headers = headers.clone();
         headers
             .retain(|name, _| !["connection", "content-length", "date", "transfer-encoding"].contains(&name.as_str()));
@@ -94,7 +93,7 @@ impl Recording {
 /// Reads every recording below a folder, in the order of their names.
 ///
 /// # Errors
-/// If the folder or a file cannot be read, or a file is no recording.
+/// If the folder or a file cannot be read, or a file is not a recording.
 pub fn load(folder: &Path) -> Result<Vec<Recording>, LoadError> {
     files(folder)?
         .into_iter()

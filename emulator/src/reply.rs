@@ -1,4 +1,4 @@
-//! What the emulator says when no script is asked for: a story for the prompt of the demo, a plain echo for any other.
+//! The answer of an ordinary model: a story for the prompt of the demo, and an echo for any other prompt.
 
 use serde_json::Value;
 
@@ -12,10 +12,10 @@ const STORY: &str = include_str!("story.txt");
 /// How much of a prompt the echo quotes, in characters.
 const QUOTED: usize = 240;
 
-/// A first word after 350 ms and forty words a second: what a small model does on a good day.
+/// The first word after 350 ms, then forty words a second: about the speed of a small model.
 const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25 };
 
-/// The answer to a request that asks for no script of its own.
+/// The answer to a request for an ordinary model.
 pub(crate) fn script(prompt: &str, input_tokens: u32, unpaced: bool) -> Script {
     let text = if prompt.trim() == STORY_PROMPT { STORY.trim_end().to_owned() } else { echo(prompt) };
     Script {
@@ -34,7 +34,7 @@ fn echo(prompt: &str) -> String {
     )
 }
 
-/// The events of a whole answer with this text: one delta a word, as models stream.
+/// The events of a complete answer with this text, with one delta for each word.
 pub(crate) fn steps(text: &str, input_tokens: u32) -> Vec<Step> {
     let words = words(text);
     let output = u32::try_from(words.len()).unwrap_or(u32::MAX);
@@ -44,7 +44,7 @@ pub(crate) fn steps(text: &str, input_tokens: u32) -> Vec<Step> {
     steps
 }
 
-/// Splits text so that the pieces, joined, are the text again: every word takes the white space before it.
+/// Splits a text into words, each with the white space before it. Joined, they are the text.
 pub(crate) fn words(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut in_word) = (0, false);
@@ -77,7 +77,7 @@ pub(crate) fn prompt_of(body: &Value) -> String {
     ["prompt", "inputText", "message"].iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned()
 }
 
-/// A count of input tokens: one a word, over every text of the body. A stand-in, and honest about being one.
+/// An approximate number of input tokens: one for each word of every text of the body.
 pub(crate) fn input_tokens(body: &Value) -> u32 {
     fn count(value: &Value) -> usize {
         match value {

@@ -1,7 +1,6 @@
 //! The HTTP surface of Bedrock Runtime, the listings of its control plane, and `/_emulator/…`.
 //!
-//! A request is captured, its model id looked up in the [`crate::catalogue`], and the script answered as a stream
-//! ([`crate::body`]) or whole.
+//! A request is captured, and the script of its model id ([`crate::catalogue`]) is sent as a stream ([`crate::body`]) or as a whole.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,13 +25,13 @@ use crate::{
     whole,
 };
 
-/// The largest body, in bytes: what Bedrock accepts, with room for base64.
+/// The largest body in bytes: Bedrock's limit, plus the overhead of base64.
 const MAX_BODY: usize = 64 << 20;
 
-/// The most text that any model takes, in bytes. Real models stop at 200,000 to 1,000,000 tokens.
+/// The longest text in bytes that any model accepts. The limits of models are 200,000 to 1,000,000 tokens.
 const MAX_TEXT: usize = 4_000_000;
 
-/// What every request needs.
+/// The state that requests share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) catalogue: Arc<Catalogue>,
@@ -62,7 +61,7 @@ impl Operation {
         }
     }
 
-    fn speaks_converse(self) -> bool {
+    fn is_converse(self) -> bool {
         matches!(self, Self::ConverseStream | Self::Converse)
     }
 }
@@ -75,7 +74,7 @@ pub(crate) fn router(shared: Shared) -> Router {
                   Extension(reset),
                   headers: HeaderMap,
                   body: Bytes| async move {
-                answer(&shared, Asked { operation, model_id: &model_id, headers: &headers, body: &body }, reset)
+                answer(&shared, Call { operation, model_id: &model_id, headers: &headers, body: &body }, reset)
             },
         )
     };
@@ -99,15 +98,15 @@ pub(crate) fn router(shared: Shared) -> Router {
 
 /// A request to an operation.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+struct Call<'a> {
     operation: Operation,
     model_id: &'a str,
     headers: &'a HeaderMap,
     body: &'a Bytes,
 }
 
-fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
-    let Asked { operation, model_id, headers, body } = asked;
+fn answer(shared: &Shared, call: Call<'_>, reset: ResetSwitch) -> Response {
+    let Call { operation, model_id, headers, body } = call;
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     shared.ledger.count(|stats| stats.requests += 1);
     shared.ledger.capture(CapturedRequest {
@@ -120,8 +119,8 @@ fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
         body: parsed.clone().unwrap_or_default(),
     });
     let result = match parsed {
-        Some(body) => script_for(shared, asked, &body).map(|script| (script, body)),
-        None => Err(invalid("The request body is no JSON.")),
+        Some(body) => script_for(shared, call, &body).map(|script| (script, body)),
+        None => Err(invalid("The request body is not JSON.")),
     };
     match result {
         Ok((script, body)) => match &script.refuse {
@@ -132,7 +131,7 @@ fn answer(shared: &Shared, asked: Asked<'_>, reset: ResetSwitch) -> Response {
     }
 }
 
-/// The scheme of the authorization, and nothing of the secret.
+/// The scheme of the authorization without its secret.
 fn scheme(headers: &HeaderMap) -> String {
     let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     authorization.split(' ').next().unwrap_or_default().to_owned()
@@ -150,15 +149,15 @@ fn bedrock_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     own.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
 }
 
-fn script_for(shared: &Shared, asked: Asked<'_>, body: &Value) -> Result<Script, Refusal> {
-    let Asked { operation, model_id, headers, .. } = asked;
+fn script_for(shared: &Shared, call: Call<'_>, body: &Value) -> Result<Script, Refusal> {
+    let Call { operation, model_id, headers, .. } = call;
     match shared.catalogue.find(model_id, region(headers)) {
         Entry::Script(script) => Ok(match *script {
             Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
             script => script,
         }),
         Entry::Model => {
-            if operation.speaks_converse() {
+            if operation.is_converse() {
                 check_conversation(body)?;
             }
             let script = reply::script(&reply::prompt_of(body), reply::input_tokens(body), shared.unpaced);
@@ -173,21 +172,21 @@ fn script_for(shared: &Shared, asked: Asked<'_>, body: &Value) -> Result<Script,
             let names = shared.catalogue.names();
             let known: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(SCRIPT_PREFIX)).collect();
             let message =
-                format!("No script is called {model_id}. After `{SCRIPT_PREFIX}` may stand: {}", known.join(", "));
+                format!("There is no script {model_id}. The names after `{SCRIPT_PREFIX}` are: {}", known.join(", "));
             Err(Refusal { status: 404, exception: Some("ResourceNotFoundException".into()), body: None, message })
         }
         Entry::Malformed => Err(invalid("The provided model identifier is invalid.")),
     }
 }
 
-/// Whether the caller has just carried out a tool.
+/// Whether the request ends with the result of a tool.
 fn ends_with_tool_result(body: &Value) -> bool {
     let last = body["messages"].as_array().and_then(|messages| messages.last());
     let blocks = last.and_then(|message| message["content"].as_array());
     blocks.is_some_and(|blocks| blocks.iter().any(|block| block.get("toolResult").is_some()))
 }
 
-/// What Bedrock refuses in every conversation, in its words.
+/// Refuses messages that Bedrock refuses, with Bedrock's messages.
 fn check_conversation(body: &Value) -> Result<(), Refusal> {
     let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     match messages.first() {
@@ -258,7 +257,7 @@ fn refused(shared: &Shared, refusal: &Refusal, script: &Script, reset: ResetSwit
     response
 }
 
-/// The request id that every AWS answer has, and the headers that the script wants.
+/// Adds the AWS request id and the headers of the script.
 fn finish_headers(response: &mut Response, shared: &Shared, script: &Script) {
     let number = shared.ledger.stats().requests;
     let id = format!("00000000-0000-4000-8000-{number:012}");

@@ -1,7 +1,6 @@
-//! A script: the value that says what the emulator answers, how fast, and which fault comes where.
+//! A script: a value that describes an answer of the emulator, its pace and its fault.
 //!
-//! Scripts come from the [catalogue](crate::catalogue), from JSON files, from recordings or from a test. The
-//! [playback](crate::playback) turns one into bytes and pauses.
+//! Scripts are built in, or come from JSON files, recordings and tests. [Playback](crate::playback) turns them into bytes and pauses.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,38 +8,38 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Value, json};
 
-/// What the emulator answers to one request.
+/// The answer of the emulator to a request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
-    /// Refuse the request with an HTTP error instead of streaming.
+    /// An HTTP error instead of a stream.
     pub refuse: Option<Refusal>,
-    /// More headers of the HTTP answer.
+    /// Further headers of the HTTP response.
     pub headers: BTreeMap<String, String>,
-    /// How long to wait before each frame.
+    /// The pauses before frames.
     pub pace: Pace,
-    /// What to send, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
-    /// The one thing that goes wrong.
+    /// The fault, if any.
     pub fault: Option<Fault>,
-    /// How the bytes are cut into transport chunks.
+    /// How the bytes are split into transport chunks.
     pub delivery: Delivery,
-    /// The answer instead, if the request ends with the result of a tool: what an agent that was given its tool says.
+    /// The script that is used instead if the request ends with the result of a tool.
     pub on_tool_result: Option<Box<Script>>,
-    /// Leave out Bedrock's padding member `p`, which today's service adds to every event.
+    /// Leave out Bedrock's padding member `p`, which Bedrock adds to every event.
     pub no_padding: bool,
 }
 
-/// An HTTP error in place of a stream.
+/// An HTTP error instead of a stream.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// The HTTP status, such as 429.
     pub status: u16,
-    /// The exception named in `x-amzn-errortype`; no such header if absent.
+    /// The exception in `x-amzn-errortype`. Without it there is no such header.
     #[serde(default)]
     pub exception: Option<String>,
-    /// The body, word for word. If absent it is `{"message": …}`.
+    /// The body. By default `{"message": …}`.
     #[serde(default)]
     pub body: Option<String>,
     /// The message of the body.
@@ -48,7 +47,7 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// How long to wait before frames.
+/// The pauses before frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
@@ -59,13 +58,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The wait before the frame with this index.
+    /// The pause before the frame with this index.
     pub(crate) fn before(self, frame: usize) -> Duration {
         Duration::from_millis(if frame == 0 { self.first_ms } else { self.gap_ms })
     }
 }
 
-/// One thing to send.
+/// A step of a script.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
@@ -79,7 +78,7 @@ pub enum Step {
     },
     /// An event frame of InvokeModelWithResponseStream: the inner JSON of one `chunk`.
     Chunk(Value),
-    /// An exception frame, as Bedrock sends one in the middle of a stream.
+    /// An exception frame, which Bedrock sends in the middle of a stream.
     Exception {
         /// `:exception-type`, such as `throttlingException`.
         #[serde(rename = "type")]
@@ -94,128 +93,127 @@ pub enum Step {
         /// `:error-message`.
         message: String,
     },
-    /// A whole answer: message start, one delta a word, stops and metadata.
+    /// A complete answer: message start, one delta for each word, stops and metadata.
     Reply(String),
-    /// Bytes as they are: whole recorded frames or garbage.
+    /// Raw bytes: recorded frames or garbage.
     #[serde(deserialize_with = "base64_bytes")]
     Bytes(Vec<u8>),
     /// A pause in milliseconds.
     WaitMs(u64),
-    /// Steps again and again.
+    /// Repeated steps.
     Repeat {
-        /// How often.
+        /// The number of repetitions.
         times: usize,
-        /// What.
+        /// The steps.
         steps: Vec<Step>,
     },
 }
 
-/// What goes wrong, and where.
+/// A fault and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What.
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// Where.
+    /// The position.
     pub at: At,
 }
 
-/// What goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// The HTTP body ends there as if all had been sent.
+    /// The HTTP body ends cleanly at the position.
     End,
-    /// The connection closes there in the middle of the HTTP body (over HTTP/2 the stream is reset).
+    /// The connection closes in the middle of the HTTP body. Over HTTP/2 the stream is reset.
     Cut,
-    /// The TCP connection is reset there (over HTTP/2 the stream is reset).
+    /// The TCP connection is reset. Over HTTP/2 the stream is reset.
     Reset,
-    /// Nothing comes any more, and nothing closes.
+    /// Nothing more is sent, and nothing closes.
     Stall,
-    /// The last byte of that frame, or that byte, is flipped, so that a checksum fails.
+    /// The last byte of the frame, or the byte, is flipped, so that a checksum fails.
     Corrupt,
-    /// A frame that declares a length of 64 MiB stands there.
+    /// A frame declares a length of 64 MiB.
     Oversized,
-    /// A frame that declares a length of 8 bytes stands there.
+    /// A frame declares a length of 8 bytes.
     Undersized,
 }
 
-/// Where a fault is: before a frame or before a byte of the body, both counted from 0.
+/// The position of a fault: before a frame or before a byte of the body, both counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum At {
-    /// Before this frame (for [`FaultKind::Corrupt`]: in it).
+    /// Before this frame. For [`FaultKind::Corrupt`]: in it.
     Event(usize),
-    /// Before this byte (for [`FaultKind::Corrupt`]: in it).
+    /// Before this byte. For [`FaultKind::Corrupt`]: in it.
     Byte(usize),
 }
 
-/// How the bytes are cut into transport chunks.
+/// How the bytes are split into transport chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// One chunk a frame.
+    /// One chunk for each frame.
     #[default]
     Frames,
-    /// One chunk a byte.
+    /// One chunk for each byte.
     EveryByte,
     /// One chunk for everything.
     Joined,
-    /// Chunks of these lengths; what remains comes in one.
+    /// Chunks of these lengths, and one chunk for the rest.
     Lengths(Vec<usize>),
 }
 
 impl Script {
-    /// A whole answer with this text, unpaced.
+    /// A complete answer with this text, without pauses.
     pub fn reply(text: impl Into<String>) -> Self {
         Self::of([Step::Reply(text.into())])
     }
 
-    /// These steps, unpaced.
+    /// These steps, without pauses.
     pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
         Self { steps: steps.into_iter().collect(), ..Self::default() }
     }
 
-    /// An HTTP error, as Bedrock forms it.
+    /// An HTTP error in Bedrock's form.
     pub fn refuse(status: u16, exception: &str, message: &str) -> Self {
         let refusal =
             Refusal { status, exception: Some(exception.to_owned()), body: None, message: message.to_owned() };
         Self { refuse: Some(refusal), ..Self::default() }
     }
 
-    /// The same with a fault.
+    /// Sets the fault.
     #[must_use]
     pub fn fault(mut self, kind: FaultKind, at: At) -> Self {
         self.fault = Some(Fault { kind, at });
         self
     }
 
-    /// The same at another pace, in milliseconds.
+    /// Sets the pace, in milliseconds.
     #[must_use]
     pub fn pace(mut self, first_ms: u64, gap_ms: u64) -> Self {
         self.pace = Pace { first_ms, gap_ms };
         self
     }
 
-    /// The same, cut otherwise into transport chunks.
+    /// Sets how the bytes are split into transport chunks.
     #[must_use]
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Reads a script file: a script, or an array of them for one request after the other. The error says where the file
-    /// is wrong.
+    /// Parses a script file: a script, or an array of scripts for consecutive requests.
     ///
     /// # Errors
-    /// If the text is no JSON, or no script, or places a fault where it cannot be.
+    /// If the text is not JSON or not a script, or the position of a fault is invalid. The error has the line.
     pub fn sequence_from_json(text: &str) -> Result<Vec<Self>, serde_json::Error> {
         let scripts: Vec<Self> = if text.trim_start().starts_with('[') {
             serde_json::from_str(text)?
@@ -223,14 +221,16 @@ impl Script {
             vec![serde_json::from_str(text)?]
         };
         if scripts.is_empty() {
-            return Err(serde_json::Error::custom("a sequence of scripts has at least one"));
+            return Err(serde_json::Error::custom("an array of scripts must not be empty"));
         }
         let placed_by_byte = |script: &Self| {
             let fault = script.fault.map(|fault| (fault.kind, fault.at));
             matches!(fault, Some((FaultKind::Oversized | FaultKind::Undersized, At::Byte(_))))
         };
         if scripts.iter().any(placed_by_byte) {
-            return Err(serde_json::Error::custom("an oversized or undersized frame is placed by event, not by byte"));
+            return Err(serde_json::Error::custom(
+                "the position of an oversized or undersized frame must be an event, not a byte",
+            ));
         }
         Ok(scripts)
     }
@@ -309,6 +309,6 @@ mod tests {
         assert!(error.contains("delay") && error.contains("pace"), "{error}");
         assert!(Script::sequence_from_json("[]").is_err());
         let misplaced = r#"{"fault": {"kind": "oversized", "at": {"byte": 1}}}"#;
-        assert!(Script::sequence_from_json(misplaced).unwrap_err().to_string().contains("by event"));
+        assert!(Script::sequence_from_json(misplaced).unwrap_err().to_string().contains("must be an event"));
     }
 }

@@ -1,6 +1,5 @@
-//! A throw-away certificate for `localhost` and the loopback addresses, made anew at every start.
-//!
-//! The certificate signs itself, so a client trusts it by taking its PEM as a root.
+//! A self-signed certificate for `localhost` and the loopback addresses, generated at every start. A client that trusts its PEM as a
+//! root accepts it.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use tokio_rustls::{
 
 use crate::StartError;
 
-/// What accepts TLS, and the certificate as PEM.
+/// Generates a certificate. Returns an acceptor with it, and the certificate as PEM.
 pub(crate) fn acceptor() -> Result<(TlsAcceptor, String), StartError> {
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names)?;

@@ -7,10 +7,10 @@ use crate::{
     script::{Script, Step},
 };
 
-/// The most events that a whole answer is made of: a script may repeat itself without end, and an answer may not.
+/// The most events of a complete answer, because a script can repeat steps without end.
 const MOST: usize = 100_000;
 
-/// The events that the steps of a script come to, each as `(type, payload)`.
+/// The events of a script, each as type and payload.
 pub(crate) fn events(script: &Script) -> Vec<(String, Value)> {
     fn collect(steps: &[Step], into: &mut Vec<(String, Value)>) {
         for step in steps {
