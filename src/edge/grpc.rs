@@ -4,15 +4,17 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{HeaderMap, HeaderValue};
+use http_body_util::Limited;
 use prost::{DecodeError, Message};
 use prost_types::FileDescriptorSet;
 use tokio::time::{Instant, timeout};
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 
 use crate::{
     edge::{
@@ -20,11 +22,15 @@ use crate::{
         protocol::{FromWeb, is_grpc, not_grpc},
     },
     error::{self, Error, Reason},
+    proto::generation_service_server::SERVICE_NAME,
     request::{generation_id::GenerationId, timeouts::Deadline},
 };
 
 /// The trailer that carries the google.rpc details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
+
+/// The most bytes of all requests on one stream to a service that passes no gates.
+const MAX_OTHER_BYTES: usize = 64 << 10;
 
 /// The paths of all methods: `/package.Service/Method`.
 #[derive(Clone, Debug)]
@@ -69,6 +75,20 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
     response
 }
 
+/// Whether this is the path of the generation service, whatever the method.
+fn is_generation(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    service.is_some_and(|(service, _)| service == SERVICE_NAME)
+}
+
+/// Bounds the bytes of a request to a service that passes no gates: to health and to reflection, whose requests have a name in them.
+fn bounded(request: Request) -> Request {
+    if is_generation(request.uri().path()) {
+        return request;
+    }
+    request.map(|body| Body::new(Limited::new(body, MAX_OTHER_BYTES)))
+}
+
 async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     if let Err(refused) = state.hosts.check_call(&request) {
         return grpc(&refused.into_status());
@@ -85,7 +105,7 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
         request.extensions_mut().insert(Deadline(at));
     }
-    let answer = next.run(request);
+    let answer = next.run(bounded(request));
     with_reason(match deadline {
         None => answer.await,
         Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {
@@ -141,7 +161,7 @@ fn keep_metadata(headers: &mut HeaderMap, own: &HeaderMap) {
 
 /// A status as an answer in the headers, before any message.
 pub(crate) fn grpc(status: &Status) -> Response {
-    status.clone().into_http::<Body>().map(axum::body::Body::new)
+    status.clone().into_http::<tonic::body::Body>().map(Body::new)
 }
 
 #[cfg(test)]
@@ -150,9 +170,8 @@ mod tests {
 
     #[test]
     fn deadlines_are_read_in_every_unit() {
-        let read = |header: &str| {
-            time_left(&Request::builder().header("grpc-timeout", header).body(axum::body::Body::empty()).unwrap())
-        };
+        let read =
+            |header: &str| time_left(&Request::builder().header("grpc-timeout", header).body(Body::empty()).unwrap());
         assert_eq!(read("2S"), Some(Duration::from_millis(1_999)));
         assert_eq!(read("250m"), Some(Duration::from_millis(249)));
         assert_eq!(read("1H"), Some(Duration::from_millis(3_599_999)));

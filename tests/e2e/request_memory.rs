@@ -20,12 +20,12 @@ use outcrop_client::proto::{
     ContentBlock, DocumentBlock, DocumentSource, GenerateRequest, Message, Role, content_block::Block, document_source,
 };
 use prost::Message as _;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tonic::Status;
 use tonic_types::StatusExt;
 
 use crate::{
-    harness::{Harness, request, soon, text_of},
+    harness::{Harness, collect, request, soon, text_of},
     process::Remote,
 };
 
@@ -132,20 +132,63 @@ async fn promise_16_requests_that_withhold_their_last_byte_stay_within_the_budge
     harness.counted("request_memory_bytes", &[], 0).await;
 }
 
+/// A variable says that the requests and the budget have their real sizes: 32 MiB, 512 MiB.
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_16_a_thousand_of_them_cost_the_server_no_more_than_its_budget() {
-    let flags = ["--max-request-bytes", "4194304", "--max-request-memory", "33554432"];
-    let remote = Remote::start(&flags).await;
+    let (length, budget, waiting, flags) = match std::env::var_os("OUTCROP_TEST_FULL_SIZE") {
+        Some(_) => (32 * MIB, 512 * MIB, 8, &[][..]),
+        None => (
+            4 * MIB,
+            32 * MIB,
+            4,
+            &["--max-request-bytes", "4194304", "--max-request-memory", "33554432", "--body-timeout", "5m"][..],
+        ),
+    };
+    let remote = Remote::start(flags).await;
     remote.emulator.register("ordinary", Script::reply("one two three"));
     let client = remote.clients(1).await.remove(0);
-    soon(client.generate(request("emulator.ordinary"))).await.unwrap();
+    let ask = async || {
+        let chunks = soon(client.generate(request("emulator.ordinary"))).await.unwrap();
+        assert_eq!(text_of(&soon(collect(chunks)).await.whole()), "one two three");
+    };
+    ask().await;
     let before = remote.memory();
-    let (waiting, refused) = withhold(&remote.serving.endpoint, 1_000, 4 * MIB - 100, 4).await;
-    let grown = remote.memory().saturating_sub(before);
-    println!("{} wait, {} refused: {grown} KiB more in the server", waiting.len(), refused.len());
-    assert!(grown < 2 * (32 << 10), "{grown} KiB for a budget of 32 MiB");
-    let chunks = soon(client.generate(request("emulator.ordinary"))).await.unwrap();
-    assert_eq!(text_of(&soon(crate::harness::collect(chunks)).await.whole()), "one two three");
+    let (held, refused) = withhold(&remote.serving.endpoint, 1_000, length - 100, waiting).await;
+    // Those that are left send what they send.
+    let all = (waiting * (length - 96)) as u64;
+    soon(async {
+        while remote.count("request_memory_bytes", &[]) < all {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    ask().await;
+    let (grown, peak) = (remote.memory().saturating_sub(before), remote.peak().saturating_sub(before));
+    println!(
+        "{} wait, {} refused, {all} bytes held; {grown} KiB more in the server, {peak} at its peak",
+        held.len(),
+        refused.len()
+    );
+    assert!(peak < (budget >> 10) as u64, "{peak} KiB for a budget of {budget} bytes");
+    drop(held);
+    soon(async {
+        while remote.count("request_memory_bytes", &[]) > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    println!("{} KiB more when they have left", remote.memory().saturating_sub(before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_16_health_and_reflection_take_small_requests_only() {
+    let harness = Harness::start().await;
+    for path in ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+        let mut asked = call(&harness.endpoint, Withheld::of(3 * MIB));
+        *asked.uri_mut() = format!("{}{path}", harness.endpoint).parse().unwrap();
+        // It ends, although its last byte never comes.
+        soon(status(http(), asked)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
