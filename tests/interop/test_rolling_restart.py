@@ -12,13 +12,13 @@ from conftest import SERVICE, outcrop
 
 # Callers of each client at once, and restarts of each server.
 CALLERS = 6
-ROUNDS = 3
+ROUNDS = 2
 # Callers come from one address here and call without a pause.
 FLAGS = ["--local", "--other-requests-per-minute", "1000000", "--max-streams-per-caller", "10000"]
 
 
 class Load:
-    """Callers of one client that call without a pause, streams and unary calls in turn."""
+    """Callers of one client that call without a pause: long streams, short streams and unary calls."""
 
     def __init__(self, channel, methods, requests):
         self.channel, self.methods, self.requests = channel, methods, requests
@@ -30,9 +30,8 @@ class Load:
             thread.start()
 
     def run(self, at):
+        method = self.methods[at % len(self.methods)]
         while not self.stopped.is_set():
-            method = self.methods[at % len(self.methods)]
-            at += 1
             try:
                 answer = method(self.requests[method], timeout=60)
                 if hasattr(answer, "__next__"):
@@ -68,7 +67,7 @@ def client(policy, addresses):
     pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     service = pool.FindServiceByName(SERVICE)
     methods, requests = [], {}
-    # A stream of two seconds, a short one, and a unary call.
+    # A stream of nine seconds, one of milliseconds, and a unary call.
     for name, fields in [
         ("Generate", {"prompt": "hi", "model": "emulator.slow"}),
         ("Generate", {"prompt": "hi", "model": "emulator.tools"}),
@@ -103,4 +102,4 @@ def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other(serve
         print(f"{policy}: {load.answered} calls over {restarts} restarts, {len(load.failures)} failed")
     for policy, load in loads.items():
         assert not load.failures, f"{policy}: {load.failures}"
-        assert load.answered > 10 * restarts
+        assert load.answered > 100 * restarts
