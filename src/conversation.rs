@@ -265,4 +265,4 @@ fn timestamp(micros: u64) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

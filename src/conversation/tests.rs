@@ -92,6 +92,16 @@ fn server(store: &Misbehaving) -> Conversations {
     Conversations { store: Some(Arc::new(store.clone())), bounds, most: 10, leases: Leases::default() }
 }
 
+/// A server with one conversation, on a store that behaves well and either stores turns or hangs while it does.
+pub(crate) async fn with_conversation(hangs: bool) -> (Conversations, String) {
+    let store = Misbehaving::new(fastrand::Rng::with_seed(0));
+    store.calm().await;
+    store.appends_hang.store(hangs, Ordering::Relaxed);
+    let server = server(&store);
+    let created = server.create(CreateConversationRequest::default()).await.unwrap();
+    (server, created.conversation_id)
+}
+
 /// One try of a turn, as [`crate::response::call`] drives it.
 async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut fastrand::Rng, leaves: bool) -> Try {
     let (storing, history) = (AtomicBool::new(false), parking_lot::Mutex::new(None));

@@ -282,3 +282,6 @@ impl Stream for Call {
         polled
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ pub(super) struct Misbehaving {
     late: TaskTracker,
     /// Leases are not renewed, and no answer says so.
     pub(super) renewals_hang: Arc<AtomicBool>,
+    /// Turns are not stored, and no answer says so.
+    pub(super) appends_hang: Arc<AtomicBool>,
 }
 
 /// What becomes of one request.
@@ -59,6 +61,7 @@ impl Misbehaving {
             confirmed: Arc::default(),
             late: TaskTracker::new(),
             renewals_hang: Arc::default(),
+            appends_hang: Arc::default(),
         }
     }
 
@@ -231,6 +234,9 @@ impl Store for Misbehaving {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        if self.appends_hang.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         let fault = self.fault();
         if fault.refused {
             return Err(StoreError::failed("refused"));

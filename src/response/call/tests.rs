@@ -1,0 +1,216 @@
+//! Tests of one call with paused time: it ends once, gives everything back, and is polled only when something has happened.
+
+use std::{convert::Infallible, future::poll_fn};
+
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::{
+    body::SdkBody,
+    event_stream::{Header, HeaderValue, Message},
+};
+use bytes::Bytes;
+use http::Extensions;
+use http_body::{Body, Frame};
+use tokio::time::{Sleep, advance, sleep};
+
+use super::*;
+use crate::{
+    admission::{AdmissionControl, LimitSettings, Permit, client_id::ClientId},
+    bedrock::Upstream,
+    conversation::{Conversations, tests::with_conversation},
+    metrics::Metrics,
+    proto::GenerateRequest,
+    request::timeouts::Deadline,
+    response::{abandoned::AbandonmentSettings, registry::CallRegistry, stream::ChunkStream},
+    shutdown::Shutdown,
+};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A body whose frames come one a second.
+struct Paced {
+    frames: Vec<Bytes>,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        ready!(self.pause.as_mut().poll(cx));
+        self.pause = Box::pin(sleep(Duration::from_secs(1)));
+        Poll::Ready(self.frames.pop().map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+fn frame(event_type: &'static str, payload: &'static str) -> Bytes {
+    let headers = [(":message-type", "event"), (":event-type", event_type)]
+        .map(|(name, value)| Header::new(name, HeaderValue::String(value.into())));
+    let mut bytes = Vec::new();
+    write_message_to(&Message::new_from_parts(headers.to_vec(), payload), &mut bytes).unwrap();
+    bytes.into()
+}
+
+/// A server of which only the calls are real.
+struct Server {
+    shutdown: Shutdown,
+    admission: AdmissionControl,
+    registry: CallRegistry,
+    metrics: Metrics,
+}
+
+impl Server {
+    /// It runs one stream at a time.
+    fn new() -> Self {
+        let limits = LimitSettings { streams: 1, ..LimitSettings::default() };
+        let (admission, metrics) = (AdmissionControl::new(&limits), Metrics::default());
+        Self { shutdown: Shutdown::default(), admission, registry: CallRegistry::default(), metrics }
+    }
+
+    /// A call whose answer takes five seconds: a turn of the conversation, if there is one.
+    async fn call(&self, conversation: Option<&(Conversations, String)>, abandonment: AbandonmentMode) -> ChunkStream {
+        let mut request = GenerateRequest { prompt: "hi".to_owned(), ..GenerateRequest::default() };
+        let turn = match conversation {
+            Some((conversations, id)) => {
+                request.conversation_id.clone_from(id);
+                conversations.begin(&mut request).await.unwrap()
+            }
+            None => None,
+        };
+        let client = ClientId::of(&Extensions::new());
+        let Permit { places, reservation } = self.admission.admit(client, "m", &request).await.unwrap();
+        let in_flight = Arc::new(self.shutdown.enter().unwrap());
+        let response = PendingResponse::new(async {
+            sleep(Duration::from_secs(1)).await;
+            let mut frames = vec![
+                frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#),
+                frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"b"}}"#),
+                frame("messageStop", r#"{"stopReason":"end_turn"}"#),
+                frame("metadata", r#"{"usage":{"inputTokens":1,"outputTokens":2}}"#),
+            ];
+            frames.reverse();
+            let body = SdkBody::from_body_1_x(Paced { frames, pause: Box::pin(sleep(Duration::ZERO)) });
+            let mut reader = ResponseReader::new(Upstream::of_body(body), "id", Vec::new(), DEADLINE);
+            reader.first_content().await?;
+            Ok(reader)
+        });
+        let deadline = Deadline(Instant::now() + DEADLINE);
+        let call = Call::new(CallParts {
+            response,
+            attempts: AttemptLog::default(),
+            time_limit: TimeLimit::new(Instant::now(), 2 * DEADLINE, Some(deadline)),
+            heartbeat: Some(Duration::from_millis(700)),
+            abandonment,
+            turn,
+            held: Held {
+                accounting: UsageAccounting::open("id".to_owned(), reservation, self.metrics.clone()),
+                _permits: places,
+                in_flight,
+            },
+        });
+        ChunkStream::new(call, AbandonedCalls::new(AbandonmentSettings::default()), &self.registry)
+    }
+
+    /// The sum of a metric over its labels.
+    fn count(&self, name: &str) -> u64 {
+        let text = self.metrics.text().unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("outcrop_")?.strip_prefix(name));
+        let values = lines.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit(' ').next());
+        values.map(|value| value.parse::<u64>().unwrap()).sum()
+    }
+}
+
+/// Polls the stream to its end, or so many times; counts the polls. The sequence has no gap and there is at most one finish, the last chunk.
+async fn read(stream: &mut ChunkStream, polls: u32) -> (u32, Option<Result<(), tonic::Status>>) {
+    let (mut made, mut sequence, mut finished) = (0, 0, false);
+    let mut stream = Pin::new(stream);
+    let ended = poll_fn(|cx| {
+        loop {
+            if made == polls {
+                return Poll::Ready(None);
+            }
+            made += 1;
+            match ready!(stream.as_mut().poll_next(cx)) {
+                None => {
+                    assert!(finished, "OK without a finish");
+                    return Poll::Ready(Some(Ok(())));
+                }
+                Some(Err(status)) => {
+                    assert!(!finished, "an error after the finish");
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Some(Ok(chunk)) => {
+                    assert!(!finished, "a chunk after the finish");
+                    finished = is_finish(&chunk);
+                    if let Some(number) = chunk.sequence {
+                        assert_eq!(number, sequence);
+                        sequence += 1;
+                    }
+                }
+            }
+        }
+    });
+    let ended = ended.await;
+    (made, ended)
+}
+
+fn reason_of(status: &tonic::Status) -> String {
+    tonic_types::StatusExt::get_error_details(status).error_info().unwrap().reason.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_passes_while_the_store_hangs_ends_the_call_without_spinning() {
+    let (server, hung) = (Server::new(), with_conversation(true).await);
+    let mut stream = server.call(Some(&hung), AbandonmentMode::Cancel).await;
+    let began = Instant::now();
+    let (polls, ended) = read(&mut stream, u32::MAX).await;
+    assert_eq!(reason_of(&ended.unwrap().unwrap_err()), "CONVERSATION_OUTCOME_UNKNOWN");
+    assert!(began.elapsed() <= DEADLINE + Duration::from_secs(1), "{:?}", began.elapsed());
+    // Every 700 ms a heartbeat is sent and a poll finds nothing; the chunks of the answer come to a few more.
+    assert!(polls < 2 * 90 + 20, "{polls} polls");
+    assert!(poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_store_does_not_stop_the_sweep_of_deadlines() {
+    let (server, hung) = (Server::new(), with_conversation(true).await);
+    let mut storing = server.call(Some(&hung), AbandonmentMode::Cancel).await;
+    // Until the turn is being stored. From then on nobody polls the call.
+    assert!(tokio::time::timeout(DEADLINE / 2, read(&mut storing, u32::MAX)).await.is_err());
+    advance(DEADLINE).await;
+    server.registry.end_overdue(Duration::from_hours(1));
+    assert_eq!(server.shutdown.running(), 0, "everything is given back");
+    let mut next = server.call(None, AbandonmentMode::Cancel).await;
+    read(&mut next, u32::MAX).await.1.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_at_whichever_poll_gives_everything_back_once() {
+    let (kept, mut whole) = (with_conversation(false).await, 0);
+    let cases =
+        [(AbandonmentMode::Cancel, None), (AbandonmentMode::Drain, None), (AbandonmentMode::Cancel, Some(&kept))];
+    for (mode, conversation) in cases {
+        for polls in 0..32 {
+            let server = Server::new();
+            let mut stream = server.call(conversation, mode).await;
+            let (_, ended) = read(&mut stream, polls).await;
+            whole += u32::from(ended.is_some());
+            drop(stream);
+            tokio::time::timeout(DEADLINE, server.shutdown.finished()).await.unwrap();
+            let ends = ["streams_finished_total", "streams_failed_total", "streams_abandoned_total"];
+            let counted: Vec<_> = ends.iter().map(|name| server.count(name)).collect();
+            assert_eq!(counted.iter().sum::<u64>(), 1, "{mode:?}, {polls} polls: {ends:?} {counted:?}");
+            assert_eq!(server.count("streams_running"), 0, "{mode:?}, {polls} polls");
+            // The only place is free again.
+            let client = ClientId::of(&Extensions::new());
+            assert!(server.admission.admit(client, "m", &GenerateRequest::default()).await.is_ok());
+            if let Some((conversations, id)) = conversation {
+                // The lease is free too, once a turn that was being stored is stored.
+                let mut again = GenerateRequest { conversation_id: id.clone(), ..GenerateRequest::default() };
+                let free = async { while conversations.begin(&mut again).await.is_err() {} };
+                tokio::time::timeout(DEADLINE, free).await.unwrap();
+            }
+        }
+    }
+    assert!(whole >= 3, "some read to the end: {whole}");
+}
