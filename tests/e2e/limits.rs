@@ -265,3 +265,17 @@ async fn a_caller_who_does_not_read_ends_with_unread_timeout_and_a_silent_model_
     assert!(error.to_string().starts_with("UNREAD_TIMEOUT"), "{error}");
     soon(whole.join_next()).await.unwrap().unwrap().whole();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_18_tiny_windows_do_not_hide_a_caller_who_does_not_read() {
+    let harness = limited(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
+    let word = Step::Repeat { times: usize::MAX, steps: vec![Step::text("word"), Step::WaitMs(20)] };
+    let model = harness.emulator.register("words", Script::of([word]));
+    // Not even the first chunk fits into the window.
+    let endpoint = Endpoint::from_shared(harness.endpoint.clone()).unwrap().initial_stream_window_size(16);
+    let client = Client::over(endpoint.connect().await.unwrap());
+    let unread = open(&client, &model).await.unwrap();
+    harness.counted("streams_failed_total", &["UNREAD_TIMEOUT"], 1).await;
+    soon(harness.emulator.wait_until(|stats| stats.abandoned == 1)).await;
+    drop(unread);
+}

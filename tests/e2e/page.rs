@@ -1,5 +1,8 @@
 //! The page and gRPC-Web on the port, as a browser asks for them; tests/web has the browser itself.
 
+use std::time::Duration;
+
+use bedrock_emulator::{Script, Step};
 use outcrop_client::CallError;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,7 +10,7 @@ use tokio::{
 };
 use tonic::Status;
 
-use crate::harness::Harness;
+use crate::harness::{Harness, soon};
 
 const GENERATE: &str = "/outcrop.v1.GenerationService/Generate";
 
@@ -38,6 +41,22 @@ async fn a_call_by_grpc_web_ends_with_its_status_in_the_body() {
     let harness = Harness::start().await;
     let answer = call(&harness, GENERATE, "", HI).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("grpc-status:0"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_18_a_page_that_does_not_read_ends_with_unread_timeout() {
+    let harness = Harness::with(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
+    let flood = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };
+    harness.emulator.register("flood", Script::of([flood]));
+    let body = [&b"\0\0\0\0\x14\x0a\x0eemulator.flood\x12\x02hi"[..]].concat();
+    let mut stream = TcpStream::connect(harness.endpoint.strip_prefix("http://").unwrap()).await.unwrap();
+    let kind = "content-type: application/grpc-web+proto";
+    let length = body.len();
+    let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: 127.0.0.1\r\n{kind}\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    harness.counted("streams_failed_total", &["UNREAD_TIMEOUT"], 1).await;
+    soon(harness.emulator.wait_until(|stats| stats.abandoned == 1)).await;
 }
 
 #[tokio::test]
