@@ -116,8 +116,8 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     })
 }
 
-/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. A millisecond is taken off, because
-/// tonic enforces the same deadline outside this layer, with a status that has no reason.
+/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. A millisecond is taken off, so
+/// that the status and its reason can arrive before the caller's own timer ends the call.
 fn time_left(request: &Request) -> Option<Duration> {
     let header = request.headers().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
