@@ -112,8 +112,7 @@ impl App {
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
         let (shutdown, registry, metrics) = (Shutdown::default(), CallRegistry::default(), Metrics::default());
         let admission = AdmissionControl::new(&settings.limits);
-        let conversations =
-            Conversations::open(&settings.conversations, settings.conversation_bounds, settings.max_conversations)?;
+        let conversations = Conversations::start(settings).await?;
         let service = Service {
             failover: Arc::new(Failover::new(
                 bedrock,

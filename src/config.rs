@@ -90,6 +90,8 @@ pub struct Settings {
     pub conversation_bounds: Bounds,
     /// The most conversations of an owner.
     pub max_conversations: u64,
+    /// The most bytes of the conversations of an owner.
+    pub max_stored_bytes: u64,
     /// What happens to a call whose caller leaves.
     pub abandonment: AbandonmentSettings,
     /// How long a call may wait for its caller to read.
@@ -118,6 +120,7 @@ impl Settings {
             conversations: ConversationSettings::Memory,
             conversation_bounds: Bounds::default(),
             max_conversations: 100_000,
+            max_stored_bytes: 16 << 30,
             abandonment: AbandonmentSettings::default(),
             unread_timeout: Duration::from_mins(5),
             shutdown: ShutdownSettings::default(),

@@ -30,9 +30,10 @@ use self::{
     embedded::now,
     leases::{HeldLease, Leases},
     place::{ConversationSettings, OpenError},
-    store::{Cursor, Grant, Head, Key, PageLimit, Record, Store, StoreError, Taken},
+    store::{Ask, Created, Cursor, Grant, Head, Key, OwnerLimits, PageLimit, Record, Store, StoreError, Taken},
 };
 use crate::{
+    config::Settings,
     error::{Error, Quota, Reason},
     proto::{
         Conversation, CreateConversationRequest, GenerateRequest, GetConversationRequest, GetConversationResponse,
@@ -61,17 +62,30 @@ pub(crate) struct Conversations {
     /// `None`: no conversations are stored.
     store: Option<Arc<dyn Store>>,
     bounds: Bounds,
-    most: u64,
+    limits: OwnerLimits,
     leases: Leases,
 }
 
 impl Conversations {
-    /// Opens the place where they are stored. An owner may have `most` of them.
+    /// Opens the place that these settings name.
     ///
     /// # Errors
     /// If it cannot be opened; its content is left unchanged.
-    pub(crate) fn open(settings: &ConversationSettings, bounds: Bounds, most: u64) -> Result<Self, OpenError> {
-        Ok(Self { store: place::open(settings)?, bounds, most, leases: Leases::default() })
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, OpenError> {
+        let limits = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
+        Self::open(&settings.conversations, settings.conversation_bounds, limits).await
+    }
+
+    /// Opens the place where they are stored.
+    ///
+    /// # Errors
+    /// If it cannot be opened; its content is left unchanged.
+    pub(crate) async fn open(
+        settings: &ConversationSettings,
+        bounds: Bounds,
+        limits: OwnerLimits,
+    ) -> Result<Self, OpenError> {
+        Ok(Self { store: place::open(settings).await?, bounds, limits, leases: Leases::default() })
     }
 
     /// Begins a turn if the request names a conversation, and completes the request with the conversation's model and system
@@ -79,7 +93,7 @@ impl Conversations {
     ///
     /// # Errors
     /// `NO_CONVERSATIONS`, `CONVERSATION_NOT_FOUND`, `CONVERSATION_BUSY`, `CONVERSATION_CHANGED`, `CONVERSATION_TURN_STORED`,
-    /// `CONVERSATION_STORE`.
+    /// `CONVERSATION_STORE`, `LOCAL_LIMIT` if the owner has no room for the request's messages.
     pub(crate) async fn begin(&self, request: &mut GenerateRequest) -> Result<Option<RunningTurn>, Error> {
         // A raw body is sent unchanged. That the two exclude each other is reported with all other violations.
         if request.conversation_id.is_empty() || !request.native_body.is_empty() {
@@ -88,7 +102,10 @@ impl Conversations {
         let store = self.store()?;
         let key = key(&request.conversation_id);
         let turn_id = if request.turn_id.is_empty() { Uuid::new_v4().to_string() } else { request.turn_id.clone() };
-        match store.take(&key, &turn_id).await.map_err(|error| failed(&error))? {
+        let bytes = request.prompt.len() + request.messages.iter().map(prost::Message::encoded_len).sum::<usize>();
+        let (bounds, owner_bytes) = (self.bounds, self.limits.bytes);
+        let ask = Ask { turn_id: turn_id.clone(), bounds, bytes: bytes as u64, owner_bytes };
+        match store.take(&key, &ask).await.map_err(|error| failed(&error))? {
             Taken::Granted(grant) => {
                 let Grant { lease, record, turns } = *grant;
                 let lease = self.leases.hold(Arc::clone(store), lease);
@@ -101,6 +118,7 @@ impl Conversations {
                 Err(Error::new(Reason::ConversationBusy, message))
             }
             Taken::Missing => Err(not_found(&key.id)),
+            Taken::NoRoom => Err(no_room(owner_bytes)),
             Taken::TurnStored => {
                 let message = format!(
                     "the turn {turn_id:?} is stored in the conversation {:?} already. Read it with GetConversation",
@@ -126,7 +144,8 @@ impl Conversations {
             return Err(Error::new(Reason::ConversationChanged, message));
         }
         let bounds = self.bounds.of(record.origin.bounds.as_ref());
-        Ok(RunningTurn::begin(turn::Begun { lease, turn_id, bounds, record, turns }, request))
+        let owner_bytes = self.limits.bytes;
+        Ok(RunningTurn::begin(turn::Begun { lease, turn_id, bounds, owner_bytes, record, turns }, request))
     }
 
     /// Creates a conversation. The request was checked.
@@ -141,14 +160,14 @@ impl Conversations {
             ..Conversation::default()
         };
         let record = Record { origin, head: Head { used_at: at, ..Head::default() } };
-        if !self.store()?.create(&key(&id), &record, self.most).await.map_err(|error| failed(&error))? {
-            let most = self.most;
-            let description = format!("an owner may have {most} conversations at once (--max-conversations)");
-            let quota = Quota { subject: "owner".to_owned(), description: description.clone() };
-            let message = format!("{description}. Delete conversations that are no longer needed");
-            return Err(Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry());
+        match self.store()?.create(&key(&id), &record, self.limits).await.map_err(|error| failed(&error))? {
+            Created::Stored => Ok(record.conversation()),
+            Created::TooMany => {
+                let most = self.limits.conversations;
+                Err(over_limit(format!("an owner may have {most} conversations at once (--max-conversations)")))
+            }
+            Created::NoRoom => Err(no_room(self.limits.bytes)),
         }
-        Ok(record.conversation())
     }
 
     /// A conversation and a page of its turns.
@@ -249,6 +268,17 @@ fn failed(error: &StoreError) -> Error {
 fn not_found(id: &str) -> Error {
     let message = format!("there is no conversation {id:?}. Create one with CreateConversation");
     Error::new(Reason::ConversationNotFound, message)
+}
+
+/// The error for an owner whose conversations have too many bytes.
+fn no_room(most: u64) -> Error {
+    over_limit(format!("the conversations of an owner may have {most} bytes (--max-stored-bytes)"))
+}
+
+fn over_limit(description: String) -> Error {
+    let message = format!("{description}. Delete conversations that are no longer needed");
+    let quota = Quota { subject: "owner".to_owned(), description };
+    Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry()
 }
 
 /// The error for a turn whose lease was lost.

@@ -1,22 +1,37 @@
 //! The flags about conversations: where they are stored, and how much of them.
 
-use std::fmt;
+use std::{fmt, fs};
 
 use clap::Args;
 
 use super::problems::Problems;
-use crate::conversation::{bounds::Bounds, place::ConversationSettings};
+use crate::conversation::{
+    bounds::Bounds,
+    place::{ConversationSettings, RedisSettings},
+};
+
+/// The variable that may hold the password of Redis. There is no flag for it, because arguments can be read by others.
+const PASSWORD: &str = "OUTCROP_CONVERSATIONS_PASSWORD";
 
 /// As typed.
 #[derive(Clone, Args)]
 pub struct ConversationArgs {
-    /// Where conversations are stored: a file, redis://HOST:PORT/DATABASE, `memory` or `off` [default with --local: memory; otherwise off]
-    // The address of a Redis may hold a password, which `--help` would print.
+    /// Where conversations are stored: a file, redis://HOST:PORT/DATABASE (rediss:// for TLS; the nodes of a cluster are separated by commas), `memory` or `off` [default with --local: memory; otherwise off]
+    // An address may hold a password, which `--help` would print.
     #[arg(long, env = "OUTCROP_CONVERSATIONS", hide_env_values = true, value_name = "PLACE")]
     pub conversations: Option<String>,
+    /// A file with the password of Redis; the variable OUTCROP_CONVERSATIONS_PASSWORD may hold it instead
+    #[arg(long, env = "OUTCROP_CONVERSATIONS_PASSWORD_FILE", value_name = "FILE")]
+    pub conversations_password_file: Option<String>,
+    /// A file with the CA certificates (PEM) that the Redis at rediss:// is checked with [default: those of the system]
+    #[arg(long, env = "OUTCROP_CONVERSATIONS_CA", value_name = "FILE")]
+    pub conversations_ca: Option<String>,
     /// The most conversations at once
     #[arg(long, env = "OUTCROP_MAX_CONVERSATIONS", default_value = "100000", value_name = "NUMBER")]
     pub max_conversations: String,
+    /// The most bytes of all conversations
+    #[arg(long, env = "OUTCROP_MAX_STORED_BYTES", default_value = "17179869184", value_name = "BYTES")]
+    pub max_stored_bytes: String,
     /// The most bytes of the stored turns of a conversation
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_BYTES", default_value = "16777216", value_name = "BYTES")]
     pub max_conversation_bytes: String,
@@ -38,18 +53,58 @@ impl fmt::Debug for ConversationArgs {
 }
 
 impl ConversationArgs {
-    pub(super) fn place(&self, local: bool) -> ConversationSettings {
-        match self.conversations.as_deref().map(str::trim).filter(|place| !place.is_empty()) {
+    pub(super) fn place(&self, local: bool, problems: &mut Problems) -> ConversationSettings {
+        let place = match self.conversations.as_deref().map(str::trim).filter(|place| !place.is_empty()) {
             None if local => ConversationSettings::Memory,
             None | Some("off") => ConversationSettings::Off,
             Some("memory") => ConversationSettings::Memory,
-            Some(url) if url.contains("://") => ConversationSettings::Redis(url.to_owned()),
-            Some(path) => ConversationSettings::File(path.into()),
+            Some(address) if address.contains("://") => return self.redis(address, problems),
+            Some(path) => {
+                if is_host_and_port(path) {
+                    problems.add(format!(
+                        "--conversations is {path:?}, which looks like the address of a Redis. Write redis://{path}/0, or ./{path} for a file"
+                    ));
+                }
+                ConversationSettings::File(path.into())
+            }
+        };
+        let flags = [
+            ("--conversations-password-file", &self.conversations_password_file),
+            ("--conversations-ca", &self.conversations_ca),
+        ];
+        for (flag, _) in flags.into_iter().filter(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty())) {
+            problems.add(format!("{flag} is for a Redis, and --conversations names none"));
         }
+        place
+    }
+
+    fn redis(&self, address: &str, problems: &mut Problems) -> ConversationSettings {
+        let mut read = |flag: &str, path: &Option<String>| {
+            let path = path.as_deref().filter(|path| !path.is_empty())?;
+            let read = fs::read(path);
+            read.map_err(|error| problems.add(format!("{flag} is {path:?}, which cannot be read: {error}"))).ok()
+        };
+        let file = read("--conversations-password-file", &self.conversations_password_file);
+        let ca = read("--conversations-ca", &self.conversations_ca);
+        let password = file.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned());
+        if password.as_ref().is_some_and(String::is_empty) {
+            problems.add("--conversations-password-file names an empty file");
+        }
+        let password = password.or_else(|| std::env::var(PASSWORD).ok()).filter(|password| !password.is_empty());
+        let settings = RedisSettings { address: address.to_owned(), password, ca };
+        if let Err(problem) = settings.check() {
+            // The address may hold a password.
+            problems.add(format!("--conversations cannot be used: {problem}"));
+        }
+        ConversationSettings::Redis(settings)
     }
 
     pub(super) fn most(&self, problems: &mut Problems) -> u64 {
         problems.at_least_one("--max-conversations", &self.max_conversations) as u64
+    }
+
+    pub(super) fn stored_bytes(&self, problems: &mut Problems) -> u64 {
+        problems.at_least_one("--max-stored-bytes", &self.max_stored_bytes) as u64
     }
 
     pub(super) fn bounds(&self, problems: &mut Problems) -> Bounds {
@@ -67,4 +122,10 @@ impl ConversationArgs {
             age: problems.duration("--max-conversation-age", &self.max_conversation_age, false),
         }
     }
+}
+
+/// Whether this is `HOST:PORT` rather than a path.
+fn is_host_and_port(text: &str) -> bool {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }

@@ -59,11 +59,33 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
-fn the_password_of_a_redis_is_in_no_output() {
+fn the_password_of_a_redis_is_in_no_output_and_not_taken_as_an_argument() {
     let flags = ["outcrop", "serve", "--local", "--conversations", "redis://:swordfish@127.0.0.1:6379/0"];
     let cli = Cli::try_parse_from(flags).unwrap();
     assert!(!format!("{cli:?}").contains("swordfish"));
-    let settings = serve(&flags[2..]).unwrap();
-    assert!(matches!(settings.conversations, ConversationSettings::Redis(_)));
+    let error = serve(&flags[2..]).unwrap_err().to_string();
+    assert!(error.contains("--conversations-password-file") && !error.contains("swordfish"), "{error}");
+    let file = std::env::temp_dir().join(format!("outcrop-test-password-{}", std::process::id()));
+    std::fs::write(&file, "swordfish\n").unwrap();
+    let path = file.to_string_lossy();
+    let settings =
+        serve(&["--local", "--conversations", "redis://localhost", "--conversations-password-file", &path]).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let ConversationSettings::Redis(redis) = &settings.conversations else { panic!("redis") };
+    assert_eq!(redis.password.as_deref(), Some("swordfish"));
     assert!(!format!("{settings:?}").contains("swordfish"));
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_refused_with_what_to_do() {
+    for (flags, said) in [
+        (["--conversations", "localhost:6379", "--log", "info"], "Write redis://localhost:6379/0"),
+        (["--conversations", "memory", "--conversations-ca", "ca.pem"], "--conversations-ca is for a Redis"),
+        (["--conversations", "rediss://a", "--conversations-ca", "/nowhere"], "\"/nowhere\", which cannot be read"),
+        (["--conversations", "redis://a:b", "--max-stored-bytes", "1"], "\"a:b\" is no HOST:PORT"),
+        (["--conversations", "off", "--max-stored-bytes", "0"], "--max-stored-bytes is 0"),
+    ] {
+        let error = serve(&flags).unwrap_err().to_string();
+        assert!(error.contains(said), "{flags:?}: {error}");
+    }
 }

@@ -19,8 +19,14 @@ use std::{
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
-use self::file::{Change, File};
-use super::store::{Append, Appended, Cursor, Grant, Kept, Key, Lease, PageLimit, Record, Store, StoreError, Taken};
+use self::{
+    file::{Change, File},
+    tables::ReadTables,
+};
+use super::store::{
+    Append, Appended, Ask, Created, Cursor, Grant, Kept, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store,
+    StoreError, Taken,
+};
 
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
@@ -99,9 +105,9 @@ impl Embedded {
 
 #[tonic::async_trait]
 impl Store for Embedded {
-    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError> {
+    async fn create(&self, key: &Key, record: &Record, limits: OwnerLimits) -> Result<Created, StoreError> {
         let (key, record) = (key.clone(), record.clone());
-        self.blocking(move |store| store.file.change(|tables| tables.create(&key, &record, most))).await
+        self.blocking(move |store| store.file.change(|tables| tables.create(&key, &record, limits))).await
     }
 
     async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -124,7 +130,7 @@ impl Store for Embedded {
         self.blocking(move |store| store.file.change(|tables| tables.remove(&key))).await
     }
 
-    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError> {
+    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError> {
         let fence = {
             let mut leases = self.leases.lock();
             let fence = leases.last + 1;
@@ -137,30 +143,20 @@ impl Store for Embedded {
         };
         // Released when this future is dropped before the lease is handed over.
         let guard = Guard { store: self, lease: Lease { key: key.clone(), fence }, armed: true };
-        let (owned, turn_id) = (key.clone(), turn_id.to_owned());
-        let read = self.blocking(move |store| {
-            store.file.read(|tables| {
-                if tables.has_turn(&owned, &turn_id)? {
-                    return Ok(None);
-                }
-                let all = PageLimit { turns: usize::MAX, bytes: usize::MAX };
-                let turns = tables.turns(&owned, 0, all)?.into_iter().map(|(_, kept)| kept).collect();
-                Ok(Some((tables.record(&owned)?, turns)))
-            })
-        });
+        let (owned, ask) = (key.clone(), ask.clone());
+        let read = self.blocking(move |store| store.file.read(|tables| look(tables, &owned, &ask)));
         match read.await? {
-            None => Ok(Taken::TurnStored),
-            Some((None, _)) => Ok(Taken::Missing),
-            Some((Some(record), turns)) => {
+            Ok((record, turns)) => {
                 let lease = guard.keep();
                 Ok(Taken::Granted(Box::new(Grant { lease, record, turns })))
             }
+            Err(refused) => Ok(refused),
         }
     }
 
-    async fn renew(&self, _: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+    async fn renew(&self, leases: &[Lease]) -> Result<Renewed, StoreError> {
         // These leases do not expire.
-        Ok(Vec::new())
+        Ok(Renewed { confirmed: leases.to_vec(), lost: Vec::new() })
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
@@ -179,6 +175,20 @@ impl Store for Embedded {
     async fn remove_expired(&self) -> Result<(), StoreError> {
         self.blocking(|store| store.file.change(remove_expired)).await
     }
+}
+
+/// A conversation and the newest of its turns, or why a turn cannot begin.
+fn look(tables: &ReadTables, key: &Key, ask: &Ask) -> Result<Result<(Record, Vec<Kept>), Taken>, redb::Error> {
+    let Some(record) = tables.record(key)? else { return Ok(Err(Taken::Missing)) };
+    if tables.has_turn(key, &ask.turn_id)? {
+        return Ok(Err(Taken::TurnStored));
+    }
+    if tables.owner_bytes(&key.owner)?.saturating_add(ask.bytes) > ask.owner_bytes {
+        return Ok(Err(Taken::NoRoom));
+    }
+    let bounds = ask.bounds.of(record.origin.bounds.as_ref());
+    let turns = tables.newest_turns(key, &bounds)?;
+    Ok(Ok((record, turns)))
 }
 
 fn remove_expired(tables: &mut tables::Tables<'_>) -> Result<(), redb::Error> {

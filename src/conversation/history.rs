@@ -5,18 +5,21 @@ use prost::Message as _;
 use super::{bounds::Bounds, store::Kept};
 use crate::proto::{History, Message, content_block::Block};
 
-/// The history of a turn: the newest stored turns that are within bounds and may begin a conversation. The bytes of the caller's
-/// own messages count too, because both go to Bedrock in one body.
-pub(super) fn history(bounds: Bounds, turns: Vec<Kept>, asked: &[Message], next: u64) -> (Vec<Message>, History) {
+/// The history of a turn, and the input tokens that it costs: the newest stored turns that are within bounds and may begin a
+/// conversation. The bytes of the caller's own messages count too, because both go to Bedrock in one body.
+pub(super) fn history(bounds: Bounds, turns: Vec<Kept>, asked: &[Message], next: u64) -> (Vec<Message>, History, u64) {
     let size = |messages: &[Message]| messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
-    let fits = |turns: &[Kept]| {
-        turns.iter().map(|kept| kept.messages().len()).sum::<usize>() <= bounds.messages as usize
-            && turns.iter().map(|kept| kept.tokens).sum::<u64>() <= u64::from(bounds.tokens)
-            && turns.iter().map(|kept| size(kept.messages())).sum::<u64>() + size(asked) <= bounds.bytes
-            && may_begin(turns)
-    };
-    let first = (0..turns.len()).find(|first| fits(&turns[*first..])).unwrap_or(turns.len());
+    let (mut messages, mut tokens, mut bytes) = (0, 0, size(asked));
+    let within = turns.iter().rev().take_while(|kept| {
+        messages += kept.messages().len();
+        tokens += kept.tokens;
+        bytes += size(kept.messages());
+        messages <= bounds.messages as usize && tokens <= u64::from(bounds.tokens) && bytes <= bounds.bytes
+    });
+    let oldest = turns.len() - within.count();
+    let first = (oldest..turns.len()).find(|first| may_begin(&turns[*first])).unwrap_or(turns.len());
     let sent = turns.len() - first;
+    let tokens = turns[first..].iter().map(|kept| kept.tokens).sum();
     let messages: Vec<_> =
         turns.into_iter().skip(first).filter_map(|kept| kept.turn).flat_map(|turn| turn.messages).collect();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -27,12 +30,12 @@ pub(super) fn history(bounds: Bounds, turns: Vec<Kept>, asked: &[Message], next:
         omitted_turns: revision.saturating_sub(count(sent)),
         revision,
     };
-    (messages, history)
+    (messages, history, tokens)
 }
 
-/// Whether a conversation can begin with these turns. Bedrock refuses the result of a tool before any tool was used.
-fn may_begin(turns: &[Kept]) -> bool {
-    let first = turns.first().and_then(|kept| kept.messages().first());
+/// Whether a conversation can begin with this turn. Bedrock refuses the result of a tool before any tool was used.
+fn may_begin(turn: &Kept) -> bool {
+    let first = turn.messages().first();
     let results = |message: &Message| message.content.iter().any(|b| matches!(b.block, Some(Block::ToolResult(_))));
     !first.is_some_and(results)
 }
@@ -58,7 +61,7 @@ mod tests {
 
     fn sent(bounds: Bounds, turns: Vec<Kept>) -> (u32, u32) {
         let all = turns.len() as u64;
-        let (messages, history) = history(bounds, turns, &[Message::default()], all);
+        let (messages, history, _) = history(bounds, turns, &[Message::default()], all);
         assert_eq!(messages.len(), history.messages as usize);
         (history.turns, history.omitted_turns)
     }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::store::{Lease, Store};
+use super::store::{Lease, Renewed, Store};
 
 /// How long a lease lasts in an engine whose leases expire.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ impl Leases {
             let began = Instant::now();
             // Expired leases are noticed even if the store hangs.
             match timeout(RENEW, store.renew(&leases)).await {
-                Ok(Ok(lost)) => self.confirm(&leases, &lost, began),
+                Ok(Ok(renewed)) => self.confirm(&renewed, leases.len(), began),
                 Ok(Err(error)) => warn!(%error, leases = leases.len(), "the leases of conversations were not renewed"),
                 Err(_) => warn!(leases = leases.len(), "the leases of conversations were not renewed within {RENEW:?}"),
             }
@@ -63,9 +63,13 @@ impl Leases {
         }
     }
 
-    fn confirm(&self, renewed: &[Lease], lost: &[Lease], at: Instant) {
+    fn confirm(&self, Renewed { confirmed, lost }: &Renewed, asked: usize, at: Instant) {
+        let unanswered = asked - (confirmed.len() + lost.len()).min(asked);
+        if unanswered > 0 {
+            warn!(leases = unanswered, "the store did not answer for some leases of conversations");
+        }
         let mut held = self.0.lock();
-        for lease in renewed {
+        for lease in confirmed {
             if let Some(held) = held.get_mut(lease) {
                 held.confirmed = at;
             }

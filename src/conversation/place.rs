@@ -1,15 +1,18 @@
 //! Where conversations are stored, and how that place is opened.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
+use tracing::warn;
+
+pub use super::redis::address::RedisSettings;
 use super::{
     embedded::Embedded,
     redis::Redis,
-    store::{Store, StoreError},
+    store::{Probe, Store, StoreError},
 };
 
 /// Where conversations are stored.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConversationSettings {
     /// Nowhere.
     Off,
@@ -17,20 +20,8 @@ pub enum ConversationSettings {
     Memory,
     /// In this file.
     File(PathBuf),
-    /// In the Redis or Valkey at this address.
-    Redis(String),
-}
-
-/// The address may hold a password.
-impl fmt::Debug for ConversationSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.write_str("Off"),
-            Self::Memory => f.write_str("Memory"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Redis(_) => f.write_str("Redis"),
-        }
-    }
+    /// In Redis or Valkey.
+    Redis(RedisSettings),
 }
 
 /// Why conversations cannot be stored at a place.
@@ -42,13 +33,13 @@ pub struct OpenError {
     advice: &'static str,
 }
 
-/// Opens the place. `None` if conversations are off.
-pub(super) fn open(settings: &ConversationSettings) -> Result<Option<Arc<dyn Store>>, OpenError> {
+/// Opens the place. `None` if conversations are off. A Redis that is away is said and may come later.
+pub(super) async fn open(settings: &ConversationSettings) -> Result<Option<Arc<dyn Store>>, OpenError> {
     let opened = match settings {
         ConversationSettings::Off => return Ok(None),
         ConversationSettings::Memory => Embedded::in_memory().map(shared),
         ConversationSettings::File(path) => Embedded::open(path).map(shared),
-        ConversationSettings::Redis(url) => Redis::at(url).map(shared),
+        ConversationSettings::Redis(redis) => return self::redis(redis).await.map(Some),
     };
     opened.map(Some).map_err(|error| {
         let (StoreError::Failed(source) | StoreError::Unknown(source)) = error;
@@ -56,12 +47,26 @@ pub(super) fn open(settings: &ConversationSettings) -> Result<Option<Arc<dyn Sto
             ConversationSettings::File(path) => {
                 (path.display().to_string(), "It was left as it is. Move it away, or name another with --conversations")
             }
-            // The address may hold a password.
-            ConversationSettings::Redis(_) => ("Redis".to_owned(), "Write redis://HOST:PORT/DATABASE"),
             _ => ("memory".to_owned(), "Turn them off with --conversations off"),
         };
         OpenError { place, source, advice }
     })
+}
+
+async fn redis(settings: &RedisSettings) -> Result<Arc<dyn Store>, OpenError> {
+    let store = Redis::new(settings.clone());
+    match store.probe().await {
+        Ok(()) => {}
+        Err(Probe::Away(error)) => warn!(
+            address = settings.address,
+            error, "Redis cannot be reached. Calls with a conversation fail until it can; calls without one are served"
+        ),
+        Err(Probe::Misconfigured(problem)) => {
+            let advice = "Calls without conversations need no Redis: turn them off with --conversations off";
+            return Err(OpenError { place: settings.address.clone(), source: problem.into(), advice });
+        }
+    }
+    Ok(shared(store))
 }
 
 fn shared(store: impl Store + 'static) -> Arc<dyn Store> {

@@ -3,10 +3,14 @@
 //! Each change is one script, so that a turn is stored whole or not at all. A lease expires unless it is renewed, so that a
 //! server that is gone does not hold it, and Redis checks its fencing token with every write. Redis removes expired conversations.
 //!
+//! - [`address`] what an address says; `connection` one Redis or a cluster
 //! - `scripts` what runs in Redis
-//! - `leasing` takes and releases leases
-//! - `listing` the lists of an owner's conversations
+//! - `leasing` takes, renews and releases leases
+//! - `accounts` how much an owner has; `listing` the list of an owner's conversations
 
+mod accounts;
+pub(super) mod address;
+mod connection;
 mod leasing;
 mod listing;
 mod scripts;
@@ -14,27 +18,22 @@ mod scripts;
 use std::{fmt, time::Duration};
 
 use prost::Message;
-use redis::{
-    AsyncCommands, Client, FromRedisValue, RedisError, Script, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{Cmd, FromRedisValue, RedisError, Value, cmd};
 use tokio_util::task::TaskTracker;
 
 use self::{
+    accounts::{Owner, escaped},
+    address::RedisSettings,
+    connection::Connection,
     leasing::Taking,
-    listing::{all, list},
 };
-use super::{
-    embedded::now,
-    leases::LEASE,
-    store::{Append, Appended, Cursor, Head, Kept, Key, Lease, PageLimit, Record, Store, StoreError, Taken},
+use super::store::{
+    Append, Appended, Ask, Created, Cursor, Head, Kept, Key, Lease, OwnerLimits, PageLimit, Probe, Record, Renewed,
+    Store, StoreError, Taken,
 };
 use crate::proto::Conversation;
 
-/// How long Redis may take to answer.
-const RESPONSE: Duration = Duration::from_secs(2);
-
-/// How often storing a turn is tried. Storing is idempotent, so an answer that did not arrive is asked for again.
+/// How often a change is tried. Each one is idempotent, so an answer that did not arrive is asked for again.
 const TRIES: u32 = 3;
 
 /// How many turns are read at once.
@@ -47,7 +46,7 @@ type Fields = (Option<Vec<u8>>, u64, u64, u64, u64, u64, u64, String);
 /// The engine. Clones share the connection.
 #[derive(Clone)]
 pub(crate) struct Redis {
-    connection: ConnectionManager,
+    connection: Connection,
     /// Leases that are being released.
     releasing: TaskTracker,
 }
@@ -63,52 +62,35 @@ struct Keys(String);
 
 impl Keys {
     fn of(Key { owner, id }: &Key) -> Self {
-        // A brace in an owner's name would end the tag.
-        let owner = owner.replace(['{', '}', '/'], "_");
-        Self(format!("outcrop:{{{owner}/{id}}}"))
+        Self(format!("outcrop:{{{}/{}}}", escaped(owner), escaped(id)))
     }
 
     fn key(&self, part: &str) -> String {
         format!("{}:{part}", self.0)
     }
+
+    fn keys<const N: usize>(&self, parts: [&str; N]) -> [String; N] {
+        parts.map(|part| self.key(part))
+    }
 }
 
 impl Redis {
-    /// At this address, such as `redis://127.0.0.1:6379/0`. It connects when it is first used, so that a server starts while Redis is
-    /// away.
-    pub(crate) fn at(url: &str) -> Result<Self, StoreError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(RESPONSE))
-            .set_response_timeout(Some(RESPONSE))
-            .set_number_of_retries(1);
-        let client = Client::open(url).map_err(StoreError::failed)?;
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(StoreError::failed)?;
-        Ok(Self { connection, releasing: TaskTracker::new() })
+    /// With these settings. It connects when it is first used, so that a server starts while Redis is away.
+    pub(crate) fn new(settings: RedisSettings) -> Self {
+        Self { connection: Connection::new(settings), releasing: TaskTracker::new() }
     }
 
-    async fn append_once(&self, append: &Append, turn: &[u8]) -> Result<i64, RedisError> {
-        let Append { lease, turn_id, kept, title, at, bounds } = append;
-        let keys = Keys::of(&lease.key);
-        Script::new(scripts::APPEND)
-            .key(keys.key("head"))
-            .key(keys.key("lease"))
-            .key(keys.key("ids"))
-            .key(keys.key("turns"))
-            .key(keys.key("sizes"))
-            .arg(lease.fence)
-            .arg(turn_id)
-            .arg(turn)
-            .arg(kept.messages().len())
-            .arg(kept.tokens)
-            .arg(turn.len())
-            .arg(at)
-            .arg(title)
-            .arg(millis(bounds.age))
-            .arg(bounds.messages)
-            .arg(bounds.tokens)
-            .arg(bounds.bytes)
-            .invoke_async(&mut self.connection.clone())
-            .await
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        self.connection.ask(command).await
+    }
+
+    async fn append_once(&self, append: &Append, turn: &[u8]) -> Result<(i64, u64), RedisError> {
+        let Append { lease, turn_id, kept, title, at, bounds, .. } = append;
+        let keys = Keys::of(&lease.key).keys(["head", "lease", "ids", "turns", "sizes"]);
+        let mut call = scripts::call(scripts::APPEND, &keys);
+        call.arg(lease.fence).arg(turn_id).arg(turn).arg(kept.messages().len()).arg(kept.tokens).arg(turn.len());
+        call.arg(at).arg(title).arg(millis(bounds.age)).arg(bounds.messages).arg(bounds.tokens).arg(bounds.bytes);
+        self.ask(&call).await
     }
 }
 
@@ -131,63 +113,39 @@ fn turns(values: &[Vec<u8>]) -> Result<Vec<Kept>, StoreError> {
 
 #[tonic::async_trait]
 impl Store for Redis {
-    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError> {
-        let mut connection = self.connection.clone();
-        let now = now();
-        let (count,): (u64,) = redis::pipe()
-            .cmd("ZREMRANGEBYSCORE")
-            .arg(all(&key.owner))
-            .arg("-inf")
-            .arg(now)
-            .ignore()
-            .zcard(all(&key.owner))
-            .query_async(&mut connection)
-            .await
-            .map_err(StoreError::failed)?;
-        if count >= most {
-            return Ok(false);
+    async fn create(&self, key: &Key, record: &Record, limits: OwnerLimits) -> Result<Created, StoreError> {
+        // What is counted and not created is counted until it would have expired.
+        let counted = self.open_account(key, record, limits).await.map_err(StoreError::failed)?;
+        if counted != Created::Stored {
+            return Ok(counted);
         }
-        let created: Result<i64, RedisError> = Script::new(scripts::CREATE)
-            .key(Keys::of(key).key("head"))
-            .arg(record.origin.encode_to_vec())
-            .arg(record.head.used_at)
-            .arg(millis(record.max_age()))
-            .invoke_async(&mut connection)
-            .await;
-        created.map_err(|error| StoreError::Unknown(error.into()))?;
-        let counted: Result<i64, RedisError> = connection.zadd(all(&key.owner), &key.id, record.expires_at()).await;
-        counted.map(|_| true).map_err(StoreError::failed)
+        let mut call = scripts::call(scripts::CREATE, &Keys::of(key).keys(["head"]));
+        call.arg(record.origin.encode_to_vec()).arg(record.head.used_at).arg(millis(record.max_age()));
+        self.ask::<i64>(&call).await.map(|_| Created::Stored).map_err(StoreError::failed)
     }
 
     async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        let found = self.records(&key.owner, std::slice::from_ref(&key.id)).await.map_err(StoreError::failed)?;
-        Ok(found.into_iter().flatten().next())
+        self.head(key).await.map_err(StoreError::failed)
     }
 
     async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError> {
-        let Some(record) = self.record(key).await? else { return Ok(Vec::new()) };
-        let (mut page, mut bytes) = (Vec::new(), 0);
-        let mut number = from.max(record.head.first);
-        while number < record.head.next && page.len() < limit.turns {
-            let start = isize::try_from(number - record.head.first).unwrap_or(isize::MAX);
-            let count = isize::try_from(TURNS_AT_ONCE.min(limit.turns - page.len())).unwrap_or(isize::MAX);
-            let end = start.saturating_add(count - 1);
-            let found: Vec<Vec<u8>> = self
-                .connection
-                .clone()
-                .lrange(Keys::of(key).key("turns"), start, end)
-                .await
-                .map_err(StoreError::failed)?;
-            if found.is_empty() {
-                break;
-            }
-            for turn in found {
+        let (mut page, mut bytes, mut from) = (Vec::new(), 0, from);
+        while page.len() < limit.turns {
+            let count = TURNS_AT_ONCE.min(limit.turns - page.len());
+            let mut call = scripts::call(scripts::TURNS, &Keys::of(key).keys(["head", "turns"]));
+            call.arg(from).arg(count);
+            let (first, found): (u64, Vec<Vec<u8>>) = self.ask(&call).await.map_err(StoreError::failed)?;
+            let read = found.len();
+            for (number, turn) in (first..).zip(found) {
                 bytes += turn.len();
                 if bytes > limit.bytes && !page.is_empty() {
                     return Ok(page);
                 }
                 page.push((number, Kept::decode(turn.as_slice()).map_err(StoreError::failed)?));
-                number += 1;
+                from = number + 1;
+            }
+            if read < count {
+                break;
             }
         }
         Ok(page)
@@ -198,35 +156,34 @@ impl Store for Redis {
     }
 
     async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
-        let (mut connection, keys) = (self.connection.clone(), Keys::of(key));
-        let parts: Vec<_> = ["head", "ids", "turns", "sizes"].iter().map(|part| keys.key(part)).collect();
-        let removed: i64 =
-            connection.del(parts).await.map_err(|error: RedisError| StoreError::Unknown(error.into()))?;
-        let unlisted: Result<(i64, i64), RedisError> = redis::pipe()
-            .zrem(list(&key.owner), &key.id)
-            .zrem(all(&key.owner), &key.id)
-            .query_async(&mut connection)
-            .await;
-        unlisted.map(|_| removed > 0).map_err(StoreError::failed)
+        let keys = Keys::of(key).keys(["head", "ids", "turns", "sizes"]);
+        let removed: Result<i64, RedisError> = self.ask(cmd("DEL").arg(&keys)).await;
+        let removed = removed.map_err(|error| StoreError::Unknown(error.into()))?;
+        self.forget(key).await.map(|()| removed > 0).map_err(StoreError::failed)
     }
 
-    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError> {
-        Taking::new(self, key).take(turn_id).await
-    }
-
-    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
-        // All of them in one round trip.
-        let mut pipe = redis::pipe();
-        for Lease { key, fence } in leases {
-            pipe.cmd("EVAL").arg(scripts::RENEW).arg(1).arg(Keys::of(key).key("lease")).arg(*fence).arg(millis(LEASE));
+    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError> {
+        // Storing the turn checks again; a total that cannot be read now holds up nothing.
+        let (taken, total) = tokio::join!(Taking::new(self, key).take(ask), self.total(&key.owner));
+        match taken? {
+            Taken::Granted(grant) if total.unwrap_or(0).saturating_add(ask.bytes) > ask.owner_bytes => {
+                self.release(grant.lease);
+                Ok(Taken::NoRoom)
+            }
+            taken => Ok(taken),
         }
-        let renewed: Vec<i64> = pipe.query_async(&mut self.connection.clone()).await.map_err(StoreError::failed)?;
-        let lost = leases.iter().zip(renewed).filter(|(_, renewed)| *renewed == 0);
-        Ok(lost.map(|(lease, _)| lease.clone()).collect())
+    }
+
+    async fn renew(&self, leases: &[Lease]) -> Result<Renewed, StoreError> {
+        self.renewed(leases).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
         let turn = append.kept.encode_to_vec();
+        if !self.reserve(&append, turn.len() as u64).await? {
+            self.release(append.lease);
+            return Ok(Appended::NoRoom);
+        }
         let mut tries = 0;
         let appended = loop {
             tries += 1;
@@ -238,17 +195,25 @@ impl Store for Redis {
             }
         };
         match appended {
-            1 => {
-                self.index(&append.lease.key, append.at, append.bounds.age).await;
+            (1, bytes) => {
+                self.settle_account(&append, bytes).await;
                 Ok(Appended::Stored)
             }
-            2 => Ok(Appended::Missing),
+            (2, _) => {
+                // The reservation goes too. If Redis does not answer, it goes when the conversation would have expired.
+                drop(self.forget(&append.lease.key).await);
+                Ok(Appended::Missing)
+            }
             _ => Ok(Appended::Lost),
         }
     }
 
+    async fn probe(&self) -> Result<(), Probe> {
+        self.connection.probe().await
+    }
+
     fn release(&self, Lease { key, fence }: Lease) {
-        self.release_by(scripts::RELEASE, vec![Keys::of(&key).key("lease")], fence.to_string());
+        self.release_by(scripts::RELEASE, &Keys::of(&key).keys(["lease"]), &fence.to_string());
     }
 
     async fn settle(&self) {

@@ -89,6 +89,32 @@ pub(crate) struct Append {
     pub(crate) at: u64,
     /// Older turns are removed until the rest is within these bounds.
     pub(crate) bounds: Bounds,
+    /// The bytes of the origin.
+    pub(crate) origin_bytes: u64,
+    /// The bytes of the turns before this one.
+    pub(crate) turns_bytes: u64,
+    /// The most bytes of the owner's conversations.
+    pub(crate) owner_bytes: u64,
+}
+
+/// The most that one owner may store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnerLimits {
+    /// Conversations.
+    pub(crate) conversations: u64,
+    /// Bytes of conversations: their turns, system prompts and settings in protobuf's encoding.
+    pub(crate) bytes: u64,
+}
+
+/// The result of storing a new conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Created {
+    /// It is stored.
+    Stored,
+    /// The owner has too many conversations.
+    TooMany,
+    /// The owner's conversations have too many bytes.
+    NoRoom,
 }
 
 /// The result of storing a turn.
@@ -100,6 +126,20 @@ pub(crate) enum Appended {
     Missing,
     /// The lease was lost: the turn was not stored.
     Lost,
+    /// The owner's conversations would have too many bytes: the turn was not stored.
+    NoRoom,
+}
+
+/// What a turn asks for when it takes its lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) turn_id: String,
+    /// Older turns than these bounds allow are not read.
+    pub(crate) bounds: Bounds,
+    /// The bytes of the caller's messages.
+    pub(crate) bytes: u64,
+    /// The most bytes of the owner's conversations.
+    pub(crate) owner_bytes: u64,
 }
 
 /// The result of taking a lease.
@@ -113,6 +153,15 @@ pub(crate) enum Taken {
     Missing,
     /// A turn with this id is stored already.
     TurnStored,
+    /// The owner has no room for the caller's messages.
+    NoRoom,
+}
+
+/// The result of renewing leases. One that is in neither list may have been renewed: the engine did not answer.
+#[derive(Debug, Default)]
+pub(crate) struct Renewed {
+    pub(crate) confirmed: Vec<Lease>,
+    pub(crate) lost: Vec<Lease>,
 }
 
 /// A granted lease.
@@ -120,7 +169,7 @@ pub(crate) enum Taken {
 pub(crate) struct Grant {
     pub(crate) lease: Lease,
     pub(crate) record: Record,
-    /// The stored turns, oldest first.
+    /// The newest stored turns that are within the bounds of [`Ask`], oldest first.
     pub(crate) turns: Vec<Kept>,
 }
 
@@ -150,11 +199,20 @@ pub(crate) enum StoreError {
     Unknown(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Why an engine cannot be used when the server starts.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    /// It may work later.
+    Away(String),
+    /// It works only with other settings.
+    Misconfigured(String),
+}
+
 /// A storage engine. What it has confirmed survives a crash of the server, as far as the engine's own storage survives.
 #[tonic::async_trait]
 pub(crate) trait Store: Send + Sync + fmt::Debug {
-    /// Stores a new conversation. `false` if the owner has `most` conversations already.
-    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError>;
+    /// Stores a new conversation, if its owner may have another one.
+    async fn create(&self, key: &Key, record: &Record, limits: OwnerLimits) -> Result<Created, StoreError>;
 
     /// A conversation without its turns.
     async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError>;
@@ -168,17 +226,22 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// Deletes a conversation. Returns whether there was one.
     async fn remove(&self, key: &Key) -> Result<bool, StoreError>;
 
-    /// Takes the lease of a conversation for a turn with this id.
-    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError>;
+    /// Takes the lease of a conversation for a turn.
+    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError>;
 
-    /// Extends leases, in one round trip where there is a network. Returns those that are lost.
-    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError>;
+    /// Extends leases, all at once where there is a network.
+    async fn renew(&self, leases: &[Lease]) -> Result<Renewed, StoreError>;
 
     /// Stores a turn and ends its lease, in one step.
     async fn append(&self, append: Append) -> Result<Appended, StoreError>;
 
     /// Ends a lease without storing anything. Does not wait.
     fn release(&self, lease: Lease);
+
+    /// Asks the engine for an answer. An error tells an operator what to do.
+    async fn probe(&self) -> Result<(), Probe> {
+        Ok(())
+    }
 
     /// Waits until released leases have ended.
     async fn settle(&self);
@@ -221,14 +284,23 @@ impl Head {
 
     /// Whether turns must be removed. The newest turn always stays.
     pub(crate) fn exceeds(&self, bounds: &Bounds) -> bool {
-        let over = self.messages > u64::from(bounds.messages)
+        self.is_over(bounds) && self.next - self.first > 1
+    }
+
+    /// Whether the turns are beyond bounds.
+    pub(crate) fn is_over(&self, bounds: &Bounds) -> bool {
+        self.messages > u64::from(bounds.messages)
             || self.tokens > u64::from(bounds.tokens)
-            || self.bytes > bounds.bytes;
-        over && self.next - self.first > 1
+            || self.bytes > bounds.bytes
     }
 }
 
 impl Record {
+    /// The bytes of its turns and its origin.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.head.bytes + self.origin.encoded_len() as u64
+    }
+
     /// How long it is stored after its last use.
     pub(crate) fn max_age(&self) -> Duration {
         let age = self.origin.bounds.as_ref().and_then(|bounds| bounds.max_age);

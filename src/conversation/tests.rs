@@ -36,6 +36,9 @@ const CALLERS: usize = 3;
 /// Turns of one caller.
 const TURNS: usize = 5;
 
+/// More than any of these tests stores.
+const LIMITS: OwnerLimits = OwnerLimits { conversations: 10_000, bytes: u64::MAX };
+
 /// What one caller knows of one try of a turn.
 #[derive(Debug)]
 struct Try {
@@ -89,7 +92,7 @@ async fn until_left<T>(random: &mut fastrand::Rng, leaves: bool, future: impl Fu
 /// A server on this store.
 fn server(store: &Misbehaving) -> Conversations {
     let bounds = Bounds { messages: u32::MAX, tokens: u32::MAX, bytes: u64::MAX, ..Bounds::default() };
-    Conversations { store: Some(Arc::new(store.clone())), bounds, most: 10, leases: Leases::default() }
+    Conversations { store: Some(Arc::new(store.clone())), bounds, limits: LIMITS, leases: Leases::default() }
 }
 
 /// A server with one conversation, on a store that behaves well and either stores turns or hangs while it does.

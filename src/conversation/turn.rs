@@ -18,7 +18,7 @@ use super::{
     history::history,
     lease_lost,
     leases::HeldLease,
-    not_found,
+    no_room, not_found,
     store::{Append, Appended, Kept, Record},
     timestamp,
 };
@@ -39,8 +39,12 @@ pub(crate) struct RunningTurn {
     lost: Pin<Box<WaitForCancellationFutureOwned>>,
     turn_id: String,
     bounds: Bounds,
-    /// The input tokens of the stored turns.
+    /// The input tokens of the history.
     tokens_before: u64,
+    origin_bytes: u64,
+    /// The bytes of the stored turns.
+    turns_bytes: u64,
+    owner_bytes: u64,
     revision: u32,
     history: Vec<Message>,
     sent: History,
@@ -56,6 +60,8 @@ pub(super) struct Begun {
     pub(super) lease: HeldLease,
     pub(super) turn_id: String,
     pub(super) bounds: Bounds,
+    /// The most bytes of the owner's conversations.
+    pub(super) owner_bytes: u64,
     pub(super) record: Record,
     pub(super) turns: Vec<Kept>,
 }
@@ -69,7 +75,7 @@ impl fmt::Debug for RunningTurn {
 impl RunningTurn {
     /// Begins a turn. The request gets the conversation's model and system prompt where it has none.
     pub(super) fn begin(begun: Begun, request: &mut GenerateRequest) -> Self {
-        let Begun { lease, turn_id, bounds, record, turns } = begun;
+        let Begun { lease, turn_id, bounds, owner_bytes, record, turns } = begun;
         take_prompt(&mut request.prompt, &mut request.messages);
         let asked = request.messages.clone();
         if request.model.is_empty() {
@@ -78,13 +84,16 @@ impl RunningTurn {
         if request.system.is_empty() {
             request.system.clone_from(&record.origin.system);
         }
-        let (history, sent) = history(bounds, turns, &asked, record.head.next);
+        let (history, sent, tokens_before) = history(bounds, turns, &asked, record.head.next);
         Self {
             lost: Box::pin(lease.lost.clone().cancelled_owned()),
             lease,
             turn_id,
             bounds,
-            tokens_before: record.head.tokens,
+            tokens_before,
+            origin_bytes: record.bytes() - record.head.bytes,
+            turns_bytes: record.head.bytes,
+            owner_bytes,
             revision: sent.revision,
             history,
             sent,
@@ -133,6 +142,7 @@ impl RunningTurn {
                 Appended::Stored => {}
                 Appended::Missing => return Poll::Ready(Err(not_found(&self.lease.lease.key.id))),
                 Appended::Lost => return Poll::Ready(Err(lease_lost())),
+                Appended::NoRoom => return Poll::Ready(Err(no_room(self.owner_bytes))),
             }
         }
         if let Some(Event::Finish(finish)) = &mut finish.event {
@@ -171,6 +181,9 @@ impl RunningTurn {
             title,
             at,
             bounds: self.bounds,
+            origin_bytes: self.origin_bytes,
+            turns_bytes: self.turns_bytes,
+            owner_bytes: self.owner_bytes,
         })
     }
 }

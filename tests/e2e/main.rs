@@ -41,6 +41,7 @@ mod overload;
 mod page;
 mod process;
 mod recordings;
+mod redis;
 mod request_memory;
 mod retries;
 mod round_trip;

@@ -1,23 +1,21 @@
-//! Where conversations are kept: what was acknowledged survives a crash, and several servers share what they keep in Redis.
+//! Conversations in a file: what was acknowledged survives a crash, and a file that cannot be used is left as it is.
 
 use std::{
     fs,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use bedrock_emulator::{Script, Step};
-use outcrop::conversation::place::ConversationSettings;
 use outcrop_client::{
     Client, ClientError,
-    proto::{CreateConversationRequest, GenerateRequest, Turn, content_block::Block},
+    proto::{CreateConversationRequest, Turn, content_block::Block},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::{
     conversations::turn,
-    harness::{Harness, collect, request, soon, text_of},
+    harness::{collect, request, soon},
     process::{Serving, outcrop, run},
 };
 
@@ -187,191 +185,4 @@ async fn on_a_full_disk_the_turn_fails_and_what_was_kept_stays() {
     let serving = Serving::start(&flags);
     let client = Client::connect(&serving.endpoint).await.unwrap();
     assert!(!soon(client.conversation(&id)).await.unwrap().1.is_empty());
-}
-
-/// A real Redis, if there is one on this machine.
-pub(crate) struct Redis {
-    process: Child,
-    port: u16,
-    folder: Folder,
-}
-
-impl Redis {
-    /// Sends the process a signal, such as `-STOP`.
-    pub(crate) fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap().success());
-    }
-
-    pub(crate) fn start(name: &str) -> Option<Self> {
-        let folder = Folder::new(name);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let Some(process) = Self::launch(port, &folder) else {
-            assert!(
-                std::env::var_os("CI_REQUIRE_REDIS").is_none(),
-                "CI_REQUIRE_REDIS is set, and there is no redis-server"
-            );
-            println!("skipped: there is no redis-server on this machine");
-            return None;
-        };
-        Some(Self { process, port, folder })
-    }
-
-    fn launch(port: u16, folder: &Folder) -> Option<Child> {
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-        ]);
-        command.args(["--dir", &folder.file(""), "--save", ""]).stdout(Stdio::null());
-        let process = command.spawn().ok()?;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(process)
-    }
-
-    pub(crate) fn settings(&self) -> ConversationSettings {
-        ConversationSettings::Redis(format!("redis://127.0.0.1:{}/0", self.port))
-    }
-
-    fn stop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-
-    fn restart(&mut self) {
-        self.process = Self::launch(self.port, &self.folder).unwrap();
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-async fn server_on(redis: &Redis) -> Harness {
-    Harness::with(|settings| {
-        settings.attempts = 1;
-        settings.conversations = redis.settings();
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_goes_on_at_another_server_on_the_same_redis() {
-    let Some(redis) = Redis::start("redis-shared") else { return };
-    let (one, other) = (server_on(&redis).await, server_on(&redis).await);
-    let id = soon(one.client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
-    one.ask(turn(&id, "emulator.reasoning", "one")).await.whole();
-    other.ask(turn(&id, "emulator.tools", "two")).await.whole();
-    let messages = other.emulator.last_request().unwrap().body["messages"].clone();
-    assert_eq!(messages[0]["content"][0]["text"], "one");
-    assert_eq!(messages[1]["content"][1]["reasoningContent"]["redactedContent"], "c2VjcmV0");
-    assert_eq!(soon(one.client.conversation(&id)).await.unwrap().1.len(), 2);
-    // Two turns at once, at two servers: one is first.
-    let pause = Script::of([Step::text("a"), Step::WaitMs(400), Step::message_stop("end_turn")]);
-    let running = GenerateRequest { model: one.emulator.register("slow", pause), ..turn(&id, "", "three") };
-    let running = soon(one.client.generate(running)).await.unwrap();
-    let (_, error) = other.ask(turn(&id, "emulator.tools", "three")).await.failed();
-    assert_eq!((error.code, error.reason.as_str()), (tonic::Code::Aborted, "CONVERSATION_BUSY"));
-    soon(collect(running)).await.whole();
-    other.ask(turn(&id, "emulator.tools", "four")).await.whole();
-    let (listed, _) = soon(other.client.conversations(10, "")).await.unwrap();
-    assert_eq!((listed.len(), listed[0].turn_count), (1, 4));
-    soon(other.client.delete_conversation(&id)).await.unwrap();
-    let (listed, next) = soon(one.client.conversations(10, "")).await.unwrap();
-    assert_eq!((listed.len(), next.as_str()), (0, ""));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_turns_at_once_at_two_servers_one_wins_each_time() {
-    let Some(redis) = Redis::start("redis-race") else { return };
-    let (one, other) = (server_on(&redis).await, server_on(&redis).await);
-    let id = soon(one.client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
-    for round in 1..=10 {
-        let asked = || turn(&id, "emulator.reasoning", "hi");
-        let (a, b) = tokio::join!(one.ask(asked()), other.ask(asked()));
-        let outcomes = [a.result, b.result];
-        let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        // If one has ended before the other began, both are kept, one after the other.
-        assert!(won >= 1, "{outcomes:?}");
-        for error in outcomes.into_iter().filter_map(Result::err) {
-            assert!(error.to_string().starts_with("CONVERSATION_BUSY"), "{error}");
-        }
-        let turns = soon(one.client.conversation(&id)).await.unwrap().1.len();
-        assert!(turns >= round, "{turns} turns after {round} rounds");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_ends_gives_back_the_conversation_of_a_running_turn() {
-    let Some(redis) = Redis::start("redis-given-back") else { return };
-    let ConversationSettings::Redis(url) = redis.settings() else { panic!("redis") };
-    let mut serving = Serving::start(&["--log", "off", "--grace", "100ms", "--conversations", &url]);
-    let client = Client::connect(&serving.endpoint).await.unwrap();
-    let id = soon(client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
-    let mut running = soon(client.generate(turn(&id, "emulator.endless", "one"))).await.unwrap();
-    soon(running.next()).await.unwrap();
-    serving.signal("-TERM");
-    serving.child.wait().unwrap();
-    // At once, and not when the lease has run out.
-    let other = server_on(&redis).await;
-    other.ask(turn(&id, "emulator.tools", "one")).await.whole();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_turn_whose_lease_was_lost_is_not_stored() {
-    let Some(redis) = Redis::start("redis-lost") else { return };
-    let (one, other) = (server_on(&redis).await, server_on(&redis).await);
-    let id = soon(one.client.create_conversation(CreateConversationRequest::default())).await.unwrap().conversation_id;
-    let pause = Script::of([Step::text("a"), Step::WaitMs(1_000), Step::message_stop("end_turn")]);
-    let model = one.emulator.register("slow", pause);
-    let running = soon(one.client.generate(turn(&id, &model, "one"))).await.unwrap();
-    // As if the lease had expired while this server was paused.
-    let lost = Command::new("redis-cli")
-        .args(["-p", &redis.port.to_string(), "DEL", &format!("outcrop:{{/{id}}}:lease")])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&lost.stdout).trim(), "1");
-    other.ask(turn(&id, "emulator.tools", "two")).await.whole();
-    let (_, error) = soon(collect(running)).await.failed();
-    assert_eq!((error.code, error.reason.as_str()), (tonic::Code::Aborted, "CONVERSATION_LEASE_LOST"));
-    let (conversation, turns) = soon(one.client.conversation(&id)).await.unwrap();
-    assert_eq!((turns.len(), conversation.title.as_str()), (1, "two"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_redis_only_conversations_fail_and_nothing_is_lost() {
-    let Some(mut redis) = Redis::start("redis-gone") else { return };
-    let harness = server_on(&redis).await;
-    let created = soon(harness.client.create_conversation(CreateConversationRequest::default())).await.unwrap();
-    let id = created.conversation_id;
-    harness.ask(turn(&id, "emulator.tools", "one")).await.whole();
-    // It goes in the middle of a turn.
-    let pause = Script::of([Step::text("a"), Step::WaitMs(300), Step::message_stop("end_turn")]);
-    let model = harness.emulator.register("slow", pause);
-    let running = soon(harness.client.generate(turn(&id, &model, "two"))).await.unwrap();
-    redis.stop();
-    let (chunks, error) = soon(collect(running)).await.failed();
-    // Redis was asked and did not answer, so the turn may be stored.
-    assert_eq!((error.code, error.reason.as_str()), (tonic::Code::Unknown, "CONVERSATION_OUTCOME_UNKNOWN"));
-    assert_eq!(text_of(&chunks), "a");
-    let (_, error) = harness.ask(turn(&id, "emulator.tools", "two")).await.failed();
-    assert_eq!((error.reason.as_str(), error.metadata["phase"].as_str()), ("CONVERSATION_STORE", "before_content"));
-    harness.ask(request("emulator.tools")).await.whole();
-    redis.restart();
-    soon(async {
-        while harness.client.conversation(&id).await.is_err() {
-            sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
-    assert_eq!(soon(harness.client.conversation(&id)).await.unwrap().1.len(), 1, "what was acknowledged is there");
 }

@@ -1,260 +1,233 @@
-//! Many conversations at once, whose callers leave at random moments: a turn that was acknowledged is stored once and in order,
-//! and no conversation is blocked afterwards. `OUTCROP_TEST_TURNS=1h` is the long form.
+//! Many conversations at once, whose callers leave at random moments, on servers that are killed and stores that are paused: a turn
+//! that was acknowledged is stored once and in order, one that was refused is not stored, and no conversation is blocked.
+//!
+//! `OUTCROP_TEST_TURNS=1h` is the long form, in which all four stores fit on a small machine at the same time; `OUTCROP_TEST_SEED`
+//! repeats the random choices of a run.
+//!
+//! - `caller` a caller, and what it can say about the stored turns
+
+mod caller;
 
 use std::{
     collections::BTreeMap,
+    fs,
+    ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use bedrock_emulator::Script;
-use outcrop::conversation::place::ConversationSettings;
-use outcrop_client::{
-    Client, ClientError,
-    proto::{CreateConversationRequest, GenerateRequest, chunk::Event},
-};
+use outcrop_client::Client;
+use parking_lot::RwLock;
 use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
+    task::{JoinSet, block_in_place},
+    time::sleep,
 };
 
+use self::caller::{Caller, Servers};
 use crate::{
-    conversations::turn,
-    harness::{Harness, duration_of, soon},
+    harness::duration_of,
     process::Serving,
-    stores::{Folder, Redis},
+    redis::server::{Cluster, Redis},
+    stores::Folder,
 };
 
-/// Conversations at the same time.
-const CONVERSATIONS: usize = 40;
+/// Callers at the same time, each with a conversation of its own.
+const CALLERS: usize = 40;
 
-/// Longer than a turn takes, with a store that is paused for some seconds.
-const HANGS: Duration = Duration::from_mins(1);
+/// How long the short form takes.
+const SHORT: Duration = Duration::from_secs(5);
 
-/// What the caller of one conversation knows of its turns.
-#[derive(Default)]
-struct Seen {
-    id: String,
-    /// The ids of the turns that were answered with OK, in order, each with the revision in its `finish`.
-    acknowledged: Vec<(String, u32)>,
-    /// The ids of the turns whose caller left, or that were told to be unknown.
-    unknown: Vec<String>,
+/// What the callers have seen.
+#[derive(Debug, Default)]
+struct Figures {
+    conversations: u64,
+    acknowledged: u64,
+    /// Sent again until their outcome was known.
+    resolved: u64,
+    unknown: u64,
+    unknown_stored: u64,
+    deleted: u64,
     refused: BTreeMap<String, u64>,
+    kills: u64,
+    pauses: u64,
+    /// Broken promises, by their kind.
+    broken: BTreeMap<&'static str, u64>,
 }
 
-fn long_form() -> Duration {
-    duration_of("OUTCROP_TEST_TURNS", Duration::from_secs(4))
-}
+impl Figures {
+    fn complain(&mut self, kind: &'static str, what: &str) {
+        println!("{kind}: {what}");
+        *self.broken.entry(kind).or_default() += 1;
+    }
 
-/// Turns of one conversation, one after the other. One in three callers leaves at a random moment.
-async fn converse(client: Client, model: String, until: Instant) -> Seen {
-    let created = soon(client.create_conversation(CreateConversationRequest::default())).await.unwrap();
-    let mut seen = Seen { id: created.conversation_id, ..Seen::default() };
-    for number in 0.. {
-        if Instant::now() >= until {
-            break;
+    fn add(&mut self, other: Self) {
+        self.conversations += other.conversations;
+        self.acknowledged += other.acknowledged;
+        self.resolved += other.resolved;
+        self.unknown += other.unknown;
+        self.unknown_stored += other.unknown_stored;
+        self.deleted += other.deleted;
+        for (reason, times) in other.refused {
+            *self.refused.entry(reason).or_default() += times;
         }
-        let turn_id = format!("{number}-{}", fastrand::u64(..));
-        let asked = GenerateRequest { turn_id: turn_id.clone(), ..turn(&seen.id, &model, &number.to_string()) };
-        let leaves = fastrand::u8(..3) == 0;
-        let patience = if leaves { Duration::from_micros(fastrand::u64(..30_000)) } else { HANGS };
-        match timeout(patience, Box::pin(whole(&client, asked))).await {
-            Ok(Ok(revision)) => seen.acknowledged.push((turn_id, revision)),
-            Ok(Err(ClientError::Call(error))) => {
-                if error.reason == "CONVERSATION_OUTCOME_UNKNOWN" {
-                    seen.unknown.push(turn_id);
-                }
-                *seen.refused.entry(error.reason).or_default() += 1;
-                sleep(Duration::from_millis(2)).await;
+        for (kind, times) in other.broken {
+            *self.broken.entry(kind).or_default() += times;
+        }
+    }
+}
+
+/// How much happens. The long form is slow enough for a machine of two cores that runs all stores.
+#[derive(Clone, Copy)]
+struct Pace {
+    long: bool,
+}
+
+impl Pace {
+    /// Milliseconds between the turns of a caller.
+    fn gap(self) -> Range<u64> {
+        if self.long { 200..1_500 } else { 5..60 }
+    }
+
+    /// Milliseconds until the next kill or pause.
+    fn chaos(self) -> Range<u64> {
+        if self.long { 2_000..20_000 } else { 300..1_500 }
+    }
+
+    /// How long a store is paused, in milliseconds: at times longer than its servers wait for an answer.
+    fn pause(self) -> Range<u64> {
+        if self.long { 10..9_000 } else { 10..2_500 }
+    }
+}
+
+/// Servers on one store, and what happens to them.
+struct Scene {
+    name: &'static str,
+    flags: Vec<String>,
+    servers: usize,
+    killed: bool,
+    /// Redis processes that are paused.
+    redis: Vec<Redis>,
+}
+
+impl Scene {
+    fn start_server(&self) -> Serving {
+        Serving::start(&self.flags.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    async fn play(self) {
+        let time = duration_of("OUTCROP_TEST_TURNS", SHORT);
+        let seed = std::env::var("OUTCROP_TEST_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+        println!("{}: OUTCROP_TEST_SEED={seed} for {time:?}", self.name);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (until, pace) = (Instant::now() + time, Pace { long: time > Duration::from_secs(30) });
+        let mut processes: Vec<_> = (0..self.servers).map(|_| self.start_server()).collect();
+        let mut clients = Vec::new();
+        for serving in &processes {
+            clients.push(Client::connect(&serving.endpoint).await.unwrap());
+        }
+        let servers: Servers = Arc::new(RwLock::new(clients));
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            let caller = Caller { servers: Arc::clone(&servers), random: random.fork(), pace, until };
+            callers.spawn(caller.run());
+        }
+        let mut figures = Figures::default();
+        let (mut killing, mut pausing) = (random.fork(), random.fork());
+        let kills = async {
+            let mut kills = 0;
+            while self.killed && Instant::now() < until {
+                sleep(Duration::from_millis(killing.u64(pace.chaos()))).await;
+                let at = killing.usize(..processes.len());
+                block_in_place(|| {
+                    processes[at].child.kill().unwrap();
+                    processes[at].child.wait().unwrap();
+                    processes[at] = self.start_server();
+                });
+                let client = Client::connect(&processes[at].endpoint).await.unwrap();
+                servers.write()[at] = client;
+                kills += 1;
             }
-            Ok(Err(other)) => panic!("{other}"),
-            Err(_) => {
-                assert!(leaves, "a turn of {} hangs", seen.id);
-                seen.unknown.push(turn_id);
+            kills
+        };
+        let pauses = async {
+            let mut pauses = 0;
+            while !self.redis.is_empty() && Instant::now() < until {
+                sleep(Duration::from_millis(pausing.u64(pace.chaos()))).await;
+                let redis = &self.redis[pausing.usize(..self.redis.len())];
+                redis.signal("-STOP");
+                sleep(Duration::from_millis(pausing.u64(pace.pause()))).await;
+                redis.signal("-CONT");
+                pauses += 1;
             }
+            pauses
+        };
+        let (kills, pauses) = tokio::join!(kills, pauses);
+        while let Some(seen) = callers.join_next().await {
+            figures.add(seen.unwrap());
         }
+        (figures.kills, figures.pauses) = (kills, pauses);
+        self.report(&figures, time);
     }
-    seen
-}
 
-/// The revision of the conversation with this turn.
-async fn whole(client: &Client, asked: GenerateRequest) -> Result<u32, ClientError> {
-    let mut chunks = client.generate(asked).await?;
-    let mut revision = None;
-    while let Some(chunk) = chunks.next().await? {
-        if let Some(Event::Finish(finish)) = chunk.event {
-            revision = finish.conversation_revision;
-        }
-    }
-    Ok(revision.expect("OK means that the turn is stored"))
-}
-
-/// What was acknowledged is there once and in order; what else is there may be there.
-async fn check(client: &Client, seen: &Seen) {
-    let (conversation, turns) = soon(client.conversation(&seen.id)).await.unwrap();
-    let stored: Vec<_> = turns.iter().map(|turn| turn.turn_id.as_str()).collect();
-    let mut unique = stored.clone();
-    unique.sort_unstable();
-    unique.dedup();
-    assert_eq!(unique.len(), stored.len(), "{}: a turn is stored twice", seen.id);
-    let certain: Vec<_> = stored.iter().filter(|id| !seen.unknown.iter().any(|unknown| unknown == *id)).collect();
-    let acknowledged: Vec<_> = seen.acknowledged.iter().map(|(turn_id, _)| turn_id.as_str()).collect();
-    assert_eq!(certain, acknowledged.iter().collect::<Vec<_>>(), "{}: stored is what was acknowledged", seen.id);
-    for (turn_id, revision) in &seen.acknowledged {
-        // A turn that was stored late would stand between a turn and the history that it was asked on.
-        assert_eq!(stored[*revision as usize - 1], turn_id, "{}: each turn has its place", seen.id);
-    }
-    assert_eq!(conversation.revision as usize, stored.len());
-    for turn in &turns {
-        assert_eq!(turn.messages.len(), 2, "{}: half a turn", seen.id);
+    fn report(&self, figures: &Figures, time: Duration) {
+        let Figures { acknowledged, resolved, unknown, unknown_stored, kills, pauses, broken, .. } = figures;
+        let of = |kind: &str| broken.get(kind).copied().unwrap_or_default();
+        println!(
+            "{}: {time:?}, {} conversations, {acknowledged} turns acknowledged, {resolved} resolved by another try, {unknown} unknown \
+             ({unknown_stored} of them stored), refused {:?}, {kills} kills, {pauses} pauses, {} deleted: lost {}, twice {}, \
+             disordered {}, refused and stored {}, half {}, blocked {}",
+            self.name,
+            figures.conversations,
+            figures.refused,
+            figures.deleted,
+            of("lost"),
+            of("twice"),
+            of("disordered"),
+            of("refused and stored"),
+            of("half"),
+            of("blocked"),
+        );
+        assert!(broken.is_empty(), "{}: {broken:?}", self.name);
+        assert!(*acknowledged > CALLERS as u64, "{}: {acknowledged} turns", self.name);
     }
 }
 
-/// Runs conversations for this long and checks all of them, and that each can continue.
-async fn conversations(clients: &[Client], model: &str, time: Duration) -> (usize, usize) {
-    let until = Instant::now() + time;
-    let mut running = JoinSet::new();
-    for at in 0..CONVERSATIONS {
-        running.spawn(converse(clients[at % clients.len()].clone(), model.to_owned(), until));
-    }
-    let (mut acknowledged, mut unknown) = (0, 0);
-    let mut refused: BTreeMap<String, u64> = BTreeMap::new();
-    while let Some(seen) = running.join_next().await {
-        let mut seen = seen.unwrap();
-        // Nothing is blocked: the next turn is stored, if need be after the lease of a lost server has expired.
-        let last = GenerateRequest { turn_id: "last".to_owned(), ..turn(&seen.id, model, "last") };
-        let revision = timeout(HANGS, async {
-            loop {
-                match whole(&clients[0], last.clone()).await {
-                    Ok(revision) => break revision,
-                    Err(_) => sleep(Duration::from_millis(50)).await,
-                }
-            }
-        })
-        .await
-        .unwrap_or_else(|_| panic!("{} is blocked", seen.id));
-        seen.acknowledged.push(("last".to_owned(), revision));
-        check(&clients[0], &seen).await;
-        acknowledged += seen.acknowledged.len();
-        unknown += seen.unknown.len();
-        for (reason, times) in seen.refused {
-            *refused.entry(reason).or_default() += times;
-        }
-    }
-    println!("{time:?}: {acknowledged} turns acknowledged, {unknown} left or unknown, refused: {refused:?}");
-    (acknowledged, unknown)
-}
-
-async fn on(settings: ConversationSettings) -> Harness {
-    Harness::with(|server| {
-        server.attempts = 1;
-        server.conversations = settings;
-        server.conversation_bounds.messages = u32::MAX;
-        server.conversation_bounds.tokens = u32::MAX;
-        server.conversation_bounds.bytes = 1 << 40;
-    })
-    .await
-}
-
-fn quick() -> Script {
-    Script::reply("an answer of some words").pace(0, 1)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_turn_is_lost_in_memory_when_callers_leave() {
-    let harness = on(ConversationSettings::Memory).await;
-    let model = harness.emulator.register("quick", quick());
-    let (acknowledged, _) = conversations(std::slice::from_ref(&harness.client), &model, long_form()).await;
-    assert!(acknowledged > CONVERSATIONS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_turn_is_lost_in_a_file_when_callers_leave() {
-    let folder = Folder::new("turns");
-    let harness = on(ConversationSettings::File(folder.file("conversations.redb").into())).await;
-    let model = harness.emulator.register("quick", quick());
-    let (acknowledged, _) = conversations(std::slice::from_ref(&harness.client), &model, long_form()).await;
-    assert!(acknowledged > CONVERSATIONS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_turn_is_lost_in_a_redis_that_is_paused() {
-    let Some(redis) = Redis::start("turns-redis") else { return };
-    let (one, other) = (on(redis.settings()).await, on(redis.settings()).await);
-    let model = one.emulator.register("quick", quick());
-    other.emulator.register("quick", quick());
-    let clients = [one.client.clone(), other.client.clone()];
-    let until = Instant::now() + long_form();
-    let pauses = async {
-        while Instant::now() < until {
-            sleep(Duration::from_millis(fastrand::u64(200..1_500))).await;
-            redis.signal("-STOP");
-            sleep(Duration::from_millis(fastrand::u64(10..2_500))).await;
-            redis.signal("-CONT");
-        }
-        std::future::pending::<()>().await;
-    };
-    let (acknowledged, _) = tokio::select! {
-        counted = conversations(&clients, &model, long_form()) => counted,
-        () = pauses => unreachable!("it never ends"),
-    };
-    assert!(acknowledged > CONVERSATIONS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_turn_is_lost_in_a_file_when_the_server_is_killed() {
-    let folder = Folder::new("turns-killed");
-    std::fs::create_dir_all(folder.file("scripts")).unwrap();
+/// A scene with these flags and a model that answers quickly.
+fn scene(name: &'static str, folder: &Folder, conversations: &str) -> Scene {
+    fs::create_dir_all(folder.file("scripts")).unwrap();
     let script = r#"{"steps": [{"reply": "an answer of some words"}], "pace": {"gap_ms": 1}}"#;
-    std::fs::write(folder.file("scripts/quick.json"), script).unwrap();
-    let (store, scripts) = (folder.file("conversations.redb"), folder.file("scripts"));
-    let flags =
-        ["--log", "off", "--conversations", &store, "--scripts", &scripts, "--max-conversation-messages", "100000"];
-    let until = Instant::now() + long_form();
-    let mut all: Vec<Seen> = Vec::new();
-    loop {
-        let mut serving = Serving::start(&flags);
-        let client = Client::connect(&serving.endpoint).await.unwrap();
-        for seen in &all {
-            check(&client, seen).await;
-        }
-        if Instant::now() >= until {
-            break;
-        }
-        let mut running = JoinSet::new();
-        for seen in std::mem::take(&mut all).into_iter().chain(std::iter::once(Seen::default())) {
-            running.spawn(until_killed(client.clone(), seen));
-        }
-        sleep(Duration::from_millis(fastrand::u64(1..700))).await;
-        serving.child.kill().unwrap();
-        serving.child.wait().unwrap();
-        while let Some(seen) = running.join_next().await {
-            all.extend(seen.unwrap());
-        }
-        all.truncate(CONVERSATIONS);
-    }
-    let acknowledged: usize = all.iter().map(|seen| seen.acknowledged.len()).sum();
-    println!("{} conversations, {acknowledged} turns acknowledged", all.len());
-    assert!(acknowledged > 0);
+    fs::write(folder.file("scripts/quick.json"), script).unwrap();
+    let scripts = folder.file("scripts");
+    let flags = ["--log", "off", "--conversations", conversations, "--scripts", &scripts];
+    Scene { name, flags: flags.map(str::to_owned).to_vec(), servers: 1, killed: false, redis: Vec::new() }
 }
 
-/// Turns until the server is gone. The turn that it took with it is unknown.
-async fn until_killed(client: Client, mut seen: Seen) -> Option<Seen> {
-    if seen.id.is_empty() {
-        let created = client.create_conversation(CreateConversationRequest::default()).await.ok()?;
-        seen.id = created.conversation_id;
-    }
-    loop {
-        let turn_id = fastrand::u64(..).to_string();
-        let asked = GenerateRequest { turn_id: turn_id.clone(), ..turn(&seen.id, "emulator.quick", "hi") };
-        match whole(&client, asked).await {
-            Ok(revision) => seen.acknowledged.push((turn_id, revision)),
-            Err(ClientError::Call(error)) if error.reason == "CONVERSATION_BUSY" => {
-                sleep(Duration::from_millis(2)).await;
-            }
-            Err(_) => {
-                seen.unknown.push(turn_id);
-                return Some(seen);
-            }
-        }
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_turn_is_lost_in_memory() {
+    let folder = Folder::new("turns-memory");
+    // Its conversations end with its server, so it is not killed.
+    scene("memory", &folder, "memory").play().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_turn_is_lost_in_a_file_whose_server_is_killed() {
+    let folder = Folder::new("turns-file");
+    let file = folder.file("conversations.redb");
+    Scene { killed: true, ..scene("file", &folder, &file) }.play().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_turn_is_lost_in_a_redis_that_is_paused_and_whose_servers_are_killed() {
+    let folder = Folder::new("turns-redis");
+    let Some(redis) = Redis::start("turns-redis-store") else { return };
+    let address = redis.address();
+    Scene { killed: true, servers: 2, redis: vec![redis], ..scene("redis", &folder, &address) }.play().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_turn_is_lost_in_a_cluster_whose_nodes_are_paused_and_whose_servers_are_killed() {
+    let folder = Folder::new("turns-cluster");
+    let Some(cluster) = Cluster::start("turns-cluster-store") else { return };
+    let address = cluster.address();
+    Scene { killed: true, servers: 2, redis: cluster.nodes, ..scene("cluster", &folder, &address) }.play().await;
 }

@@ -72,7 +72,7 @@ impl File {
     pub(super) fn with(database: Database, open: Open) -> Result<Self, StoreError> {
         let file = Self { database: RwLock::new(Some(database)), open };
         // A table cannot be read before a transaction has created it.
-        file.change(|_| Ok(()))?;
+        file.change(count_bytes)?;
         Ok(file)
     }
 
@@ -153,6 +153,10 @@ impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("File")
     }
+}
+
+fn count_bytes(tables: &mut Tables<'_>) -> Result<(), redb::Error> {
+    tables.count_bytes()
 }
 
 /// Errors that a path has before any database is opened at it.

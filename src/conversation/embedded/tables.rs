@@ -1,11 +1,16 @@
 //! The schema of the embedded engine, and what one transaction reads and writes.
 
 use prost::Message;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+};
 
 use super::now;
 use crate::{
-    conversation::store::{Append, Appended, Cursor, Head, Kept, Key, PageLimit, Record},
+    conversation::{
+        bounds::Bounds,
+        store::{Append, Appended, Created, Cursor, Head, Kept, Key, OwnerLimits, PageLimit, Record},
+    },
     proto::Conversation,
 };
 
@@ -25,6 +30,8 @@ const BY_USE: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("use
 const BY_AGE: TableDefinition<(u64, &str, &str), ()> = TableDefinition::new("expiry");
 /// Owner -> the number of conversations.
 const COUNTS: TableDefinition<&str, u64> = TableDefinition::new("counts");
+/// Owner -> the bytes of the conversations.
+const BYTES: TableDefinition<&str, u64> = TableDefinition::new("bytes");
 
 /// The tables of a read transaction.
 pub(super) struct ReadTables {
@@ -33,6 +40,7 @@ pub(super) struct ReadTables {
     turns: ReadOnlyTable<(&'static str, &'static str, u64), &'static [u8]>,
     turn_ids: ReadOnlyTable<(&'static str, &'static str, &'static str), u64>,
     by_use: ReadOnlyTable<(&'static str, u64, &'static str), ()>,
+    bytes: ReadOnlyTable<&'static str, u64>,
 }
 
 /// The tables of a write transaction.
@@ -44,6 +52,7 @@ pub(super) struct Tables<'t> {
     by_use: Table<'t, (&'static str, u64, &'static str), ()>,
     by_age: Table<'t, (u64, &'static str, &'static str), ()>,
     counts: Table<'t, &'static str, u64>,
+    bytes: Table<'t, &'static str, u64>,
 }
 
 impl ReadTables {
@@ -54,7 +63,30 @@ impl ReadTables {
             turns: transaction.open_table(TURNS)?,
             turn_ids: transaction.open_table(TURN_IDS)?,
             by_use: transaction.open_table(BY_USE)?,
+            bytes: transaction.open_table(BYTES)?,
         })
+    }
+
+    /// The bytes of an owner's conversations.
+    pub(super) fn owner_bytes(&self, owner: &str) -> Result<u64, redb::Error> {
+        Ok(self.bytes.get(owner)?.map_or(0, |bytes| bytes.value()))
+    }
+
+    /// The newest turns that are within these bounds, oldest first. Older ones are not read.
+    pub(super) fn newest_turns(&self, key: &Key, bounds: &Bounds) -> Result<Vec<Kept>, redb::Error> {
+        let (owner, id) = (key.owner.as_str(), key.id.as_str());
+        let (mut turns, mut sums) = (Vec::new(), Head::default());
+        for entry in self.turns.range((owner, id, 0)..=(owner, id, u64::MAX))?.rev() {
+            let (_, turn) = entry?;
+            let kept: Kept = decoded(turn.value())?;
+            sums.add(&kept, turn.value().len() as u64, 0);
+            if sums.is_over(bounds) {
+                break;
+            }
+            turns.push(kept);
+        }
+        turns.reverse();
+        Ok(turns)
     }
 
     pub(super) fn record(&self, key: &Key) -> Result<Option<Record>, redb::Error> {
@@ -109,26 +141,56 @@ impl<'t> Tables<'t> {
             by_use: transaction.open_table(BY_USE)?,
             by_age: transaction.open_table(BY_AGE)?,
             counts: transaction.open_table(COUNTS)?,
+            bytes: transaction.open_table(BYTES)?,
         })
     }
 
-    /// Stores a new conversation, unless the owner has too many.
-    pub(super) fn create(&mut self, key: &Key, record: &Record, most: u64) -> Result<bool, redb::Error> {
+    /// Stores a new conversation, if its owner may have another one.
+    pub(super) fn create(&mut self, key: &Key, record: &Record, most: OwnerLimits) -> Result<Created, redb::Error> {
         let count = self.counts.get(key.owner.as_str())?.map_or(0, |count| count.value());
-        if count >= most {
-            return Ok(false);
+        if count >= most.conversations {
+            return Ok(Created::TooMany);
+        }
+        if !self.resize(&key.owner, 0, record.bytes(), most.bytes)? {
+            return Ok(Created::NoRoom);
         }
         let at = (key.owner.as_str(), key.id.as_str());
         self.counts.insert(at.0, count + 1)?;
         self.origins.insert(at, record.origin.encode_to_vec().as_slice())?;
         self.heads.insert(at, record.head.encode_to_vec().as_slice())?;
         self.by_age.insert((record.expires_at(), at.0, at.1), ())?;
+        Ok(Created::Stored)
+    }
+
+    /// Counts the bytes of every owner in a file that was written before they were counted.
+    pub(super) fn count_bytes(&mut self) -> Result<(), redb::Error> {
+        if !self.bytes.is_empty()? || self.heads.is_empty()? {
+            return Ok(());
+        }
+        for entry in self.heads.iter()? {
+            let (at, head) = entry?;
+            let (owner, id) = at.value();
+            let Some(record) = record(self.origins.get((owner, id))?.as_ref(), Some(&head))? else { continue };
+            let bytes = self.bytes.get(owner)?.map_or(0, |bytes| bytes.value());
+            self.bytes.insert(owner, bytes + record.bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Counts a conversation of `before` bytes as one of `after` bytes. `false` if it grows and its owner has no room for that.
+    fn resize(&mut self, owner: &str, before: u64, after: u64, most: u64) -> Result<bool, redb::Error> {
+        let bytes = self.bytes.get(owner)?.map_or(0, |bytes| bytes.value());
+        let bytes = bytes.saturating_sub(before).saturating_add(after);
+        if after > before && bytes > most {
+            return Ok(false);
+        }
+        self.bytes.insert(owner, bytes)?;
         Ok(true)
     }
 
     /// Stores a turn, once. Removes the oldest turns that are beyond the bounds.
     pub(super) fn append(&mut self, append: &Append) -> Result<Appended, redb::Error> {
-        let Append { lease, turn_id, kept, title, at: stored_at, bounds } = append;
+        let Append { lease, turn_id, kept, title, at: stored_at, bounds, .. } = append;
         let (owner, id) = (lease.key.owner.as_str(), lease.key.id.as_str());
         let at = (owner, id);
         let found = record(self.origins.get(at)?.as_ref(), self.heads.get(at)?.as_ref())?;
@@ -138,23 +200,30 @@ impl<'t> Tables<'t> {
         }
         let before = record.clone();
         let (encoded, number) = (kept.encode_to_vec(), record.head.next);
-        self.turns.insert((owner, id, number), encoded.as_slice())?;
-        self.turn_ids.insert((owner, id, turn_id.as_str()), number)?;
         record.head.add(kept, encoded.len() as u64, *stored_at);
         if record.head.title.is_empty() {
             record.head.title.clone_from(title);
         }
-        while record.head.exceeds(bounds) {
-            let oldest = self.turns.remove((owner, id, record.head.first))?;
-            let (oldest, bytes) = match &oldest {
-                Some(turn) => (decoded::<Kept>(turn.value())?, turn.value().len() as u64),
-                None => (Kept::default(), 0),
-            };
-            record.head.drop_first(&oldest, bytes);
-            if let Some(turn) = &oldest.turn {
-                self.turn_ids.remove((owner, id, turn.turn_id.as_str()))?;
+        let mut removed = Vec::new();
+        for entry in self.turns.range((owner, id, 0)..(owner, id, number))? {
+            if !record.head.exceeds(bounds) {
+                break;
             }
+            let (oldest_at, oldest) = entry?;
+            let bytes = oldest.value().len() as u64;
+            let oldest = decoded::<Kept>(oldest.value())?;
+            record.head.drop_first(&oldest, bytes);
+            removed.push((oldest_at.value().2, oldest.turn.unwrap_or_default().turn_id));
         }
+        if !self.resize(owner, before.bytes(), record.bytes(), append.owner_bytes)? {
+            return Ok(Appended::NoRoom);
+        }
+        for (number, turn_id) in removed {
+            self.turns.remove((owner, id, number))?;
+            self.turn_ids.remove((owner, id, turn_id.as_str()))?;
+        }
+        self.turns.insert((owner, id, number), encoded.as_slice())?;
+        self.turn_ids.insert((owner, id, turn_id.as_str()), number)?;
         self.heads.insert(at, record.head.encode_to_vec().as_slice())?;
         self.by_use.remove((owner, u64::MAX - before.head.used_at, id))?;
         self.by_use.insert((owner, u64::MAX - record.head.used_at, id), ())?;
@@ -185,6 +254,7 @@ impl<'t> Tables<'t> {
         self.by_age.remove((record.expires_at(), owner, id))?;
         let count = self.counts.get(owner)?.map_or(0, |count| count.value());
         self.counts.insert(owner, count.saturating_sub(1))?;
+        self.resize(owner, record.bytes(), 0, u64::MAX)?;
         Ok(true)
     }
 

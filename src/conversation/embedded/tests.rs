@@ -111,7 +111,8 @@ fn key() -> Key {
 
 fn create(store: &Embedded) {
     let record = Record { origin: Conversation::default(), head: Head { used_at: now(), ..Head::default() } };
-    assert!(store.file.change(|tables| tables.create(&key(), &record, 10)).unwrap());
+    let limits = OwnerLimits { conversations: 10, bytes: u64::MAX };
+    assert_eq!(store.file.change(|tables| tables.create(&key(), &record, limits)).unwrap(), Created::Stored);
 }
 
 /// Takes the lease and stores a turn, in this thread.
@@ -127,8 +128,21 @@ fn turn(store: &Embedded, turn_id: &str) -> Result<Appended, StoreError> {
     let messages = vec![Message::default(), Message::default()];
     let turn = Turn { messages, turn_id: turn_id.to_owned(), ..Turn::default() };
     let kept = Kept { turn: Some(turn), tokens: 3 };
-    let lease = Lease { key: key(), fence };
-    store.append_now(&Append { lease, turn_id: turn_id.to_owned(), kept, title: String::new(), at: now(), bounds })
+    store.append_now(&append(fence, turn_id, kept, bounds))
+}
+
+fn append(fence: u64, turn_id: &str, kept: Kept, bounds: Bounds) -> Append {
+    Append {
+        lease: Lease { key: key(), fence },
+        turn_id: turn_id.to_owned(),
+        kept,
+        title: String::new(),
+        at: now(),
+        bounds,
+        origin_bytes: 0,
+        turns_bytes: 0,
+        owner_bytes: u64::MAX,
+    }
 }
 
 fn stored(store: &Embedded) -> Vec<String> {
@@ -192,15 +206,8 @@ fn a_write_does_not_outlive_its_lease() {
     create(&store);
     let lease = Lease { key: key(), fence: 1 };
     store.leases.lock().held.insert(key(), Held { fence: 1, storing: false });
-    store.release(lease.clone());
-    let append = Append {
-        lease,
-        turn_id: "late".to_owned(),
-        kept: Kept::default(),
-        title: String::new(),
-        at: now(),
-        bounds: Bounds::default(),
-    };
+    store.release(lease);
+    let append = append(1, "late", Kept::default(), Bounds::default());
     assert_eq!(store.append_now(&append).unwrap(), Appended::Lost);
     assert_eq!(stored(&store), [""; 0]);
 }

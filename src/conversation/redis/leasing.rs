@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use redis::{FromRedisValue, RedisError, Script, Value};
+use futures_util::future::join_all;
+use redis::{FromRedisValue, Value};
 use tokio::{
     runtime::Handle,
     time::{sleep, timeout},
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::{Keys, Redis, TRIES, millis, record, scripts, turns};
 use crate::conversation::{
     leases::LEASE,
-    store::{Grant, Key, Lease, StoreError, Taken},
+    store::{Ask, Grant, Key, Lease, Renewed, StoreError, Taken},
 };
 
 /// How long until the release of a lease is tried again.
@@ -32,28 +33,21 @@ impl<'a> Taking<'a> {
     }
 
     /// Takes the lease. If the answer does not arrive, the same holder asks again.
-    pub(super) async fn take(mut self, turn_id: &str) -> Result<Taken, StoreError> {
-        let taken = granted(self.key, &self.ask(turn_id).await?)?;
+    pub(super) async fn take(mut self, ask: &Ask) -> Result<Taken, StoreError> {
+        let taken = granted(self.key, &self.ask(ask).await?)?;
         self.armed = false;
         Ok(taken)
     }
 
-    async fn ask(&self, turn_id: &str) -> Result<Vec<Value>, StoreError> {
-        let keys = Keys::of(self.key);
+    async fn ask(&self, Ask { turn_id, bounds, .. }: &Ask) -> Result<Vec<Value>, StoreError> {
+        let mut call =
+            scripts::call(scripts::TAKE, &Keys::of(self.key).keys(["head", "lease", "ids", "turns", "sizes"]));
+        call.arg(millis(LEASE)).arg(turn_id).arg(&self.holder);
+        call.arg(bounds.messages).arg(bounds.tokens).arg(bounds.bytes);
         let mut tries = 0;
         loop {
             tries += 1;
-            let taken: Result<Vec<Value>, RedisError> = Script::new(scripts::TAKE)
-                .key(keys.key("head"))
-                .key(keys.key("lease"))
-                .key(keys.key("ids"))
-                .key(keys.key("turns"))
-                .arg(millis(LEASE))
-                .arg(turn_id)
-                .arg(&self.holder)
-                .invoke_async(&mut self.redis.connection.clone())
-                .await;
-            match taken {
+            match self.redis.ask(&call).await {
                 Ok(taken) => return Ok(taken),
                 Err(error) if tries == TRIES => return Err(StoreError::failed(error)),
                 Err(_) => {}
@@ -65,9 +59,8 @@ impl<'a> Taking<'a> {
 impl Drop for Taking<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let keys = Keys::of(self.key);
-            let keys = vec![keys.key("head"), keys.key("lease")];
-            self.redis.release_by(scripts::RELEASE_HOLDER, keys, self.holder.clone());
+            let keys = Keys::of(self.key).keys(["lease", "head"]);
+            self.redis.release_by(scripts::RELEASE_HOLDER, &keys, &self.holder);
         }
     }
 }
@@ -91,18 +84,36 @@ fn granted(key: &Key, taken: &[Value]) -> Result<Taken, StoreError> {
 }
 
 impl Redis {
+    /// Renews leases, all of them at once: they share the connection to their node, and with it a round trip.
+    pub(super) async fn renewed(&self, leases: &[Lease]) -> Result<Renewed, StoreError> {
+        let renewals = join_all(leases.iter().map(async |lease| {
+            let mut call = scripts::call(scripts::RENEW, &Keys::of(&lease.key).keys(["lease"]));
+            call.arg(lease.fence).arg(millis(LEASE));
+            self.ask::<i64>(&call).await
+        }));
+        let (mut renewed, mut failure) = (Renewed::default(), None);
+        for (lease, answer) in leases.iter().zip(renewals.await) {
+            match answer {
+                Ok(0) => renewed.lost.push(lease.clone()),
+                Ok(_) => renewed.confirmed.push(lease.clone()),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if renewed.confirmed.is_empty() && renewed.lost.is_empty() => Err(StoreError::failed(error)),
+            _ => Ok(renewed),
+        }
+    }
+
     /// Runs a script that releases a lease, in the background and again until Redis confirms it. A Redis that is away for longer lets the
     /// lease expire, and so does a thread without a runtime.
-    pub(super) fn release_by(&self, script: &'static str, keys: Vec<String>, argument: String) {
+    pub(super) fn release_by(&self, script: &'static str, keys: &[String], argument: &str) {
         let Ok(runtime) = Handle::try_current() else { return };
-        let mut connection = self.connection.clone();
+        let redis = self.clone();
+        let mut call = scripts::call(script, keys);
+        call.arg(argument);
         let released = async move {
-            let script = Script::new(script);
-            let mut call = script.arg(argument);
-            for key in keys {
-                call.key(key);
-            }
-            while call.invoke_async::<i64>(&mut connection).await.is_err() {
+            while redis.ask::<i64>(&call).await.is_err() {
                 sleep(RELEASE_RETRY).await;
             }
         };

@@ -103,7 +103,7 @@ async fn run(conversations: &Conversations, mut request: GenerateRequest, answer
 #[tokio::test]
 async fn whatever_answer_is_stored_is_accepted_as_history() {
     let bounds = Bounds { messages: u32::MAX, ..Bounds::default() };
-    let conversations = Conversations::open(&ConversationSettings::Memory, bounds, 10_000).unwrap();
+    let conversations = Conversations::open(&ConversationSettings::Memory, bounds, LIMITS).await.unwrap();
     let mut stored = 0;
     for seed in 0..ANSWERS as u64 {
         let random = &mut fastrand::Rng::with_seed(seed);

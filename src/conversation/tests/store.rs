@@ -22,7 +22,10 @@ use tokio_util::task::TaskTracker;
 use crate::conversation::{
     embedded::Embedded,
     leases::LEASE,
-    store::{Append, Appended, Cursor, Kept, Key, Lease, PageLimit, Record, Store, StoreError, Taken},
+    store::{
+        Append, Appended, Ask, Created, Cursor, Kept, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store,
+        StoreError, Taken,
+    },
 };
 
 /// How long the store may take to answer.
@@ -154,8 +157,8 @@ impl Drop for Granted<'_> {
 
 #[tonic::async_trait]
 impl Store for Misbehaving {
-    async fn create(&self, key: &Key, record: &Record, most: u64) -> Result<bool, StoreError> {
-        self.inner.create(key, record, most).await
+    async fn create(&self, key: &Key, record: &Record, limits: OwnerLimits) -> Result<Created, StoreError> {
+        self.inner.create(key, record, limits).await
     }
 
     async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -174,21 +177,21 @@ impl Store for Misbehaving {
         self.inner.remove(key).await
     }
 
-    async fn take(&self, key: &Key, turn_id: &str) -> Result<Taken, StoreError> {
+    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError> {
         let fault = self.fault();
         if fault.refused {
             return Err(StoreError::failed("refused"));
         }
         let lease = Arc::<Mutex<Handover>>::default();
         let granted = Granted { store: self, key, lease: Arc::clone(&lease) };
-        let (store, owned, turn_id) = (self.clone(), key.clone(), turn_id.to_owned());
+        let (store, owned, ask) = (self.clone(), key.clone(), ask.clone());
         let taken = self.ask(fault, move || {
             store.expire(&owned);
             let mut lease = lease.lock();
             if matches!(*lease, Handover::Over) {
                 return Ok(Taken::Busy);
             }
-            let taken = at_once(store.inner.take(&owned, &turn_id));
+            let taken = at_once(store.inner.take(&owned, &ask));
             if let Ok(Taken::Granted(grant)) = &taken {
                 *lease = Handover::Granted(grant.lease.fence);
                 store.confirmed.lock().insert(owned, (grant.lease.fence, Instant::now()));
@@ -202,7 +205,7 @@ impl Store for Misbehaving {
         taken
     }
 
-    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+    async fn renew(&self, leases: &[Lease]) -> Result<Renewed, StoreError> {
         if self.renewals_hang.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
@@ -213,7 +216,7 @@ impl Store for Misbehaving {
         let (store, mut leases) = (self.clone(), leases.to_vec());
         leases.sort_by_key(|lease| lease.fence);
         let renewed = self.ask(fault, move || {
-            let mut lost = Vec::new();
+            let (mut confirmed_now, mut lost) = (Vec::new(), Vec::new());
             for lease in leases {
                 store.expire(&lease.key);
                 let gone = store.one_in(40);
@@ -224,11 +227,14 @@ impl Store for Misbehaving {
                         store.inner.release(lease.clone());
                         lost.push(lease);
                     }
-                    Some((fence, at)) if *fence == lease.fence => *at = Instant::now(),
+                    Some((fence, at)) if *fence == lease.fence => {
+                        *at = Instant::now();
+                        confirmed_now.push(lease);
+                    }
                     _ => lost.push(lease),
                 }
             }
-            lost
+            Renewed { confirmed: confirmed_now, lost }
         });
         renewed.await.ok_or_else(|| StoreError::failed("no answer"))
     }
