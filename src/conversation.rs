@@ -7,13 +7,14 @@
 //! - [`bounds`] how much is stored; `history` how much goes to Bedrock
 //! - [`place`] where conversations are stored, and opening it
 //! - `leases` the leases of running turns, and their renewal
-//! - `store` what a storage engine does; `embedded` (a file or memory) and `redis` are the engines
+//! - `record` the values that are stored; `store` what a storage engine does; `embedded` (a file or memory) and `redis` are the engines
 
 pub mod bounds;
 mod embedded;
 mod history;
 mod leases;
 pub mod place;
+mod record;
 mod redis;
 mod store;
 mod turn;

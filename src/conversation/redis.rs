@@ -225,3 +225,6 @@ impl Store for Redis {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
