@@ -24,7 +24,7 @@ pub(crate) use self::{finish::Used, members::Members};
 use crate::{
     error::{Error, Phase, corrupt, truncated},
     json,
-    proto::{Chunk, OtherEvent, Role, Start, chunk::Event},
+    proto::{Chunk, JsonForm, OtherEvent, Role, Start, chunk::Event},
 };
 
 /// Maps the events of one answer: one `start`, a `sequence` without a gap, and one `finish`, only after `messageStop`.
@@ -42,6 +42,8 @@ pub(crate) struct EventMapper {
     guardrail_intervened: bool,
     /// The usage of a finished message, if Bedrock reported it.
     used: Option<Used>,
+    /// The form of the JSON in tool results.
+    json_form: JsonForm,
     /// Unknown members of native chunks that produced no chunk. They are sent with `start` or `finish`.
     left: Vec<Map<String, Value>>,
 }
@@ -69,8 +71,15 @@ impl EventMapper {
             open_blocks: BTreeSet::new(),
             guardrail_intervened: false,
             used: None,
+            json_form: JsonForm::Unspecified,
             left: Vec::new(),
         }
+    }
+
+    /// The same with this form for the JSON in tool results.
+    pub(crate) fn with_json_form(mut self, form: JsonForm) -> Self {
+        self.json_form = form;
+        self
     }
 
     /// The usage of the message, if Bedrock has reported it, also if the message did not end.
@@ -152,7 +161,7 @@ impl EventMapper {
                 Some(Parsed::MessageStart { role: role(&role_name), role_name })
             }
             "contentBlockStart" => content::block_start(members).map(Parsed::Content),
-            "contentBlockDelta" => content::block_delta(members).map(Parsed::Content),
+            "contentBlockDelta" => content::block_delta(members, self.json_form).map(Parsed::Content),
             "contentBlockStop" => Some(Parsed::Content(content::block_stop(members))),
             "messageStop" if self.stop.is_none() => Some(Parsed::Stop(finish::stop(members))),
             "metadata" if self.metadata.is_none() => Some(Parsed::Metadata(finish::metadata(members))),

@@ -99,7 +99,8 @@ impl Failover {
     ) -> Result<ResponseReader, Error> {
         let upstream = self.bedrock.open(&target, request.at(&target), timeouts.connect).await?;
         log.opened(&upstream.call.request_id);
-        let mut reading = ResponseReader::new(upstream, generation_id, log.attempts(), timeouts.idle);
+        let reading = ResponseReader::new(upstream, generation_id, log.attempts(), timeouts.idle);
+        let mut reading = reading.with_json_form(request.get().json_form());
         reading.first_content().await?;
         Ok(reading)
     }

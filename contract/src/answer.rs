@@ -178,14 +178,19 @@ fn text_block(text: String, citations: Vec<Citation>) -> Option<Block> {
     Some(Block::CitationsContent(CitationsContentBlock { content: vec![content], citations }))
 }
 
-/// A tool use with its complete input. Input that was truncated by `max_tokens` is not JSON and becomes a string.
+/// A tool use with its complete input. Input that was truncated by `max_tokens` is not JSON and becomes a string. Input whose numbers are not
+/// exact as doubles stays text.
 fn tool_use(ToolUse { start, input }: ToolUse) -> ToolUseBlock {
-    let value = if input.is_empty() {
-        Value { kind: Some(Kind::StructValue(Struct::default())) }
-    } else {
-        json::parse(&input).unwrap_or_else(|_| Value { kind: Some(Kind::StringValue(input)) })
+    let exact = json::parse_text(&input).ok().filter(|value| !json::survives_as_doubles(value));
+    let (input, input_json) = match exact {
+        Some(_) => (None, input),
+        None if input.is_empty() => (Some(Value { kind: Some(Kind::StructValue(Struct::default())) }), String::new()),
+        None => {
+            let value = json::parse(&input).unwrap_or_else(|_| Value { kind: Some(Kind::StringValue(input)) });
+            (Some(value), String::new())
+        }
     };
-    ToolUseBlock { tool_use_id: start.tool_use_id, name: start.name, input: Some(value), r#type: start.r#type }
+    ToolUseBlock { tool_use_id: start.tool_use_id, name: start.name, input, r#type: start.r#type, input_json }
 }
 
 fn result_content(delta: tool_result_block_delta::Delta) -> ToolResultContentBlock {
@@ -193,6 +198,7 @@ fn result_content(delta: tool_result_block_delta::Delta) -> ToolResultContentBlo
     let block = match delta {
         tool_result_block_delta::Delta::Text(text) => Block::Text(text),
         tool_result_block_delta::Delta::Json(json) => Block::Json(json),
+        tool_result_block_delta::Delta::JsonText(text) => Block::JsonText(text),
     };
     ToolResultContentBlock { block: Some(block) }
 }
@@ -227,5 +233,15 @@ mod tests {
         let answer = collect([(0, Event::ToolUseStart(start)), (0, Event::ToolUseInput("{\"a\": ".into()))]);
         let input = answer.tool_uses().next().unwrap().input.clone().unwrap();
         assert_eq!(input.kind, Some(Kind::StringValue("{\"a\": ".into())));
+    }
+
+    #[test]
+    fn input_with_numbers_that_are_no_doubles_stays_text() {
+        let start = ToolUseStart { tool_use_id: "i".into(), name: "n".into(), r#type: String::new() };
+        let pieces = ["{\"id\": 90071992", "54740993}"].map(|piece| (0, Event::ToolUseInput(piece.into())));
+        let answer = collect([(0, Event::ToolUseStart(start))].into_iter().chain(pieces));
+        let tool = answer.tool_uses().next().unwrap();
+        assert_eq!((tool.input.as_ref(), tool.input_json.as_str()), (None, "{\"id\": 9007199254740993}"));
+        assert_eq!(tool.input_value().unwrap()["id"], 9_007_199_254_740_993_u64);
     }
 }

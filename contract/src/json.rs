@@ -1,7 +1,12 @@
 //! Converts free JSON between serde and protobuf's well-known types: traces, tool results, unknown members.
 
+mod text;
+
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value};
+
+pub(crate) use self::text::survives_as_doubles;
+pub use self::text::{parse_object_text, parse_text};
 
 /// Doubles hold every whole number up to here exactly.
 pub const MAX_SAFE: f64 = 9_007_199_254_740_992.0;

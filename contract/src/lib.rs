@@ -5,11 +5,12 @@
 //! - [`v1`] the messages, generated from `proto/outcrop/v1`
 //! - [`FILE_DESCRIPTOR_SET`] their descriptors, for reflection and for JSON
 //! - [`Collector`] puts an [`Answer`] together from its chunks
-//! - [`json`] free JSON and protobuf's well-known types
+//! - [`json`] free JSON as text and as protobuf's well-known types
 //! - [`is_finish`] whether a chunk is the last of its answer
 
 mod answer;
 pub mod json;
+mod tool_json;
 pub mod v1;
 
 pub use self::answer::{Answer, Collector};

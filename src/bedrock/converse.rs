@@ -55,6 +55,8 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         time_limits: _,
         abandonment_mode: _,
         heartbeat_interval: _,
+        // The form of the answer: `crate::event`.
+        json_form: _,
         // The history is in `messages`.
         conversation_id: _,
         turn_id: _,
@@ -68,7 +70,7 @@ pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         .set_inference_config(inference_config.map(settings::inference))
         .set_tool_config(tool_config.map(tools::configuration).transpose()?)
         .set_guardrail_config(guardrail_config.map(settings::guardrail))
-        .set_additional_model_request_fields(additional_model_request_fields.map(document::object))
+        .set_additional_model_request_fields(additional_model_request_fields.as_ref().map(document::of_struct))
         .set_additional_model_response_field_paths(some_list(additional_model_response_field_paths))
         .set_prompt_variables(some_map(settings::prompt_variables(prompt_variables)?))
         .set_request_metadata(some_map(request_metadata))
@@ -85,7 +87,7 @@ pub(super) fn count(client: &Client, request: Valid<CountTokensRequest>) -> Resu
         .set_messages(some_list(content::messages(messages)?))
         .set_system(some_list(content::system(system)?))
         .set_tool_config(tool_config.map(tools::configuration).transpose()?)
-        .set_additional_model_request_fields(additional_model_request_fields.map(document::object))
+        .set_additional_model_request_fields(additional_model_request_fields.as_ref().map(document::of_struct))
         .build();
     Ok(client.count_tokens().model_id(model).input(aws::CountTokensInput::Converse(converse)))
 }

@@ -12,7 +12,7 @@ use crate::{
     json,
     proto::{
         BlockStop, Citation, CitationLocation, CitationSourceContent, DocumentCharLocation, DocumentChunkLocation,
-        DocumentPageLocation, ErrorBlock, ImageDelta, ImageSource, ImageStart, ReasoningDelta, S3Location,
+        DocumentPageLocation, ErrorBlock, ImageDelta, ImageSource, ImageStart, JsonForm, ReasoningDelta, S3Location,
         SearchResultLocation, ToolResultBlockDelta, ToolResultDelta, ToolResultStart, ToolUseStart, WebLocation,
         chunk::Event, citation_location::Location, image_source::Source, reasoning_delta, tool_result_block_delta,
     },
@@ -53,7 +53,7 @@ pub(super) fn block_start(members: &mut Members) -> Option<BlockEvent> {
 }
 
 /// ContentBlockDeltaEvent.
-pub(super) fn block_delta(members: &mut Members) -> Option<BlockEvent> {
+pub(super) fn block_delta(members: &mut Members, form: JsonForm) -> Option<BlockEvent> {
     let event = members.object("delta", |delta| {
         if let Some(text) = delta.text("text") {
             return Some(Event::Text(text));
@@ -61,7 +61,7 @@ pub(super) fn block_delta(members: &mut Members) -> Option<BlockEvent> {
         let input = delta.object("toolUse", |tool| tool.text("input").map(Event::ToolUseInput));
         input
             .or_else(|| delta.object("reasoningContent", reasoning))
-            .or_else(|| tool_result(delta))
+            .or_else(|| tool_result(delta, form))
             .or_else(|| delta.object("citation", |members| Some(citation(members))))
             .or_else(|| delta.object("image", image))
     })?;
@@ -85,11 +85,15 @@ fn reasoning(members: &mut Members) -> Option<Event> {
     Some(Event::Reasoning(ReasoningDelta { delta: Some(delta) }))
 }
 
-fn tool_result(delta: &mut Members) -> Option<Event> {
+fn tool_result(delta: &mut Members, form: JsonForm) -> Option<Event> {
     use tool_result_block_delta::Delta;
     let content = delta.list("toolResult", |item| {
         let text = item.text("text").map(Delta::Text);
-        let delta = text.or_else(|| item.json("json").map(|json| Delta::Json(json::to_value(json))));
+        let json = |json: serde_json::Value| match form {
+            JsonForm::Text => Delta::JsonText(json.to_string()),
+            JsonForm::Value | JsonForm::Unspecified => Delta::Json(json::to_value(json)),
+        };
+        let delta = text.or_else(|| item.json("json").map(json));
         ToolResultBlockDelta { delta }
     })?;
     Some(Event::ToolResult(ToolResultDelta { content }))

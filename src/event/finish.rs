@@ -85,7 +85,7 @@ pub(super) fn metadata(members: &mut Members) -> Metadata {
         invoked_model_id: invoked.unwrap_or_default().to_owned(),
         usage: members.object("usage", |usage| Some(token_usage(usage))),
         metrics: members.object("metrics", |metrics| {
-            Some(ConverseStreamMetrics { latency_ms: metrics.int64("latencyMs"), first_byte_latency_ms: None })
+            Some(ConverseStreamMetrics { latency_ms: metrics.int32("latencyMs"), first_byte_latency_ms: None })
         }),
         performance_config: members
             .object("performanceConfig", |config| Some(PerformanceConfiguration { latency: config.text("latency")? })),

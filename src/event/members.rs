@@ -44,11 +44,6 @@ impl Members {
         self.take(name, |value| whole(&value).and_then(|number| number.try_into().ok()).ok_or(value))
     }
 
-    /// A whole number of 64 bits.
-    pub(crate) fn int64(&mut self, name: &str) -> Option<i64> {
-        self.take(name, |value| whole(&value).ok_or(value))
-    }
-
     /// A string that `decode` understands.
     pub(crate) fn decoded<T>(&mut self, name: &str, decode: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.take(name, |value| value.as_str().and_then(decode).ok_or(value))
@@ -193,7 +188,7 @@ mod tests {
         let mut all = members(json.clone());
         assert_eq!(all.text("a"), None);
         assert_eq!(all.int32("b"), None);
-        assert_eq!(all.int64("c"), None);
+        assert_eq!(all.int32("c"), None);
         assert_eq!(all.object("d", |inner| inner.text("x")), None);
         assert_eq!(all.list("e", |inner| inner.text("x")), None);
         assert_eq!(Value::Object(all.into_rest()), json);

@@ -185,8 +185,8 @@ impl EventMapper {
                 ..TokenUsage::default()
             };
             let times = ConverseStreamMetrics {
-                latency_ms: metrics.int64("invocationLatency"),
-                first_byte_latency_ms: metrics.int64("firstByteLatency"),
+                latency_ms: metrics.int32("invocationLatency"),
+                first_byte_latency_ms: metrics.int32("firstByteLatency"),
             };
             Some((usage, times))
         });

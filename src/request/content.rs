@@ -218,9 +218,17 @@ pub(super) fn check_tool_name(name: &str, at: &Path<'_>, violations: &mut Violat
 fn check_tool_use(tool: &ToolUseBlock, at: &Path<'_>, violations: &mut Violations) {
     check_tool_use_id(&tool.tool_use_id, at, violations);
     check_tool_name(&tool.name, at, violations);
-    match &tool.input {
-        None => violations.add(at.field("input"), "is not set. A tool without parameters has the input {}"),
-        Some(input) => check_nesting(input, &at.field("input"), violations),
+    match (&tool.input, tool.input_json.as_str()) {
+        (None, "") => violations.add(at.field("input"), "is not set. A tool without parameters has the input {}"),
+        (None, text) => check_json_text(text, &at.field("input_json"), violations),
+        (Some(input), "") => check_nesting(input, &at.field("input"), violations),
+        (Some(_), _) => violations.add(at.field("input_json"), "is set, and so is input. Set one of them"),
+    }
+}
+
+fn check_json_text(text: &str, at: &Path<'_>, violations: &mut Violations) {
+    if let Err(problem) = json::parse_text(text) {
+        violations.add(at, problem);
     }
 }
 
@@ -241,6 +249,7 @@ fn check_tool_result(result: &ToolResultBlock, at: &Path<'_>, violations: &mut V
         match &content.block {
             None => violations.nothing_known(at, "text"),
             Some(Block::Json(json)) => check_nesting(json, &at.field("json"), violations),
+            Some(Block::JsonText(text)) => check_json_text(text, &at.field("json_text"), violations),
             Some(Block::Text(_)) => {}
             Some(Block::Image(image)) => check_image(image, &at.field("image"), violations),
             Some(Block::Document(document)) => check_document(document, &at.field("document"), violations),

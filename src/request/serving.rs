@@ -6,7 +6,7 @@ use prost_types::Duration as ProtoDuration;
 
 use super::violations::Violations;
 use crate::{
-    proto::{AbandonmentMode, GenerateRequest},
+    proto::{AbandonmentMode, GenerateRequest, JsonForm},
     request::timeouts::{TimeoutSettings, Timeouts},
 };
 
@@ -46,6 +46,9 @@ pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, viola
     if AbandonmentMode::try_from(request.abandonment_mode).is_err() {
         let number = request.abandonment_mode;
         violations.add("abandonment_mode", format!("is {number}, which is not a mode. Use ABANDONMENT_MODE_CANCEL or ABANDONMENT_MODE_DRAIN, or leave it out"));
+    }
+    if JsonForm::try_from(request.json_form).is_err() {
+        violations.add("json_form", format!("is {}, which this server does not know", request.json_form));
     }
     let heartbeat = request.heartbeat_interval.and_then(|given| {
         let (least, most) = HEARTBEATS;

@@ -5,7 +5,10 @@ use super::{
     path::Path,
     violations::Violations,
 };
-use crate::proto::{ToolConfiguration, tool, tool_choice};
+use crate::{
+    json,
+    proto::{ToolConfiguration, ToolInputSchema, tool, tool_choice, tool_input_schema::Schema},
+};
 
 pub(super) fn check(config: &ToolConfiguration, at: &Path<'_>, violations: &mut Violations) {
     if config.tools.is_empty() {
@@ -18,12 +21,7 @@ pub(super) fn check(config: &ToolConfiguration, at: &Path<'_>, violations: &mut 
             Some(tool::Tool::ToolSpec(spec)) => {
                 let at = at.field("tool_spec");
                 check_tool_name(&spec.name, &at, violations);
-                if spec.input_schema.as_ref().is_none_or(|schema| schema.schema.is_none()) {
-                    violations.add(
-                        at.field("input_schema"),
-                        "is not set. A tool without parameters has the schema {\"type\": \"object\"}",
-                    );
-                }
+                check_schema(spec.input_schema.as_ref(), &at.field("input_schema"), violations);
             }
             Some(tool::Tool::SystemTool(system)) => check_tool_name(&system.name, &at.field("system_tool"), violations),
             Some(tool::Tool::CachePoint(point)) => check_cache_point(point, &at.field("cache_point"), violations),
@@ -35,5 +33,17 @@ pub(super) fn check(config: &ToolConfiguration, at: &Path<'_>, violations: &mut 
         None => violations.nothing_known(at, "auto"),
         Some(tool_choice::Choice::Tool(tool)) => check_tool_name(&tool.name, &at.field("tool"), violations),
         Some(tool_choice::Choice::Auto(_) | tool_choice::Choice::Any(_)) => {}
+    }
+}
+
+fn check_schema(schema: Option<&ToolInputSchema>, at: &Path<'_>, violations: &mut Violations) {
+    match schema.and_then(|schema| schema.schema.as_ref()) {
+        None => violations.add(at, "is not set. A tool without parameters has the schema {\"type\": \"object\"}"),
+        Some(Schema::Json(_)) => {}
+        Some(Schema::JsonText(text)) => {
+            if let Err(problem) = json::parse_object_text(text) {
+                violations.add(at.field("json_text"), problem);
+            }
+        }
     }
 }

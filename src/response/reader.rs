@@ -22,7 +22,7 @@ use crate::{
     },
     error::{CallContext, Error, Reason},
     event::{self, EventMapper, Members, Used, native::CHUNK},
-    proto::{Attempt, Chunk, Start},
+    proto::{Attempt, Chunk, JsonForm, Start},
 };
 
 /// How long Bedrock may take to close a stream after both terminal events. It closes at once; a connection that does not must not
@@ -93,6 +93,12 @@ impl ResponseReader {
             idle: IdleTimer { limit: idle, received: None, since: Instant::now(), timer: Box::pin(sleep(idle)) },
             has_content: false,
         }
+    }
+
+    /// The same with this form for the JSON in tool results.
+    pub(crate) fn with_json_form(mut self, form: JsonForm) -> Self {
+        self.mapper = self.mapper.with_json_form(form);
+        self
     }
 
     /// What is known about the call to Bedrock.

@@ -61,7 +61,7 @@ async fn logged(filter: &str) -> String {
     let client = Client::connect(&serving.endpoint).await.unwrap();
     for (model, succeeds) in [(&model, true), (&broken, false)] {
         let mut request = request(model);
-        request.prompt = PROMPT.to_owned();
+        request.prompt = PROMPT.into();
         let answered = match soon(client.generate(request)).await {
             Ok(chunks) => text_of(&collect(chunks).await.whole()) == COMPLETION,
             Err(_) => false,
@@ -70,8 +70,8 @@ async fn logged(filter: &str) -> String {
     }
     let native = emulator.register("native", bedrock_emulator::native_reply("anthropic.claude-v2", COMPLETION));
     let mut request = request(&native);
-    request.prompt = PROMPT.to_owned();
-    request.model_family = "anthropic-text".to_owned();
+    request.prompt = PROMPT.into();
+    request.model_family = "anthropic-text".into();
     request.inference_config = Some(InferenceConfiguration { max_tokens: Some(9), ..Default::default() });
     request.set_operation(OperationChoice::Native);
     let native = soon(collect(soon(client.generate(request)).await.unwrap())).await.whole();

@@ -30,6 +30,7 @@ mod harness;
 mod heartbeats;
 mod http2_frames;
 mod hung_store;
+mod json_text;
 mod limits;
 mod load;
 mod log;

@@ -144,12 +144,13 @@ export function partsOf(blocks: ContentBlock[]): Part[] {
         return [{ kind: "reasoning", text, hidden: inner.case === "redactedContent" }];
       }
       case "toolUse": {
-        const text = block.value.input ? toJsonString(ValueSchema, block.value.input) : "";
+        const { input, inputJson } = block.value;
+        const text = input ? toJsonString(ValueSchema, input) : inputJson;
         return [{ kind: "tool", name: block.value.name, text }];
       }
       case "toolResult": {
         const texts = block.value.content.map(({ block: inner }) => {
-          if (inner.case === "text") return inner.value;
+          if (inner.case === "text" || inner.case === "jsonText") return inner.value;
           return inner.case === "json" ? toJsonString(ValueSchema, inner.value) : `(${inner.case ?? "unknown"})`;
         });
         return [{ kind: "result", name: block.value.status, text: texts.join("\n") }];

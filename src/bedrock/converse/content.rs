@@ -123,10 +123,11 @@ fn audio(block: proto::AudioBlock) -> Result<aws::AudioBlock, Error> {
 }
 
 fn tool_use(block: proto::ToolUseBlock) -> Result<aws::ToolUseBlock, Error> {
+    let input = checked(block.input_value(), "the input of a tool use")?;
     Ok(aws::ToolUseBlock::builder()
         .tool_use_id(block.tool_use_id)
         .name(block.name)
-        .input(document::value(checked(block.input, "the input of a tool use")?))
+        .input(document::value(input))
         .set_type(some_text(block.r#type).map(|kind| kind.as_str().into()))
         .build()?)
 }
@@ -135,7 +136,10 @@ fn tool_result(block: proto::ToolResultBlock) -> Result<aws::ToolResultBlock, Er
     use tool_result_content_block::Block;
     let content = each(block.content, |content| {
         Ok(match checked(content.block, "the content of a tool result")? {
-            Block::Json(json) => aws::ToolResultContentBlock::Json(document::value(json)),
+            json @ (Block::Json(_) | Block::JsonText(_)) => {
+                let value = checked(json.json_value(), "the JSON of a tool result")?;
+                aws::ToolResultContentBlock::Json(document::value(value))
+            }
             Block::Text(text) => aws::ToolResultContentBlock::Text(text),
             Block::Image(block) => aws::ToolResultContentBlock::Image(image(block)?),
             Block::Document(block) => aws::ToolResultContentBlock::Document(self::document(block)?),

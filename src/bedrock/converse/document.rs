@@ -2,40 +2,37 @@
 //! `google.protobuf.Value` has only doubles.
 
 use aws_smithy_types::{Document, Number};
-use prost_types::{Struct, Value, value::Kind};
+use prost_types::Struct;
+use serde_json::{Map, Value};
 
-use outcrop_contract::json::MAX_SAFE;
+use crate::json;
+
+/// A JSON object, of a type that has only doubles.
+pub(super) fn of_struct(object: &Struct) -> Document {
+    object_of(json::from_struct(object))
+}
 
 /// A JSON object.
-pub(super) fn object(object: Struct) -> Document {
-    Document::Object(object.fields.into_iter().map(|(name, member)| (name, value(member))).collect())
+pub(super) fn object_of(members: Map<String, Value>) -> Document {
+    Document::Object(members.into_iter().map(|(name, member)| (name, value(member))).collect())
 }
 
 /// JSON of any kind.
 pub(super) fn value(json: Value) -> Document {
-    match json.kind {
-        None | Some(Kind::NullValue(_)) => Document::Null,
-        Some(Kind::BoolValue(bool)) => Document::Bool(bool),
-        Some(Kind::NumberValue(number)) => Document::Number(self::number(number)),
-        Some(Kind::StringValue(text)) => Document::String(text),
-        Some(Kind::ListValue(list)) => Document::Array(list.values.into_iter().map(value).collect()),
-        Some(Kind::StructValue(members)) => object(members),
+    match json {
+        Value::Null => Document::Null,
+        Value::Bool(bool) => Document::Bool(bool),
+        Value::Number(number) => self::number(&number),
+        Value::String(text) => Document::String(text),
+        Value::Array(items) => Document::Array(items.into_iter().map(value).collect()),
+        Value::Object(members) => object_of(members),
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "only whole numbers within the range are cast"
-)]
-fn number(number: f64) -> Number {
-    if number.fract() != 0.0 || number.abs() > MAX_SAFE || !number.is_finite() {
-        Number::Float(number)
-    } else if number < 0.0 {
-        Number::NegInt(number as i64)
-    } else {
-        Number::PosInt(number as u64)
-    }
+fn number(number: &serde_json::Number) -> Document {
+    let whole = number.as_u64().map(Number::PosInt).or_else(|| number.as_i64().map(Number::NegInt));
+    let number = whole.or_else(|| number.as_f64().map(Number::Float));
+    number.map_or(Document::Null, Document::Number)
 }
 
 #[cfg(test)]
@@ -44,11 +41,19 @@ mod tests {
 
     #[test]
     fn whole_numbers_stay_whole() {
-        assert_eq!(number(5.0), Number::PosInt(5));
-        assert_eq!(number(-5.0), Number::NegInt(-5));
-        assert_eq!(number(0.0), Number::PosInt(0));
-        assert_eq!(number(5.5), Number::Float(5.5));
-        assert_eq!(number(1e300), Number::Float(1e300));
-        assert_eq!(number(MAX_SAFE), Number::PosInt(1 << 53));
+        for (double, expected) in [
+            (5.0, Number::PosInt(5)),
+            (-5.0, Number::NegInt(-5)),
+            (0.0, Number::PosInt(0)),
+            (5.5, Number::Float(5.5)),
+            (1e300, Number::Float(1e300)),
+            (json::MAX_SAFE, Number::PosInt(1 << 53)),
+        ] {
+            assert_eq!(value(json::number(double)), Document::Number(expected));
+        }
+        let text = "[18446744073709551615, -9223372036854775808, 9007199254740993]";
+        let exact = [Number::PosInt(u64::MAX), Number::NegInt(i64::MIN), Number::PosInt((1 << 53) + 1)];
+        let exact = Document::Array(exact.map(Document::Number).to_vec());
+        assert_eq!(value(json::parse_text(text).unwrap()), exact);
     }
 }

@@ -5,7 +5,7 @@ use aws_sdk_bedrockruntime::types as aws;
 use super::{checked, content::cache_point, document, each, some_text};
 use crate::{
     error::Error,
-    proto::{self, tool, tool_choice, tool_input_schema},
+    proto::{self, tool, tool_choice},
 };
 
 pub(super) fn configuration(config: proto::ToolConfiguration) -> Result<aws::ToolConfiguration, Error> {
@@ -23,12 +23,11 @@ pub(super) fn configuration(config: proto::ToolConfiguration) -> Result<aws::Too
 }
 
 fn specification(spec: proto::ToolSpecification) -> Result<aws::ToolSpecification, Error> {
-    let schema = checked(spec.input_schema.and_then(|schema| schema.schema), "the schema of a tool")?;
-    let tool_input_schema::Schema::Json(schema) = schema;
+    let schema = checked(spec.schema(), "the schema of a tool")?;
     Ok(aws::ToolSpecification::builder()
         .name(spec.name)
         .set_description(some_text(spec.description))
-        .input_schema(aws::ToolInputSchema::Json(document::object(schema)))
+        .input_schema(aws::ToolInputSchema::Json(document::object_of(schema)))
         .set_strict(spec.strict)
         .build()?)
 }

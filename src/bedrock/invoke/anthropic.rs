@@ -13,12 +13,11 @@ use crate::{
         Members,
         native::{Decode, Sink},
     },
-    json,
     proto::{
         CachePointBlock, ContentBlock, DocumentBlock, GenerateRequest, ImageBlock, ReasoningDelta, TokenUsage,
         ToolConfiguration, ToolResultBlock, ToolUseStart, chunk::Event, content_block::Block, document_content_block,
         document_source, image_source, reasoning_content_block, reasoning_delta::Delta, system_content_block, tool,
-        tool_choice::Choice, tool_input_schema, tool_result_content_block,
+        tool_choice::Choice, tool_result_content_block,
     },
 };
 
@@ -62,7 +61,7 @@ fn blocks(content: &[ContentBlock]) -> Vec<Value> {
             Block::Image(image) => blocks.push(self::image(image)),
             Block::Document(document) => blocks.push(self::document(document)),
             Block::ToolUse(tool) => {
-                let input = tool.input.as_ref().map(json::from_value);
+                let input = tool.input_value();
                 blocks.push(json!({"type": "tool_use", "id": tool.tool_use_id, "name": tool.name, "input": input}));
             }
             Block::ToolResult(result) => blocks.push(tool_result(result)),
@@ -135,7 +134,9 @@ fn tool_result(result: &ToolResultBlock) -> Value {
     use tool_result_content_block::Block;
     let content = result.content.iter().filter_map(|content| match content.block.as_ref()? {
         Block::Text(text) => Some(json!({"type": "text", "text": text})),
-        Block::Json(json) => Some(json!({"type": "text", "text": json::from_value(json).to_string()})),
+        json @ (Block::Json(_) | Block::JsonText(_)) => {
+            Some(json!({"type": "text", "text": json.json_value()?.to_string()}))
+        }
         Block::Image(image) => Some(self::image(image)),
         Block::Document(document) => Some(self::document(document)),
         // Refused by `crate::request::native`.
@@ -154,9 +155,7 @@ fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
     for tool in config.tools.iter().filter_map(|tool| tool.tool.as_ref()) {
         match tool {
             tool::Tool::ToolSpec(spec) => {
-                let schema = spec.input_schema.as_ref().and_then(|schema| schema.schema.as_ref());
-                let schema = schema.map(|tool_input_schema::Schema::Json(schema)| json::from_struct(schema));
-                let mut entry = json!({"name": spec.name, "input_schema": schema});
+                let mut entry = json!({"name": spec.name, "input_schema": spec.schema()});
                 if !spec.description.is_empty() {
                     entry["description"] = spec.description.as_str().into();
                 }

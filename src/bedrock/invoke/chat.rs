@@ -15,11 +15,9 @@ use crate::{
         Members,
         native::{Decode, Sink},
     },
-    json,
     proto::{
         GenerateRequest, Message, ReasoningDelta, TokenUsage, ToolConfiguration, ToolUseStart, chunk::Event,
-        content_block::Block, reasoning_delta::Delta, tool, tool_choice::Choice, tool_input_schema,
-        tool_result_content_block,
+        content_block::Block, reasoning_delta::Delta, tool, tool_choice::Choice, tool_result_content_block,
     },
     request::Family,
 };
@@ -53,15 +51,14 @@ fn push(message: &Message, messages: &mut Vec<Value>) {
     for block in message.content.iter().filter_map(|block| block.block.as_ref()) {
         match block {
             Block::ToolUse(tool) => {
-                let arguments = tool.input.as_ref().map(json::from_value).unwrap_or_default().to_string();
+                let arguments = tool.input_value().unwrap_or_default().to_string();
                 let function = json!({"name": tool.name, "arguments": arguments});
                 calls.push(json!({"id": tool.tool_use_id, "type": "function", "function": function}));
             }
             Block::ToolResult(result) => {
                 let content = result.content.iter().filter_map(|content| match content.block.as_ref()? {
                     tool_result_content_block::Block::Text(text) => Some(text.clone()),
-                    tool_result_content_block::Block::Json(json) => Some(json::from_value(json).to_string()),
-                    _ => None,
+                    other => other.json_value().map(|json| json.to_string()),
                 });
                 let content = content.collect::<Vec<_>>().join("\n");
                 results.push(json!({"role": "tool", "tool_call_id": result.tool_use_id, "content": content}));
@@ -85,8 +82,7 @@ fn push(message: &Message, messages: &mut Vec<Value>) {
 fn tools(config: &ToolConfiguration, body: &mut Map<String, Value>) {
     let tools = config.tools.iter().filter_map(|entry| match entry.tool.as_ref()? {
         tool::Tool::ToolSpec(spec) => {
-            let tool_input_schema::Schema::Json(schema) = spec.input_schema.as_ref()?.schema.as_ref()?;
-            let parameters = json::from_struct(schema);
+            let parameters = spec.schema()?;
             let function = json!({"name": spec.name, "description": spec.description, "parameters": parameters});
             Some(json!({"type": "function", "function": function}))
         }

@@ -13,11 +13,10 @@ use crate::{
         Members,
         native::{Decode, Sink},
     },
-    json,
     proto::{
         ContentBlock, GenerateRequest, S3Location, TokenUsage, ToolConfiguration, ToolResultBlock,
         content_block::Block, document_source, image_source, system_content_block, tool, tool_choice::Choice,
-        tool_input_schema, tool_result_content_block,
+        tool_result_content_block,
     },
 };
 
@@ -77,8 +76,7 @@ fn block(block: &ContentBlock) -> Option<Value> {
             json!({"document": {"format": format, "name": document.name, "source": source}})
         }
         Block::ToolUse(tool) => {
-            let input = tool.input.as_ref().map(json::from_value);
-            json!({"toolUse": {"toolUseId": tool.tool_use_id, "name": tool.name, "input": input}})
+            json!({"toolUse": {"toolUseId": tool.tool_use_id, "name": tool.name, "input": tool.input_value()}})
         }
         Block::ToolResult(result) => tool_result(result),
         Block::CachePoint(point) => json!({"cachePoint": {"type": point.r#type}}),
@@ -99,7 +97,7 @@ fn tool_result(result: &ToolResultBlock) -> Value {
     use tool_result_content_block::Block;
     let content = result.content.iter().filter_map(|content| match content.block.as_ref()? {
         Block::Text(text) => Some(json!({"text": text})),
-        Block::Json(json) => Some(json!({"json": json::from_value(json)})),
+        json @ (Block::Json(_) | Block::JsonText(_)) => Some(json!({"json": json.json_value()})),
         // Refused by `crate::request::native`.
         _ => None,
     });
@@ -115,8 +113,7 @@ fn tools(config: &ToolConfiguration) -> Value {
     let tools = config.tools.iter().filter_map(|tool| {
         Some(match tool.tool.as_ref()? {
             tool::Tool::ToolSpec(spec) => {
-                let tool_input_schema::Schema::Json(schema) = spec.input_schema.as_ref()?.schema.as_ref()?;
-                let schema = json!({"json": json::from_struct(schema)});
+                let schema = json!({"json": spec.schema()?});
                 json!({"toolSpec": {"name": spec.name, "description": spec.description, "inputSchema": schema}})
             }
             tool::Tool::SystemTool(system) => json!({"systemTool": {"name": system.name}}),

@@ -61,6 +61,9 @@ fn events_of(chunk: &Chunk) -> Vec<(String, Value)> {
         Event::ToolResult(result) => delta(json!({"toolResult": result.content.iter().map(|item| match &item.delta {
             Some(tool_result_block_delta::Delta::Text(text)) => json!({"text": text}),
             Some(tool_result_block_delta::Delta::Json(value)) => json!({"json": from_value(value)}),
+            Some(tool_result_block_delta::Delta::JsonText(text)) => {
+                json!({"json": serde_json::from_str::<Value>(text).unwrap()})
+            }
             None => json!({}),
         }).collect::<Vec<_>>()})),
         Event::Citation(citation) => {

@@ -73,7 +73,7 @@ fn check_tool_result(family: Family, result: &ToolResultBlock, at: &str, refuse:
             Some(Block::Document(_)) => refuse(format!("{at}.document")),
             Some(Block::Video(_)) => refuse(format!("{at}.video")),
             Some(Block::SearchResult(_)) => refuse(format!("{at}.search_result")),
-            Some(Block::Json(_) | Block::Text(_)) | None => {}
+            Some(Block::Json(_) | Block::JsonText(_) | Block::Text(_)) | None => {}
         }
     }
     if !result.r#type.is_empty() {
