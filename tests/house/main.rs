@@ -3,12 +3,14 @@
 //! - `documents` ARCHITECTURE.md and `lib.rs` name files and modules that exist
 //! - `imports` no file imports itself through others
 //! - `layout` every file is short and says what it is for
+//! - `workflows` CI pins what it runs
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test reports what is wrong by panicking")]
 
 mod documents;
 mod imports;
 mod layout;
+mod workflows;
 
 use std::{
     fs,
