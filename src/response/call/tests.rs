@@ -106,6 +106,7 @@ impl Server {
                 accounting: UsageAccounting::open("id".to_owned(), reservation, self.metrics.clone()),
                 _permits: places,
                 in_flight,
+                _memory: None,
             },
         });
         ChunkStream::new(call, AbandonedCalls::new(AbandonmentSettings::default()), &self.registry)
