@@ -32,7 +32,9 @@ impl Server {
             .unwrap();
         let endpoint = format!("http://{}", app.address());
         let mut serving = JoinSet::new();
-        serving.spawn(async { drop(app.run(pending(), pending()).await) });
+        serving.spawn(async {
+            app.run(pending(), pending()).await;
+        });
         Self { emulator, endpoint, _serving: serving }
     }
 

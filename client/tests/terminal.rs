@@ -44,7 +44,9 @@ impl Hostile {
         let app = App::build(&settings, bedrock).await.unwrap();
         let endpoint = format!("http://{}", app.address());
         let mut serving = JoinSet::new();
-        serving.spawn(async { drop(app.run(pending(), pending()).await) });
+        serving.spawn(async {
+            app.run(pending(), pending()).await;
+        });
         Self { endpoint, text, tool, error, _emulator: emulator, _serving: serving }
     }
 

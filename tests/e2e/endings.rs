@@ -155,7 +155,9 @@ async fn promise_10_no_way_to_end_http_makes_half_an_answer_whole() {
         settings.attempts = 1;
         let app = App::build(&settings, Bedrock::emulated(&endpoint, settings.max_connect()).unwrap()).await.unwrap();
         let client = format!("http://{}", app.address());
-        running.spawn(async move { drop(app.run(std::future::pending(), std::future::pending()).await) });
+        running.spawn(async move {
+            app.run(std::future::pending(), std::future::pending()).await;
+        });
         let client = Client::connect(&client).await.unwrap();
         for (how, _) in unfinished {
             let result = match soon(client.generate(request.clone())).await {

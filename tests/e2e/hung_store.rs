@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use bedrock_emulator::{Script, Step};
+use outcrop::conversation::place::{ConversationSettings, RedisSettings};
 use outcrop_client::{ClientError, proto::CreateConversationRequest};
 use tokio::task::JoinSet;
 
 use crate::{
     conversations::turn,
     harness::{Harness, request, soon},
-    stores::Redis,
+    redis::server::Redis,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +18,7 @@ async fn promise_21_a_hung_store_stops_neither_the_sweep_nor_a_forced_shutdown()
     let Some(redis) = Redis::start("hung") else { return };
     let mut harness = Harness::with(|settings| {
         settings.attempts = 1;
-        settings.conversations = redis.settings();
+        settings.conversations = ConversationSettings::Redis(RedisSettings::at(&redis.address()));
         settings.unread_timeout = Duration::from_millis(500);
         settings.shutdown.grace = Duration::from_millis(200);
     })
