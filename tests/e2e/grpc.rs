@@ -1,5 +1,8 @@
 //! What every gRPC client may rely on: compression, metadata, and the health protocol.
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::{client::legacy::Client as Http, rt::TokioExecutor};
 use outcrop_client::{
     CallError,
     proto::{GenerateRequest, ListModelsRequest, generation_service_client::GenerationServiceClient},
@@ -90,8 +93,9 @@ async fn headers_of(harness: &Harness, path: &str, headers: &[(&str, &str)], bod
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let body = tonic::body::Body::new(http_body_util::Full::new(bytes::Bytes::from(body)));
-    let answer = soon(tower::ServiceExt::oneshot(channel(harness).await, request.body(body).unwrap())).await.unwrap();
+    // Not tonic's channel, which enforces grpc-timeout itself.
+    let http = Http::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let answer = soon(http.request(request.body(Full::new(Bytes::from(body))).unwrap())).await.unwrap();
     answer.headers().clone()
 }
 
