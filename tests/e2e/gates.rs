@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client as Http, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client as Http, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use outcrop_client::{
-    ClientError,
+    Client, ClientError,
     proto::{CreateConversationRequest, FILE_DESCRIPTOR_SET},
 };
 use prost::Message;
@@ -15,7 +18,10 @@ use prost_types::FileDescriptorSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Harness, collect, request, soon};
+use crate::{
+    harness::{Harness, collect, request, soon},
+    http2_frames::{Filter, GOAWAY, PING},
+};
 
 /// The paths of all methods of the generation service.
 fn methods() -> Vec<String> {
@@ -30,13 +36,22 @@ fn methods() -> Vec<String> {
     methods
 }
 
-/// The status of a call with these bytes as its message.
+type Connection = Http<HttpConnector, Full<Bytes>>;
+
+fn connection() -> Connection {
+    Http::builder(TokioExecutor::new()).http2_only(true).build_http()
+}
+
+/// The status of a call with these bytes as its message, on a connection of its own.
 async fn status_of(harness: &Harness, path: &str, message: &[u8]) -> (Code, String) {
-    let http = Http::builder(TokioExecutor::new()).http2_only(true).build_http();
+    status_over(&connection(), &harness.endpoint, path, message).await
+}
+
+async fn status_over(http: &Connection, endpoint: &str, path: &str, message: &[u8]) -> (Code, String) {
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     body.extend(message);
-    let asked = http::Request::post(format!("{}{path}", harness.endpoint))
+    let asked = http::Request::post(format!("{endpoint}{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(Full::new(Bytes::from(body)))
@@ -51,16 +66,26 @@ async fn status_of(harness: &Harness, path: &str, message: &[u8]) -> (Code, Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_server_refuses_every_method() {
-    let mut harness = Harness::with(|settings| settings.shutdown.grace = Duration::from_secs(20)).await;
-    let running = soon(harness.client.generate(request("emulator.endless"))).await.unwrap();
+    let mut harness = Harness::with(|settings| {
+        settings.shutdown.grace = Duration::from_secs(20);
+        settings.shutdown.crossing = Duration::ZERO;
+    })
+    .await;
+    // A client that does not see the GOAWAY, and whose answer to the ping that follows does not arrive.
+    let deaf = Filter::start(&harness.endpoint, |frame| frame.kind != GOAWAY && frame.kind != PING).await;
+    let client = Client::connect(&deaf.endpoint).await.unwrap();
+    let http = connection();
+    status_over(&http, &deaf.endpoint, "/outcrop.v1.GenerationService/ListModels", b"").await;
+    let running = soon(client.generate(request("emulator.endless"))).await.unwrap();
     harness.begin_shutdown();
     soon(async {
-        while !matches!(harness.client.generate(request("a.model")).await, Err(ClientError::Call(error)) if error.reason == "DRAINING") {}
+        while !matches!(client.generate(request("a.model")).await, Err(ClientError::Call(error)) if error.reason == "DRAINING") {}
     })
     .await;
     let before = harness.emulator.stats().requests;
     for path in methods() {
-        assert_eq!(status_of(&harness, &path, b"").await, (Code::Unavailable, "DRAINING".to_owned()), "{path}");
+        let status = status_over(&http, &deaf.endpoint, &path, b"").await;
+        assert_eq!(status, (Code::Unavailable, "DRAINING".to_owned()), "{path}");
     }
     assert_eq!(harness.emulator.stats().requests, before, "Bedrock is not called");
     drop(running);

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 
 import grpc
 import pytest
@@ -25,7 +24,7 @@ class Load:
         self.channel, self.methods, self.requests = channel, methods, requests
         self.stopped = threading.Event()
         self.lock = threading.Lock()
-        self.answered, self.failures = Counter(), []
+        self.answered, self.failures = 0, []
         self.threads = [threading.Thread(target=self.run, args=(at,)) for at in range(CALLERS)]
         for thread in self.threads:
             thread.start()
@@ -34,24 +33,15 @@ class Load:
         method = self.methods[at % len(self.methods)]
         while not self.stopped.is_set():
             try:
-                if isinstance(method, grpc.UnaryUnaryMultiCallable):
-                    _, call = method.with_call(self.requests[method], timeout=60)
-                else:
-                    call = method(self.requests[method], timeout=60)
-                    chunks = list(call)
+                answer = method(self.requests[method], timeout=60)
+                if hasattr(answer, "__next__"):
+                    chunks = list(answer)
                     assert chunks[-1].WhichOneof("event") == "finish", chunks[-1]
                 with self.lock:
-                    self.answered[call.peer()] += 1
+                    self.answered += 1
             except Exception as error:
                 with self.lock:
                     self.failures.append(error)
-
-    def wait_for(self, address):
-        """Waits until a server answers calls: a client that could not reach it tries again with backoff."""
-        before, end = self.answered["ipv4:" + address], time.monotonic() + 60
-        while self.answered["ipv4:" + address] == before:
-            assert time.monotonic() < end, f"no call reaches {address}"
-            time.sleep(0.1)
 
     def stop(self):
         self.stopped.set()
@@ -100,18 +90,18 @@ def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other(serve
     try:
         for _ in range(ROUNDS):
             for at, address in enumerate(addresses):
-                # As an orchestrator does: the next server is stopped when the other one is in use.
-                for other in addresses:
-                    loads["round_robin"].wait_for(other)
+                begun = time.monotonic()
                 servers[at].terminate()
                 assert servers[at].process.wait(timeout=60) == 0
                 servers[at] = outcrop(*FLAGS, listen=address)
                 restarts += 1
+                # round_robin tries a server that was away again with backoff. Until then it has only the other one.
+                time.sleep(max(2, time.monotonic() - begun))
     finally:
         for load in loads.values():
             load.stop()
     for policy, load in loads.items():
-        print(f"{policy}: {sum(load.answered.values())} calls over {restarts} restarts, {len(load.failures)} failed")
+        print(f"{policy}: {load.answered} calls over {restarts} restarts, {len(load.failures)} failed")
     for policy, load in loads.items():
         assert not load.failures, f"{policy}: {load.failures}"
-        assert sum(load.answered.values()) > 100 * restarts
+        assert load.answered > 100 * restarts
