@@ -107,14 +107,6 @@ impl MemoryLease {
         Ok(())
     }
 
-    /// Whether so many bytes could be taken now. It takes none.
-    ///
-    /// # Errors
-    /// As [`MemoryLease::grow`].
-    pub(crate) fn has_room_for(&self, more: u64) -> Result<(), Error> {
-        self.memory.check(&self.memory.0.taken.lock(), &self.client, *self.bytes.lock(), more)
-    }
-
     /// Gives bytes back that the lease has taken.
     pub(crate) fn shrink(&self, less: u64) {
         let mut taken = self.memory.0.taken.lock();
@@ -168,7 +160,7 @@ mod tests {
         assert_eq!(first.grow(1).unwrap_err().reason(), Reason::LocalLimit);
         let second = memory.lease(client(2));
         second.grow(16 * MIB).unwrap();
-        assert!(second.has_room_for(1).is_err());
+        assert!(second.grow(1).is_err());
         let third = memory.lease(client(3));
         third.grow(8 * MIB).unwrap();
         drop(first);

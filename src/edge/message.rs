@@ -1,6 +1,7 @@
 //! Receives the message of a call whole, before any method sees it: within its time, within the memory for requests, and within the
 //! maxima of the contract.
 //!
+//! A message begins with its length. The memory for it is taken then, before it is sent.
 //! A call that exceeds the memory is refused at once and does not wait. A call that waits does not read, and what it does not read
 //! fills the window that all calls of its connection share.
 //!
@@ -132,7 +133,6 @@ impl Receiving<'_> {
 
     fn add(&mut self, data: &Bytes) -> Result<(), Error> {
         let known = self.received.len() >= PREFIX;
-        self.lease.grow(data.len() as u64)?;
         self.received.put_slice(data);
         let Some(mut prefix) = self.received.get(..PREFIX) else { return Ok(()) };
         prefix.advance(1);
@@ -141,8 +141,9 @@ impl Receiving<'_> {
             if length > most {
                 return Err(too_large(&format!("the message has {length} bytes; at most {most} bytes are taken")));
             }
-            // What has no room now is refused before it is sent.
-            self.lease.has_room_for((length as u64).saturating_sub(data.len() as u64))?;
+            // All at once: otherwise many callers would send halves that have no room together.
+            self.lease.grow((PREFIX + length) as u64)?;
+            self.received.reserve((PREFIX + length).saturating_sub(self.received.len()));
         }
         if self.received.len() > PREFIX + length {
             let message = format!("more follows the message of {length} bytes. This method takes one message");
