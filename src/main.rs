@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     let Cli { command, log } = Cli::parse();
     let result = match command {
         Command::Serve(args) => match telemetry::start(&log) {
-            Ok(()) => serve(*args).await,
+            Ok(()) => Box::pin(serve(*args)).await,
             Err(error) => Err(ConfigError(vec![format!("--log is {log:?}: {error}")]).into()),
         },
         Command::Demo { prompt } => demo::run(prompt).await,

@@ -186,7 +186,7 @@ fn tool_use(ToolUse { start, input }: ToolUse) -> ToolUseBlock {
         Some(_) => (None, input),
         None if input.is_empty() => (Some(Value { kind: Some(Kind::StructValue(Struct::default())) }), String::new()),
         None => {
-            let value = json::parse(&input).unwrap_or_else(|_| Value { kind: Some(Kind::StringValue(input)) });
+            let value = json::parse(&input).unwrap_or(Value { kind: Some(Kind::StringValue(input)) });
             (Some(value), String::new())
         }
     };
