@@ -355,3 +355,26 @@ async fn an_owner_has_a_bounded_number_of_conversations() {
     soon(harness.client.delete_conversation(&ids[0])).await.unwrap();
     created(&harness, CreateConversationRequest::default()).await;
 }
+
+#[tokio::test]
+async fn an_owner_has_a_bounded_number_of_bytes() {
+    let harness = with(|settings| settings.max_stored_bytes = 2_000).await;
+    let (first, second) = (
+        created(&harness, CreateConversationRequest::default()).await,
+        created(&harness, CreateConversationRequest::default()).await,
+    );
+    // An answer that does not fit is not stored, and its caller is told in place of the finish.
+    let large = harness.emulator.register("large", Script::reply(&"x".repeat(1_900)));
+    let (chunks, error) = harness.ask(turn(&first, &large, "hi")).await.failed();
+    assert_eq!((error.reason.as_str(), error.metadata["phase"].as_str()), ("LOCAL_LIMIT", "after_content"));
+    assert_eq!(text_of(&chunks).len(), 1_900);
+    assert!(error.quota.is_some() && error.message.contains("--max-stored-bytes"), "{error}");
+    let half = harness.emulator.register("half", Script::reply(&"x".repeat(1_500)));
+    harness.ask(turn(&first, &half, "hi")).await.whole();
+    // Messages that do not fit are refused before a model is called.
+    let (chunks, error) = harness.ask(turn(&second, &half, &"y".repeat(500))).await.failed();
+    assert_eq!((chunks.len(), error.code, error.reason.as_str()), (0, Code::ResourceExhausted, "LOCAL_LIMIT"));
+    soon(harness.client.delete_conversation(&first)).await.unwrap();
+    harness.ask(turn(&second, &half, &"y".repeat(300))).await.whole();
+    assert_eq!(kept(&harness, &second).await, 1);
+}

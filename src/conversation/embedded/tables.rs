@@ -177,6 +177,12 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    /// As in a file that was written before bytes were counted.
+    #[cfg(test)]
+    pub(super) fn forget_bytes(&mut self) -> Result<(), redb::Error> {
+        Ok(self.bytes.retain(|_, _| false)?)
+    }
+
     /// Counts a conversation of `before` bytes as one of `after` bytes. `false` if it grows and its owner has no room for that.
     fn resize(&mut self, owner: &str, before: u64, after: u64, most: u64) -> Result<bool, redb::Error> {
         let bytes = self.bytes.get(owner)?.map_or(0, |bytes| bytes.value());
