@@ -53,9 +53,20 @@ type Connecting = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>,
 #[derive(Clone)]
 struct Connections {
     client: Client<Connecting, SdkBody>,
-    /// Whether there has been a connection; held by the request that makes the first. Before its handshake nobody knows that one
-    /// is enough for all, and each request of a burst would begin its own.
-    connected: Arc<Mutex<bool>>,
+    /// Held by a request until it has its connection, so that one connects and the others of a burst wait for that connection. Without it
+    /// each would connect, because the protocol of a connection, and with it how many requests it can take, is known only after the handshake.
+    protocol: Arc<Mutex<Protocol>>,
+}
+
+/// The protocol of the newest connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Protocol {
+    #[default]
+    Unknown,
+    /// A connection for each request: there is nothing to wait for.
+    Http1,
+    /// One connection for all requests, until it ends and the next request makes another.
+    Http2,
 }
 
 /// What all clients have in common.
@@ -108,7 +119,7 @@ impl Http {
             .http2_keep_alive_interval(KEEPALIVE)
             .http2_keep_alive_timeout(KEEPALIVE)
             .build(BoxCloneSyncService::new(Timeout::new(https, self.max_connect)));
-        SharedHttpClient::new(Connections { client, connected: Arc::default() })
+        SharedHttpClient::new(Connections { client, protocol: Arc::default() })
     }
 }
 
@@ -150,20 +161,22 @@ impl HttpConnector for Connections {
         }
         let this = self.clone();
         HttpConnectorFuture::new(async move {
-            let mut connected = this.connected.lock().await;
+            let mut protocol = this.protocol.lock().await;
             let mut answer = this.client.request(request);
-            let answered = if *connected {
+            let answered = if *protocol == Protocol::Http1 {
                 None
             } else {
                 tokio::select! {
                     answered = &mut answer => Some(answered),
                     metadata = captured.wait_for_connection_metadata() => {
-                        *connected = metadata.is_some();
+                        if let Some(connected) = metadata.as_ref() {
+                            *protocol = if connected.is_negotiated_h2() { Protocol::Http2 } else { Protocol::Http1 };
+                        }
                         None
                     }
                 }
             };
-            drop(connected);
+            drop(protocol);
             let answered = match answered {
                 Some(answered) => answered,
                 None => answer.await,

@@ -1,9 +1,18 @@
 //! Over TLS and HTTP/2, as Bedrock is really reached: no stream waits for another one's place on a connection.
 
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
 use bedrock_emulator::{Script, Step};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 
@@ -50,6 +59,84 @@ async fn five_hundred_streams_all_get_content_while_all_are_open() {
     let model = emulator.register("short", Script::reply("again"));
     soon(collect(soon(client.generate(request(&model))).await.unwrap())).await.whole();
     assert_eq!(emulator.stats().connections, stats.connections, "no handshake for a request");
+}
+
+/// Passes connections on to a server that is named later. It can end them all, as a server ends idle connections.
+struct Passage {
+    endpoint: String,
+    server: watch::Sender<Option<SocketAddr>>,
+    accepted: Arc<AtomicUsize>,
+    end: watch::Sender<usize>,
+    _accepting: JoinSet<()>,
+}
+
+impl Passage {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let (server, target) = watch::channel(None);
+        let (end, ended) = watch::channel(0);
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let mut accepting = JoinSet::new();
+        let count = Arc::clone(&accepted);
+        accepting.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut caller, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                let (target, mut ended) = (*target.borrow(), ended.clone());
+                ended.mark_unchanged();
+                connections.spawn(async move {
+                    let mut server = TcpStream::connect(target.unwrap()).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut caller, &mut server) => {}
+                        _ = ended.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { endpoint, server, accepted, end, _accepting: accepting }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_after_idleness_makes_one_connection() {
+    let passage = Passage::start().await;
+    let remote = Remote::start_with(&[], &[("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &passage.endpoint)]).await;
+    passage.server.send_replace(Some(remote.emulator.address()));
+    let client = remote.clients(1).await.remove(0);
+    let model = remote.emulator.register("short", Script::reply("warm"));
+    soon(collect(soon(client.generate(request(&model))).await.unwrap())).await.whole();
+    assert_eq!(passage.accepted.load(Ordering::SeqCst), 1);
+    // The idle connection ends, and the server has noticed when its descriptor is gone.
+    let open = remote.files();
+    passage.end.send_modify(|ends| *ends += 1);
+    soon(async {
+        while remote.files() >= open {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let steps = [Step::message_start(), Step::text("first"), Step::WaitMs(60_000)];
+    let model = remote.emulator.register("open", Script::of(steps));
+    let mut opening = JoinSet::new();
+    for _ in 0..80 {
+        let (client, model) = (client.clone(), model.clone());
+        opening.spawn(async move {
+            let mut chunks = client.generate(request(&model)).await.unwrap();
+            chunks.next().await.unwrap();
+            chunks
+        });
+    }
+    let mut open = Vec::new();
+    while let Some(chunks) = soon(opening.join_next()).await {
+        open.push(chunks.unwrap());
+    }
+    assert_eq!(
+        (open.len(), passage.accepted.load(Ordering::SeqCst)),
+        (80, 2),
+        "streams, and connections of both times"
+    );
 }
 
 #[tokio::test]
