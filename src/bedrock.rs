@@ -18,7 +18,7 @@
 pub(crate) mod classify;
 mod client;
 mod connected;
-mod converse;
+pub(crate) mod converse;
 mod cut;
 pub(crate) mod frames;
 mod http;
@@ -95,8 +95,10 @@ impl Format {
 impl Upstream {
     /// A stream whose bytes a test makes.
     pub(crate) fn of_body(body: aws_smithy_types::body::SdkBody) -> Self {
+        static HTTP: std::sync::OnceLock<Http> = std::sync::OnceLock::new();
+        let http = HTTP.get_or_init(|| Http::load(Duration::from_secs(1)).expect("certificates"));
         let config = Config::builder().behavior_version(aws_sdk_bedrockruntime::config::BehaviorVersion::latest());
-        let client = Pool::new(config.build(), Http::load(Duration::from_secs(1)).expect("certificates")).client();
+        let client = Pool::new(config.build(), http.clone()).client();
         Self { frames: Frames::new(body), format: Format::Converse, client, call: CallContext::default() }
     }
 }

@@ -5,6 +5,8 @@
 
 mod content;
 mod finish;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod invariants;
 mod members;
 pub(crate) mod native;
 

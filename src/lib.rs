@@ -21,6 +21,8 @@
 //! | [`error`] | what went wrong, as data, and the one place that makes a status of it |
 //! | [`proto`] | the contract: its messages are the types used throughout |
 //!
+//! `fuzzing` and `simulation` are for fuzz targets and tests alone.
+//!
 //! [`demo`] runs the server, the emulator and the client in one process. ARCHITECTURE.md tells the life of a request.
 
 pub mod admission;
@@ -33,12 +35,17 @@ mod edge;
 pub mod error;
 mod event;
 pub mod failover;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod proto;
 pub mod request;
 pub mod response;
 pub mod service;
 pub mod shutdown;
+#[cfg(test)]
+mod simulation;
 pub mod telemetry;
 
 // Free JSON is everywhere in the contract, so its conversions live there.

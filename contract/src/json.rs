@@ -96,6 +96,9 @@ pub fn number(number: f64) -> Value {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -17,6 +17,9 @@ mod body;
 mod catalogue;
 mod connection;
 mod frame;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ledger;
 mod native;
 mod playback;

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Builds the ConverseStream operation.
-pub(super) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result<ConverseStreamFluentBuilder, Error> {
+pub(crate) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result<ConverseStreamFluentBuilder, Error> {
     // The complete destructuring makes a new field of the contract a compile error here.
     let GenerateRequest {
         model,

@@ -3,6 +3,9 @@
 //! The decoder is the SDK's own; the prelude is checked here as soon as it has arrived, because a damaged length would
 //! otherwise be waited for.
 
+#[cfg(any(fuzzing, test))]
+pub(crate) mod pieces;
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -163,6 +166,9 @@ fn read(message: &Message) -> Result<Frame, Error> {
         other => Err(corrupt(format!("a frame has the unknown :message-type {other:?}"))),
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {

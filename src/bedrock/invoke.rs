@@ -85,7 +85,7 @@ pub(super) fn operation(
 }
 
 /// The body in the model's own format.
-fn body(request: &GenerateRequest) -> Result<Value, Error> {
+pub(crate) fn body(request: &GenerateRequest) -> Result<Value, Error> {
     let family = family(request)?;
     let mut body = match family {
         Family::CohereCommand => cohere::body(request),
@@ -109,7 +109,8 @@ fn body(request: &GenerateRequest) -> Result<Value, Error> {
     Ok(Value::Object(body))
 }
 
-fn decoder(family: Family) -> Box<dyn Decode> {
+/// What reads the chunks of a family.
+pub(crate) fn decoder(family: Family) -> Box<dyn Decode> {
     match family {
         Family::CohereCommand => Box::<cohere::Decoder>::default(),
         Family::CohereCommandR => Box::<command_r::Decoder>::default(),

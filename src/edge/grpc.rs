@@ -99,7 +99,7 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
         let message = format!("there is no method {path}. There are: {}", known.join(", "));
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
-    let deadline = time_left(&request);
+    let deadline = time_left(request.headers());
     // A stream ends a millisecond earlier, so that it ends with its own status and not with that of the layer.
     let for_stream = deadline.map(|time_left| time_left.saturating_sub(Duration::from_millis(1)));
     if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
@@ -118,8 +118,8 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
 
 /// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. A millisecond is taken off, so
 /// that the status and its reason can arrive before the caller's own timer ends the call.
-fn time_left(request: &Request) -> Option<Duration> {
-    let header = request.headers().get("grpc-timeout")?.to_str().ok()?;
+pub(crate) fn time_left(headers: &HeaderMap) -> Option<Duration> {
+    let header = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
     let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
     let time_left = match unit {
@@ -170,8 +170,9 @@ mod tests {
 
     #[test]
     fn deadlines_are_read_in_every_unit() {
-        let read =
-            |header: &str| time_left(&Request::builder().header("grpc-timeout", header).body(Body::empty()).unwrap());
+        let read = |header: &str| {
+            time_left(Request::builder().header("grpc-timeout", header).body(Body::empty()).unwrap().headers())
+        };
         assert_eq!(read("2S"), Some(Duration::from_millis(1_999)));
         assert_eq!(read("250m"), Some(Duration::from_millis(249)));
         assert_eq!(read("1H"), Some(Duration::from_millis(3_599_999)));

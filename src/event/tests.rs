@@ -1,5 +1,7 @@
 //! Tests of the state machine: events in, chunks and the end out.
 
+mod any_order;
+
 use prost_types::value::Kind;
 use serde_json::json;
 

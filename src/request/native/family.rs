@@ -65,6 +65,12 @@ const NAMES: [(&str, &[&str], Family); 18] = [
 ];
 
 impl Family {
+    /// Every family.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(.., family)| *family)
+    }
+
     /// The family of a request's model, or a description of what is wrong with `model_family`.
     pub(crate) fn of(request: &GenerateRequest) -> Result<Self, String> {
         if !request.model_family.is_empty() {

@@ -1,5 +1,7 @@
 //! Tests of the reader on bodies that arrive piece by piece, with paused time.
 
+mod faults;
+
 use std::convert::Infallible;
 
 use aws_smithy_eventstream::frame::write_message_to;
