@@ -294,3 +294,6 @@ fn too_many(client: &ClientId, rate: &RateLimit, refused: Refused, flag: &str, w
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

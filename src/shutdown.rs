@@ -106,6 +106,9 @@ impl InFlight {
 }
 
 #[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
 mod tests {
     use std::{
         pin::Pin,

@@ -45,6 +45,12 @@ impl ConcurrencyLimit {
         Some(place)
     }
 
+    /// How many keys are remembered.
+    #[cfg(test)]
+    pub(super) fn keys_in_use(&self) -> usize {
+        self.keys().len()
+    }
+
     fn semaphore(&self, key: &str) -> Arc<Semaphore> {
         let mut keys = self.keys();
         let semaphore = keys.entry(key.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.limit)));

@@ -6,7 +6,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 /// Parts of one unit of the rate: the nanoseconds of a minute.
-const UNIT: u128 = 60_000_000_000;
+pub(super) const UNIT: u128 = 60_000_000_000;
 
 /// The longest wait that is told, in nanoseconds: far above every debt, and a valid [`Duration`].
 const LONGEST_WAIT: u128 = u64::MAX as u128 * 1_000_000;

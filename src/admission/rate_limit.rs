@@ -63,6 +63,12 @@ impl RateLimit {
         }
     }
 
+    /// What a client has used, if its bucket was never full since the start. `None` if the client is not known.
+    #[cfg(test)]
+    pub(super) fn used(&self, client: &ClientId) -> Option<u128> {
+        self.full_at.lock().get(client).map(|full_at| full_at / gcra::UNIT)
+    }
+
     fn now(&self) -> Parts {
         self.rate.at(self.start.elapsed())
     }

@@ -1,9 +1,7 @@
 //! A simulation of callers, servers and a store that misbehaves, in paused time: a turn that was answered with OK is stored exactly
 //! once, at the revision that its caller was told, and nothing blocks a conversation.
-//!
-//! `OUTCROP_TEST_SEEDS=10000` is the long form; `OUTCROP_TEST_SEED=7` runs one seed.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the seed of a failure and the figures of a run")]
+#![expect(clippy::print_stdout, reason = "the figures of a run")]
 
 mod history;
 mod store;
@@ -11,7 +9,6 @@ mod store;
 use std::{
     collections::BTreeMap,
     future::poll_fn,
-    pin::pin,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -22,7 +19,10 @@ use tokio::{
 
 use self::store::Misbehaving;
 use super::{store::PageLimit, *};
-use crate::proto::{Chunk, Finish, Message, Start, Turn, chunk::Event, content_block::Block};
+use crate::{
+    proto::{Chunk, Finish, Message, Start, Turn, chunk::Event, content_block::Block},
+    simulation::{self, until_left},
+};
 
 /// Servers on one store.
 const SERVERS: usize = 2;
@@ -38,6 +38,9 @@ const TURNS: usize = 5;
 
 /// More than any of these tests stores.
 const LIMITS: OwnerLimits = OwnerLimits { conversations: 10_000, bytes: u64::MAX };
+
+/// How long a caller who may leave waits at the most.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What one caller knows of one try of a turn.
 #[derive(Debug)]
@@ -69,24 +72,6 @@ fn text_of(messages: &[Message]) -> Vec<String> {
 
 fn chunk(event: Event) -> Chunk {
     Chunk { event: Some(event), ..Chunk::default() }
-}
-
-/// A caller leaves after a random number of polls or a random time, at whichever await that is.
-async fn until_left<T>(random: &mut fastrand::Rng, leaves: bool, future: impl Future<Output = T>) -> Option<T> {
-    let mut polls = if leaves && random.u8(..4) == 0 { random.u32(1..12) } else { u32::MAX };
-    let patience = if leaves && random.u8(..4) == 0 { random.u64(..20_000) } else { 600_000 };
-    let (mut future, mut leaving) = (pin!(future), pin!(sleep(Duration::from_millis(patience))));
-    poll_fn(|cx| {
-        if let std::task::Poll::Ready(done) = future.as_mut().poll(cx) {
-            return std::task::Poll::Ready(Some(done));
-        }
-        polls = polls.saturating_sub(1);
-        if polls == 0 {
-            return std::task::Poll::Ready(None);
-        }
-        leaving.as_mut().poll(cx).map(|()| None)
-    })
-    .await
 }
 
 /// A server on this store.
@@ -133,7 +118,7 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
         let Some(Event::Finish(finish)) = finish.event else { panic!("{finish:?}") };
         Ok(finish.conversation_revision.expect("OK means stored"))
     };
-    let outcome = match until_left(random, leaves, asked).await {
+    let outcome = match until_left(random, leaves, PATIENCE, asked).await {
         Some(Ok(revision)) => Outcome::Stored(revision),
         Some(Err(error)) => match error.reason() {
             Reason::ConversationTurnStored => Outcome::WasStored,
@@ -193,8 +178,7 @@ fn check(turns: &[Turn], tries: &[Try]) {
 /// Outcomes by their name.
 type Tally = BTreeMap<String, u64>;
 
-async fn simulate(seed: u64, tally: &mut Tally) {
-    let mut random = fastrand::Rng::with_seed(seed);
+async fn simulate(mut random: fastrand::Rng, tally: &mut Tally) {
     let store = Misbehaving::new(random.fork());
     let servers: Vec<_> = (0..SERVERS).map(|_| server(&store)).collect();
     let mut renewals = JoinSet::new();
@@ -246,29 +230,10 @@ async fn simulate(seed: u64, tally: &mut Tally) {
     }
 }
 
-/// Says which seed has failed.
-struct Running(u64);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("OUTCROP_TEST_SEED={} fails", self.0);
-        }
-    }
-}
-
 #[test]
 fn a_turn_answered_ok_is_stored_once_whatever_callers_and_the_store_do() {
-    let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
-    let seeds = number("OUTCROP_TEST_SEED")
-        .map_or_else(|| 0..number("OUTCROP_TEST_SEEDS").unwrap_or(200), |seed| seed..seed + 1);
     let mut tally = Tally::new();
-    for seed in seeds.clone() {
-        let running = Running(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(simulate(seed, &mut tally));
-        drop(running);
-    }
+    let seeds = simulation::run(200, async |random| simulate(random, &mut tally).await);
     println!("seeds {seeds:?}: {tally:?}");
     if seeds.end - seeds.start >= 100 {
         let reached = [

@@ -143,6 +143,9 @@ impl Drop for Ticket {
 }
 
 #[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

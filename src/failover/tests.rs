@@ -1,6 +1,8 @@
 //! Tests of the attempts of one call: which target, when, and when none.
 
-use tokio::time::Instant;
+mod simulation;
+
+use tokio::time::{Instant, sleep};
 
 use super::{attempts::MIN_BACKOFF, *};
 use crate::error::Error;

@@ -1,0 +1,213 @@
+//! A simulation of callers who come, wait, leave and settle in any order: permits and tokens are exactly those of the calls that
+//! have them.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use http::Extensions;
+use parking_lot::Mutex;
+use tokio::{task::JoinSet, time::sleep};
+use tonic::transport::server::TcpConnectInfo;
+
+use super::*;
+use crate::{
+    proto::InferenceConfiguration,
+    simulation::{self, until_left},
+};
+
+const CLIENTS: u8 = 3;
+const CALLS: usize = 60;
+
+/// The tokens of a minute. Half of them are used at the beginning, so that in the time of a simulation no bucket is full, and
+/// the time adds nothing to what the calls have used.
+const PER_MINUTE: u32 = 60_000;
+
+fn client(number: u8) -> ClientId {
+    let address = (IpAddr::from([192, 0, 2, number]), 1).into();
+    let mut extensions = Extensions::new();
+    extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: Some(address) });
+    ClientId::of(&extensions)
+}
+
+/// The calls that run now, by the limits that count them.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<BTreeMap<String, usize>>>);
+
+/// Counted while it lives.
+struct Counted(Running, Vec<String>);
+
+impl Running {
+    /// Counts a call, and asserts that no limit is exceeded.
+    fn enter(&self, limits: &[(String, usize)]) -> Counted {
+        let mut running = self.0.lock();
+        for (subject, limit) in limits {
+            let now = running.entry(subject.clone()).or_default();
+            *now += 1;
+            assert!(*now <= *limit, "{now} calls of {subject}, and {limit} are allowed");
+        }
+        Counted(self.clone(), limits.iter().map(|(subject, _)| subject.clone()).collect())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        for subject in &self.1 {
+            *self.0.0.lock().get_mut(subject).unwrap() -= 1;
+        }
+    }
+}
+
+fn any_settings(random: &mut fastrand::Rng) -> LimitSettings {
+    LimitSettings {
+        streams: random.usize(1..8),
+        streams_per_caller: random.bool().then(|| random.usize(1..4)),
+        streams_per_model: random.bool().then(|| random.usize(1..4)),
+        requests_per_minute: None,
+        other_requests_per_minute: None,
+        tokens_per_minute: NonZeroU32::new(PER_MINUTE),
+        reserved_tokens: 100,
+        queue_time: Duration::from_millis(random.u64(..3) * 300),
+        queue_length: random.usize(1..20),
+    }
+}
+
+/// What a call leads to, in the order of a run.
+type Tally = BTreeMap<&'static str, u64>;
+
+/// One call. Returns the tokens that it has used in the end.
+async fn call(
+    control: AdmissionControl,
+    settings: LimitSettings,
+    running: Running,
+    seed: u64,
+) -> (u8, u32, &'static str) {
+    let random = &mut fastrand::Rng::with_seed(seed);
+    sleep(Duration::from_millis(random.u64(..2_000))).await;
+    let (number, model) = (random.u8(..CLIENTS), ["a.b", "c.d"][random.usize(..2)]);
+    let output = i32::from(random.u16(1..3_000));
+    let config = InferenceConfiguration { max_tokens: Some(output), ..InferenceConfiguration::default() };
+    let request = GenerateRequest { inference_config: Some(config), ..GenerateRequest::default() };
+    let admitted = control.admit(client(number), model, &request);
+    let admitted = until_left(&mut random.fork(), true, Duration::from_secs(1), admitted).await;
+    let permit = match admitted {
+        None => return (number, 0, "left"),
+        Some(Err(error)) => {
+            assert_eq!(error.reason(), Reason::LocalLimit);
+            return (
+                number,
+                0,
+                if format!("{error:?}").contains("tokens-per-minute") { "no tokens" } else { "no permit" },
+            );
+        }
+        Some(Ok(permit)) => permit,
+    };
+    let limits = [
+        (Some(settings.streams), "server".to_owned()),
+        (settings.streams_per_caller, format!("caller {number}")),
+        (settings.streams_per_model, format!("model {model}")),
+    ];
+    let limits: Vec<_> = limits.into_iter().filter_map(|(limit, subject)| Some((subject, limit?))).collect();
+    let counted = running.enter(&limits);
+    let Permit { places, reservation } = permit;
+    until_left(random, true, Duration::from_secs(1), sleep(Duration::from_millis(300))).await;
+    drop(counted);
+    drop(places);
+    sleep(Duration::from_millis(random.u64(..300))).await;
+    let reserved = reservation.reserved;
+    let used = random.u32(..4_000);
+    match random.u8(..4) {
+        0 => return (number, reserved.total(), "not settled"),
+        1 => reservation.settle_input(),
+        _ => {
+            reservation.settle(used);
+            return (number, used, "settled");
+        }
+    }
+    (number, reserved.input, "input settled")
+}
+
+async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
+    let settings = any_settings(random);
+    let control = AdmissionControl::new(&settings);
+    let tokens = control.0.tokens.as_ref().unwrap();
+    let mut used: BTreeMap<u8, u128> = BTreeMap::new();
+    for number in 0..CLIENTS {
+        tokens.take(&client(number), PER_MINUTE / 2).unwrap();
+        used.insert(number, u128::from(PER_MINUTE / 2));
+    }
+    let (running, mut calls) = (Running::default(), JoinSet::new());
+    for _ in 0..CALLS {
+        calls.spawn(call(control.clone(), settings.clone(), running.clone(), random.u64(..)));
+    }
+    let ended = timeout(Duration::from_secs(20), async {
+        while let Some(call) = calls.join_next().await {
+            let (number, tokens, outcome) = call.unwrap();
+            *used.get_mut(&number).unwrap() += u128::from(tokens);
+            *tally.entry(outcome).or_default() += 1;
+        }
+    });
+    ended.await.expect("no call waits for ever");
+    for (number, used) in used {
+        assert_eq!(tokens.used(&client(number)), Some(used), "tokens of client {number}");
+    }
+    assert_all_returned(&control, &settings);
+}
+
+/// Every permit and every place in the queue is free, and no key is remembered.
+fn assert_all_returned(control: &AdmissionControl, settings: &LimitSettings) {
+    let limits = [Some(&control.0.all), control.0.per_caller.as_ref(), control.0.per_model.as_ref()];
+    for limit in limits.into_iter().flatten().chain([&control.0.queue_per_client]) {
+        assert_eq!(limit.keys_in_use(), 0, "{limit:?}");
+    }
+    assert_eq!(control.0.queue.available_permits(), settings.queue_length);
+}
+
+#[test]
+fn permits_and_tokens_are_exactly_those_of_the_calls_that_have_them() {
+    let mut tally = Tally::new();
+    let seeds = simulation::run(100, async |mut random| simulate(&mut random, &mut tally).await);
+    if seeds.end - seeds.start >= 100 {
+        for outcome in ["left", "no tokens", "no permit", "not settled", "settled", "input settled"] {
+            assert!(tally.contains_key(outcome), "{outcome} was never reached: {tally:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_the_queue_gets_its_tokens_back() {
+    let settings = LimitSettings {
+        streams: 1,
+        tokens_per_minute: NonZeroU32::new(PER_MINUTE),
+        queue_time: Duration::from_mins(1),
+        ..LimitSettings::default()
+    };
+    let (control, request) = (AdmissionControl::new(&settings), GenerateRequest::default());
+    let running = control.admit(client(1), "a.b", &request).await.unwrap();
+    let waiting = timeout(Duration::ZERO, control.admit(client(2), "a.b", &request)).await;
+    assert!(waiting.is_err(), "it waits until its caller leaves");
+    assert_eq!(control.0.tokens.as_ref().unwrap().used(&client(2)), Some(0));
+    drop(running);
+}
+
+/// Attempts of many callers at once never share one permit.
+#[tokio::test]
+async fn a_permit_is_never_given_twice_by_threads_at_once() {
+    let (limit, running) = (ConcurrencyLimit::new(3), Arc::new(AtomicUsize::new(0)));
+    let threads = (0..8).map(|_| {
+        let (limit, running) = (Arc::clone(&limit), Arc::clone(&running));
+        std::thread::spawn(move || {
+            for _ in 0..2_000 {
+                if let Some(permit) = limit.try_enter("key") {
+                    assert!(running.fetch_add(1, Ordering::SeqCst) < 3);
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    drop(permit);
+                }
+            }
+        })
+    });
+    threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(limit.keys_in_use(), 0);
+}
