@@ -15,7 +15,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    connection::ResetSwitch,
+    connection::Hangup,
     ledger::Ledger,
     playback::{Action, Actions},
 };
@@ -25,8 +25,12 @@ const FLUSH: Duration = Duration::from_millis(20);
 
 /// A scripted fault as an error of the body. HTTP then closes the connection or resets the stream.
 #[derive(Debug, thiserror::Error)]
-#[error("the script ends the connection here")]
-pub(crate) struct ScriptedCut;
+#[error("the script ends the stream here")]
+pub(crate) struct ScriptedCut {
+    /// What HTTP/2 sends as the code of its RST_STREAM. INTERNAL_ERROR if there is none.
+    #[source]
+    code: Option<h2::Error>,
+}
 
 /// How the stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +48,14 @@ pub(crate) struct ScriptBody {
     outcome: Outcome,
     has_fault: bool,
     ledger: Arc<Ledger>,
-    reset: ResetSwitch,
+    hangup: Hangup,
 }
 
 impl ScriptBody {
     /// `has_fault`: whether a clean end of these actions is a fault of the script too.
-    pub(crate) fn new(actions: Actions, has_fault: bool, ledger: Arc<Ledger>, reset: ResetSwitch) -> Self {
+    pub(crate) fn new(actions: Actions, has_fault: bool, ledger: Arc<Ledger>, hangup: Hangup) -> Self {
         ledger.count(|stats| stats.opened += 1);
-        Self { actions, sleep: None, ending: None, outcome: Outcome::Running, has_fault, ledger, reset }
+        Self { actions, sleep: None, ending: None, outcome: Outcome::Running, has_fault, ledger, hangup }
     }
 
     fn pause(&mut self, how_long: Duration) {
@@ -60,10 +64,14 @@ impl ScriptBody {
 
     fn end(&mut self, ending: &Action) -> Poll<Option<Result<Frame<Bytes>, ScriptedCut>>> {
         self.outcome = Outcome::Faulted;
-        if *ending == Action::Reset {
-            self.reset.arm();
+        let mut code = None;
+        match ending {
+            Action::Reset => self.hangup.reset(),
+            Action::Disconnect => self.hangup.disconnect(),
+            Action::ResetStream(reason) => code = Some(h2::Reason::from(*reason).into()),
+            _ => {}
         }
-        Poll::Ready(Some(Err(ScriptedCut)))
+        Poll::Ready(Some(Err(ScriptedCut { code })))
     }
 }
 
@@ -91,7 +99,12 @@ impl Body for ScriptBody {
                     self.actions = Box::new(std::iter::repeat(Action::Stall));
                     return Poll::Pending;
                 }
-                Some(ending @ (Action::Cut | Action::Reset)) => {
+                Some(Action::GoAway) => {
+                    self.hangup.go_away();
+                    // So that it is sent before what follows.
+                    self.pause(FLUSH);
+                }
+                Some(ending @ (Action::Cut | Action::Reset | Action::ResetStream(_) | Action::Disconnect)) => {
                     self.pause(FLUSH);
                     self.ending = Some(ending);
                 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use std::{
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
+    server::{conn::auto, graceful::GracefulConnection},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -27,13 +27,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
 
-/// Whether the connection ends with a TCP reset instead of an orderly close.
+/// How a script ends the connection under its answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ResetSwitch(Arc<AtomicBool>);
+pub(crate) struct Hangup {
+    reset: Arc<AtomicBool>,
+    go_away: CancellationToken,
+    disconnect: CancellationToken,
+}
 
-impl ResetSwitch {
-    pub(crate) fn arm(&self) {
-        self.0.store(true, Ordering::SeqCst);
+impl Hangup {
+    /// The connection ends with a TCP reset instead of an orderly close.
+    pub(crate) fn reset(&self) {
+        self.reset.store(true, Ordering::SeqCst);
+    }
+
+    /// The connection takes no new streams, and closes after those that it has.
+    pub(crate) fn go_away(&self) {
+        self.go_away.cancel();
+    }
+
+    /// The connection closes now.
+    pub(crate) fn disconnect(&self) {
+        self.disconnect.cancel();
     }
 }
 
@@ -88,32 +103,48 @@ impl Drop for OpenConnection {
 }
 
 async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, max_streams: Option<u32>, router: Router) {
-    let reset = ResetSwitch::default();
+    let hangup = Hangup::default();
     let _ = stream.set_nodelay(true);
-    let stream = Resettable { stream, reset: reset.clone() };
-    let service = TowerToHyperService::new(router.layer(Extension(reset)));
+    let stream = Resettable { stream, hangup: hangup.clone() };
+    let service = TowerToHyperService::new(router.layer(Extension(hangup.clone())));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http2().max_concurrent_streams(max_streams);
-    // An error is a disconnect of the peer or a scripted fault. The ledger counts both.
-    let _ = match tls {
+    match tls {
         Some(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => builder.serve_connection(TokioIo::new(stream), service).await,
-            Err(_) => return,
+            Ok(stream) => until_hangup(builder.serve_connection(TokioIo::new(stream), service), &hangup).await,
+            Err(_) => {}
         },
-        None => builder.serve_connection(TokioIo::new(stream), service).await,
-    };
+        None => until_hangup(builder.serve_connection(TokioIo::new(stream), service), &hangup).await,
+    }
+}
+
+/// Serves a connection until it ends by itself or by its script. An error is the peer leaving or a scripted fault; the ledger has
+/// both.
+async fn until_hangup(connection: impl GracefulConnection, hangup: &Hangup) {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        () = hangup.disconnect.cancelled() => return,
+        () = hangup.go_away.cancelled() => connection.as_mut().graceful_shutdown(),
+        _ = connection.as_mut() => return,
+    }
+    tokio::select! {
+        biased;
+        () = hangup.disconnect.cancelled() => {}
+        _ = connection => {}
+    }
 }
 
 /// A TCP stream that can end with a reset.
 struct Resettable {
     stream: TcpStream,
-    reset: ResetSwitch,
+    hangup: Hangup,
 }
 
 impl Drop for Resettable {
     fn drop(&mut self) {
-        if self.reset.0.load(Ordering::SeqCst) {
-            // With a linger of zero, closing sends a reset.
+        if self.hangup.reset.load(Ordering::SeqCst) {
+            // A linger of zero makes the close that follows a reset.
             let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
     }
@@ -135,7 +166,7 @@ impl AsyncWrite for Resettable {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.reset.0.load(Ordering::SeqCst) {
+        if self.hangup.reset.load(Ordering::SeqCst) {
             // An orderly shutdown first would turn the reset into a clean end.
             return Poll::Ready(Ok(()));
         }

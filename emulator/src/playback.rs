@@ -20,14 +20,20 @@ pub(crate) enum Action {
     Cut,
     /// The connection is reset.
     Reset,
-    /// Nothing more is sent, and nothing closes.
+    /// The stream is reset with this code of HTTP/2.
+    ResetStream(u32),
+    /// The connection is gone.
+    Disconnect,
+    /// The connection takes no new streams.
+    GoAway,
+    /// Nothing happens any more.
     Stall,
 }
 
 /// The remaining actions.
 pub(crate) type Actions = Box<dyn Iterator<Item = Action> + Send>;
 
-/// The actions of a script. Without one of the last three kinds at its end, the body ends cleanly.
+/// The actions of a script. Without an ending fault as the last one, the body ends cleanly.
 pub(crate) fn actions(script: &Script) -> Actions {
     let padding = !script.no_padding;
     let pace = script.pace;
@@ -88,11 +94,14 @@ fn with_fault(actions: Actions, fault: Fault) -> Actions {
         if cut > 0 && fault.kind != FaultKind::Corrupt {
             out.push(Action::Send(bytes.slice(..cut)));
         }
-        over = !matches!(fault.kind, FaultKind::Corrupt);
+        over = !matches!(fault.kind, FaultKind::Corrupt | FaultKind::GoAway);
         match fault.kind {
             FaultKind::End => {}
             FaultKind::Cut => out.push(Action::Cut),
             FaultKind::Reset => out.push(Action::Reset),
+            FaultKind::ResetStream(code) => out.push(Action::ResetStream(code)),
+            FaultKind::Disconnect => out.push(Action::Disconnect),
+            FaultKind::GoAway => out.extend([Action::GoAway, Action::Send(bytes.slice(cut..))]),
             FaultKind::Stall => out.push(Action::Stall),
             FaultKind::Oversized => out.extend([Action::Send(frame::declaring(64 << 20)), Action::Stall]),
             FaultKind::Undersized => out.extend([Action::Send(frame::declaring(8)), Action::Stall]),
@@ -134,7 +143,7 @@ fn joined(actions: Actions) -> Vec<Action> {
     for action in actions {
         match action {
             Action::Send(bytes) => all.extend_from_slice(&bytes),
-            Action::Wait(_) => {}
+            Action::Wait(_) | Action::GoAway => {}
             end => ending = Some(end),
         }
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     body::ScriptBody,
     catalogue::{Catalogue, Entry, SCRIPT_PREFIX},
-    connection::ResetSwitch,
+    connection::Hangup,
     ledger::{CapturedRequest, Ledger},
     native, playback, reply,
     script::{Refusal, Script, Step},
@@ -71,10 +71,10 @@ pub(crate) fn router(shared: Shared) -> Router {
         post(
             move |State(shared): State<Shared>,
                   Path(model_id): Path<String>,
-                  Extension(reset),
+                  Extension(hangup),
                   headers: HeaderMap,
                   body: Bytes| async move {
-                answer(&shared, Call { operation, model_id: &model_id, headers: &headers, body: &body }, reset)
+                answer(&shared, Call { operation, model_id: &model_id, headers: &headers, body: &body }, hangup)
             },
         )
     };
@@ -105,7 +105,7 @@ struct Call<'a> {
     body: &'a Bytes,
 }
 
-fn answer(shared: &Shared, call: Call<'_>, reset: ResetSwitch) -> Response {
+fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
     let Call { operation, model_id, headers, body } = call;
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     shared.ledger.count(|stats| stats.requests += 1);
@@ -124,10 +124,10 @@ fn answer(shared: &Shared, call: Call<'_>, reset: ResetSwitch) -> Response {
     };
     match result {
         Ok((script, body)) => match &script.refuse {
-            Some(refusal) => refused(shared, refusal, &script, reset),
-            None => respond(shared, operation, &script, &body, reset),
+            Some(refusal) => refused(shared, refusal, &script, hangup),
+            None => respond(shared, operation, &script, &body, hangup),
         },
-        Err(refusal) => refused(shared, &refusal, &Script::default(), reset),
+        Err(refusal) => refused(shared, &refusal, &Script::default(), hangup),
     }
 }
 
@@ -205,11 +205,11 @@ fn check_conversation(body: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value, reset: ResetSwitch) -> Response {
+fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value, hangup: Hangup) -> Response {
     let mut response = match operation {
-        _ if operation == Operation::CountTokens && is_bytes(&script.steps) => play(shared, script, reset),
+        _ if operation == Operation::CountTokens && is_bytes(&script.steps) => play(shared, script, hangup),
         Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
-            let mut response = play(shared, script, reset);
+            let mut response = play(shared, script, hangup);
             let content_type = HeaderValue::from_static("application/vnd.amazon.eventstream");
             response.headers_mut().insert("content-type", content_type);
             response.headers_mut().insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
@@ -224,9 +224,9 @@ fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value,
 }
 
 /// The steps of the script as the body.
-fn play(shared: &Shared, script: &Script, reset: ResetSwitch) -> Response {
+fn play(shared: &Shared, script: &Script, hangup: Hangup) -> Response {
     let ledger = Arc::clone(&shared.ledger);
-    Response::new(Body::new(ScriptBody::new(playback::actions(script), script.fault.is_some(), ledger, reset)))
+    Response::new(Body::new(ScriptBody::new(playback::actions(script), script.fault.is_some(), ledger, hangup)))
 }
 
 /// Whether there are steps, and all are bytes: the body of an answer that is no stream.
@@ -239,10 +239,10 @@ fn is_bytes(steps: &[Step]) -> bool {
     !steps.is_empty() && steps.iter().all(bytes)
 }
 
-fn refused(shared: &Shared, refusal: &Refusal, script: &Script, reset: ResetSwitch) -> Response {
+fn refused(shared: &Shared, refusal: &Refusal, script: &Script, hangup: Hangup) -> Response {
     shared.ledger.count(|stats| stats.refused += 1);
     let mut response = match &refusal.body {
-        _ if is_bytes(&script.steps) => play(shared, script, reset),
+        _ if is_bytes(&script.steps) => play(shared, script, hangup),
         Some(body) => Response::new(Body::from(body.clone())),
         None => json_body(&json!({"message": refusal.message})),
     };

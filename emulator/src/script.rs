@@ -129,7 +129,13 @@ pub enum FaultKind {
     Cut,
     /// The TCP connection is reset. Over HTTP/2 the stream is reset.
     Reset,
-    /// Nothing more is sent, and nothing closes.
+    /// An HTTP/2 RST_STREAM frame with this error code ends the stream there. Over HTTP/1.1 the connection closes.
+    ResetStream(u32),
+    /// The whole connection closes there, with all its streams and without a word.
+    Disconnect,
+    /// Over HTTP/2 a GOAWAY frame is sent there. The stream itself runs on.
+    GoAway,
+    /// Nothing comes any more, and nothing closes.
     Stall,
     /// The last byte of the frame, or the byte, is flipped, so that a checksum fails.
     Corrupt,
