@@ -59,7 +59,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
     let (first, second) = (Signals::listen()?, Signals::listen()?);
     writeln!(stdout(), "listening on {}", app.address())?;
     if let Some(address) = app.metrics_address() {
-        tracing::info!(%address, "serving metrics");
+        writeln!(stdout(), "metrics on {address}")?;
     }
     app.run(first.count(1), second.count(2)).await;
     if let Some(emulator) = emulator {

@@ -13,6 +13,9 @@ const DELTA_BYTES: usize = 16_384;
 /// More than the socket buffers, the HTTP/2 windows and the buffers of the server come to together.
 const BOUND: u64 = 24 << 20;
 
+/// What the caller's window of HTTP/2 holds by default: that much is sent before anybody reads.
+const AHEAD: u64 = 65_535;
+
 #[tokio::test]
 async fn a_caller_who_stops_reading_stops_the_upstream_and_gets_everything_later() {
     let harness = Harness::start().await;
@@ -27,6 +30,7 @@ async fn a_caller_who_stops_reading_stops_the_upstream_and_gets_everything_later
     let chunks = soon(harness.client.generate(request(&model))).await.unwrap();
     let stuck_at = soon(sent_until_it_stops(&harness)).await;
     assert!(stuck_at < BOUND, "{stuck_at} bytes were sent to a caller who read nothing");
+    assert!(stuck_at > AHEAD, "after {stuck_at} bytes the caller's own window is not full");
     let chunks = soon(collect(chunks)).await.whole();
     assert_eq!(text_of(&chunks).len(), DELTAS * DELTA_BYTES);
     assert_eq!(harness.emulator.stats().completed, 1);

@@ -152,11 +152,10 @@ async fn a_connection_that_is_old_takes_no_new_calls_and_cuts_no_stream() {
 
 #[tokio::test]
 async fn metrics_are_served_where_they_are_wanted() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let serving = Serving::start(&["--metrics-listen", &address.to_string()]);
+    let serving = Serving::start(&["--metrics-listen", "127.0.0.1:0"]);
     let client = Client::connect(&serving.endpoint).await.unwrap();
     soon(collect(soon(client.generate(request("emulator.tools"))).await.unwrap())).await.whole();
-    let mut connection = std::net::TcpStream::connect(address).unwrap();
+    let mut connection = std::net::TcpStream::connect(serving.metrics.unwrap()).unwrap();
     connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     let answer = std::io::read_to_string(connection).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("application/openmetrics-text"), "{answer}");

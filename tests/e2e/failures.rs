@@ -126,10 +126,13 @@ async fn the_delay_that_bedrock_asks_for_is_passed_on() {
 
 #[tokio::test]
 async fn an_endpoint_that_nobody_listens_on_is_unreachable() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Taken by this test, which does not listen on it: nobody else gets it.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = taken.local_addr().unwrap();
     let mut settings = outcrop::config::Settings::local();
     settings.attempts = 1;
-    let bedrock = outcrop::bedrock::Bedrock::emulated(&format!("http://{free}"), settings.max_connect()).unwrap();
+    let bedrock = outcrop::bedrock::Bedrock::emulated(&format!("http://{silent}"), settings.max_connect()).unwrap();
     let app = outcrop::app::App::build(&settings, bedrock).await.unwrap();
     let endpoint = format!("http://{}", app.address());
     let mut server = tokio::task::JoinSet::new();

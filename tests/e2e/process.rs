@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -31,6 +31,8 @@ pub(crate) fn run(command: &mut Command) -> (String, String, Option<i32>) {
 pub(crate) struct Serving {
     pub(crate) child: Child,
     pub(crate) endpoint: String,
+    /// Where its metrics are, if they are served.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -41,10 +43,15 @@ impl Serving {
 
     pub(crate) fn listening(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        Self { endpoint: format!("http://{address}"), child }
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let mut address = |what: &str| {
+            let line = lines.next().unwrap_or_else(|| panic!("{what}ADDRESS is not printed")).unwrap();
+            line.strip_prefix(what).unwrap_or_else(|| panic!("{line}")).to_owned()
+        };
+        let endpoint = format!("http://{}", address("listening on "));
+        let has_metrics = command.get_args().any(|argument| argument == "--metrics-listen");
+        let metrics = has_metrics.then(|| address("metrics on ").parse().unwrap());
+        Self { child, endpoint, metrics }
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -79,8 +86,7 @@ impl Remote {
         // The port names this emulator, and so its certificate.
         let certificate = std::env::temp_dir().join(format!("outcrop-test-{}.pem", emulator.address().port()));
         std::fs::write(&certificate, emulator.certificate().unwrap()).unwrap();
-        let metrics = TcpListener::bind(listen).unwrap().local_addr().unwrap();
-        let own = ["serve", "--listen", "127.0.0.1:0", "--log", "off", "--metrics-listen", &metrics.to_string()];
+        let own = ["serve", "--listen", "127.0.0.1:0", "--log", "off", "--metrics-listen", "127.0.0.1:0"];
         // All callers of a test have one address.
         let own = [&own[..], &["--max-streams-per-caller", "100000"]].concat();
         let mut command = outcrop(&[&own[..], arguments].concat());
@@ -92,7 +98,8 @@ impl Remote {
             ("SSL_CERT_FILE", &certificate.to_string_lossy()),
         ]);
         command.envs(environment.iter().copied());
-        Self { serving: Serving::listening(&mut command), emulator, metrics, certificate }
+        let serving = Serving::listening(&mut command);
+        Self { metrics: serving.metrics.unwrap(), serving, emulator, certificate }
     }
 
     /// As many callers as are wanted, each on a connection of its own.
