@@ -1,13 +1,13 @@
-//! Admission control: who may call, how many calls run at once, and how much a client may use in a minute.
+//! Admission control: concurrency limits, rate limits, and a limit for the memory of requests.
 //!
-//! The [`Permit`] lives in the call, not in the handler: a stream holds its permits until it ends.
+//! The permits of a stream are held by the call and not by the handler, because a stream outlives its handler.
 //!
-//! - [`client_id`] who calls
-//! - [`concurrency_limit`] how many streams at once
-//! - [`estimate`] what a request will use
+//! - [`client_id`] identifies clients
+//! - [`concurrency_limit`] limits the running streams
+//! - [`estimate`] estimates the tokens of a request
 //! - [`gcra`] the algorithm of the rate limits
-//! - [`rate_limit`] how many requests and tokens a minute
-//! - `request_memory` how much memory requests may take
+//! - [`rate_limit`] limits requests and tokens per minute
+//! - `request_memory` limits the memory of requests
 
 pub mod client_id;
 mod concurrency_limit;
@@ -32,32 +32,32 @@ use crate::{
     proto::GenerateRequest,
 };
 
-/// One client may fill this part of the queue: one in so many.
+/// The queue is divided by this number: a client can have one part of it.
 const QUEUE_SHARE: usize = 4;
 
 /// The default rate of methods that call no model: enough for a page that lists and opens conversations.
 const OTHER_REQUESTS: u32 = 1_200;
 
-/// The limits of a server. Those that are `None` do not exist.
+/// The limits of a server. `None` means no limit.
 #[derive(Clone, Debug)]
 pub struct LimitSettings {
-    /// The most streams at once.
+    /// The maximum number of running streams.
     pub streams: usize,
-    /// The most streams of one caller at once.
+    /// The maximum number of running streams of one client.
     pub streams_per_caller: Option<usize>,
-    /// The most streams to one model, or route, at once.
+    /// The maximum number of running streams of one model or route.
     pub streams_per_model: Option<usize>,
-    /// The most requests of one client in a minute to methods that call no model.
+    /// The maximum number of requests per minute of one client to methods that call no model.
     pub other_requests_per_minute: Option<NonZeroU32>,
-    /// The most requests of one client in a minute to methods that call a model.
+    /// The maximum number of requests per minute of one client to methods that call a model.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// The most tokens of one caller in a minute: what a request may generate is reserved, what it used is settled.
+    /// The maximum number of tokens per minute of one client. A call reserves tokens when it begins, and settles its usage when it ends.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// The output that is reserved for a request that sets no `max_tokens`.
+    /// The output tokens that are reserved for a request without `max_tokens`.
     pub reserved_tokens: u32,
-    /// How long a call may wait for a permit. Zero: not at all.
+    /// The time for which a call can wait for a permit. Zero means that calls do not wait.
     pub queue_time: Duration,
-    /// How many calls may wait.
+    /// The maximum number of waiting calls.
     pub queue_length: usize,
 }
 
@@ -77,7 +77,7 @@ impl Default for LimitSettings {
     }
 }
 
-/// The limits at work; clones share them.
+/// The limits of a running server. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct AdmissionControl(Arc<Inner>);
 
@@ -91,27 +91,27 @@ struct Inner {
     tokens: Option<RateLimit>,
     reserved_tokens: u32,
     queue: Semaphore,
-    /// The part of the queue that one client may fill.
+    /// Limits the waiting calls of one client.
     queue_per_client: Arc<ConcurrencyLimit>,
     queue_time: Duration,
 }
 
-/// The right to one call.
+/// What an admitted call holds.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    /// Given back when the stream ends.
-    pub(crate) places: StreamPermits,
-    /// Settled when it is known what was used, which for an abandoned call that is read on is later.
+    /// Released when the stream ends.
+    pub(crate) streams: StreamPermits,
+    /// Settled when the usage is known. For a drained call this is after the end of the stream.
     pub(crate) reservation: Reservation,
 }
 
-/// The permits of a running stream, given back when dropped.
+/// The permits of a running stream. Dropping them releases them.
 #[derive(Debug)]
 pub(crate) struct StreamPermits {
-    _places: Vec<StreamPermit>,
+    _permits: Vec<StreamPermit>,
 }
 
-/// The tokens set aside for a call.
+/// The tokens that are reserved for a call.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     limits: AdmissionControl,
@@ -119,8 +119,8 @@ pub(crate) struct Reservation {
     reserved: Estimate,
 }
 
-/// The reservation of a call that is not admitted yet. Dropping it, because the call was refused or its caller left, gives all back.
-struct Waiting(Option<Reservation>);
+/// The reservation of a call that is not admitted yet. Dropping it releases the tokens.
+struct PendingReservation(Option<Reservation>);
 
 /// A concurrency limit and its subject.
 struct NamedLimit<'a> {
@@ -146,7 +146,7 @@ impl AdmissionControl {
         }))
     }
 
-    /// Admits a call that will use this much. It waits only if there is a queue.
+    /// Admits a call: reserves its tokens and takes the permits of its stream. It waits only if there is a queue.
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
@@ -160,14 +160,14 @@ impl AdmissionControl {
             Some(_) => Estimate::of(request, self.0.reserved_tokens),
             None => Estimate::default(),
         };
-        // Before the queue: a client over its rate must not fill the queue of the others.
-        let waiting = Waiting(Some(self.reserve(client.clone(), reserved)?));
-        let places = self.places(&client, model).await?;
-        let reservation = waiting.admitted()?;
-        Ok(Permit { places: StreamPermits { _places: places }, reservation })
+        // Before the queue, so that a client beyond its rate does not fill it.
+        let pending = PendingReservation(Some(self.reserve(client.clone(), reserved)?));
+        let permits = self.stream_permits(&client, model).await?;
+        let reservation = pending.admitted()?;
+        Ok(Permit { streams: StreamPermits { _permits: permits }, reservation })
     }
 
-    /// Counts a request of a client. Methods that call a model have a rate limit of their own.
+    /// Applies the request rate of a client. Methods that call a model have a separate limit.
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
@@ -181,14 +181,14 @@ impl AdmissionControl {
         rate.take(client, 1).map_err(|refused| too_many(client, rate, refused, flag, "requests", "Send fewer"))
     }
 
-    /// Forgets the clients that have used nothing lately.
+    /// Removes the state of clients that have their whole rate again.
     pub(crate) fn forget_idle(&self) {
         for rate in self.0.requests.iter().chain(&self.0.other_requests).chain(&self.0.tokens) {
             rate.forget_idle();
         }
     }
 
-    async fn places(&self, client: &ClientId, model: &str) -> Result<Vec<StreamPermit>, Error> {
+    async fn stream_permits(&self, client: &ClientId, model: &str) -> Result<Vec<StreamPermit>, Error> {
         // The server's own limit is the last, so that no call holds one of its permits while it waits for another.
         let limits: Vec<_> = [
             (self.0.per_caller.as_ref(), "--max-streams-per-caller", format!("caller:{client}")),
@@ -198,34 +198,34 @@ impl AdmissionControl {
         .into_iter()
         .filter_map(|(streams, flag, subject)| Some(NamedLimit { streams: streams?, flag, subject }))
         .collect();
-        let mut places = Vec::with_capacity(limits.len());
-        let Some(full) = limits.iter().find(|limit| match limit.streams.try_enter(&limit.subject) {
-            Some(place) => {
-                places.push(place);
+        let mut permits = Vec::with_capacity(limits.len());
+        let Some(full) = limits.iter().find(|limit| match limit.streams.try_acquire(&limit.subject) {
+            Some(permit) => {
+                permits.push(permit);
                 false
             }
             None => true,
         }) else {
-            return Ok(places);
+            return Ok(permits);
         };
-        drop(places);
+        drop(permits);
         if self.0.queue_time.is_zero() {
             return Err(full.refusal(""));
         }
-        let Some(_share) = self.0.queue_per_client.try_enter(&client.to_string()) else {
+        let Some(_share) = self.0.queue_per_client.try_acquire(&client.to_string()) else {
             return Err(full.refusal(", and the client's share of the queue is full"));
         };
         let Ok(_waiting) = self.0.queue.try_acquire() else {
             return Err(full.refusal(", and the queue is full"));
         };
         let waited = timeout(self.0.queue_time, async {
-            let mut places = Vec::with_capacity(limits.len());
+            let mut permits = Vec::with_capacity(limits.len());
             for limit in &limits {
-                places.extend(limit.streams.enter(&limit.subject).await);
+                permits.extend(limit.streams.acquire(&limit.subject).await);
             }
-            places
+            permits
         });
-        waited.await.map_err(|_| full.refusal(&format!(", and no permit came free within {:?}", self.0.queue_time)))
+        waited.await.map_err(|_| full.refusal(&format!(", and no permit was released within {:?}", self.0.queue_time)))
     }
 
     fn reserve(&self, client: ClientId, reserved: Estimate) -> Result<Reservation, Error> {
@@ -234,7 +234,7 @@ impl AdmissionControl {
             && let Err(refused) = rate.take(&client, reserved.total())
         {
             let advice = format!(
-                "This request has about {input} tokens of input and may generate {output}: set a lower max_tokens"
+                "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
             );
             return Err(too_many(&client, rate, refused, "--tokens-per-minute", "tokens", &advice));
         }
@@ -242,13 +242,13 @@ impl AdmissionControl {
     }
 }
 
-impl Waiting {
+impl PendingReservation {
     fn admitted(mut self) -> Result<Reservation, Error> {
         self.0.take().ok_or_else(|| Error::new(Reason::Internal, "a reservation was admitted twice"))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingReservation {
     fn drop(&mut self) {
         if let Some(reservation) = &self.0 {
             reservation.settle(0);
@@ -257,14 +257,14 @@ impl Drop for Waiting {
 }
 
 impl Reservation {
-    /// Replaces the estimate by the tokens that the call has used. Without it the reservation stands.
+    /// Replaces the estimate by the usage of the call. A reservation that is not settled counts as used.
     pub(crate) fn settle(&self, used: u32) {
         if let Some(rate) = &self.limits.0.tokens {
             rate.settle(&self.client, self.reserved.total(), used);
         }
     }
 
-    /// Keeps the input and gives back the output: the request reached Bedrock, and nothing was generated.
+    /// Settles the estimated input and no output, for a request that reached Bedrock and generated nothing.
     pub(crate) fn settle_input(&self) {
         self.settle(self.reserved.input);
     }
@@ -274,15 +274,15 @@ impl NamedLimit<'_> {
     fn refusal(&self, why: &str) -> Error {
         let Self { streams, flag, subject } = self;
         let limit = streams.limit();
-        let description = format!("{subject} may have {limit} streams at once ({flag}){why}");
-        let message = format!("{description}. Try again when one has ended");
+        let description = format!("{subject} can have {limit} running streams ({flag}){why}");
+        let message = format!("{description}. Try again when a stream has ended");
         Error::new(Reason::LocalLimit, message).with_quota(Quota { subject: subject.clone(), description })
     }
 }
 
 fn too_many(client: &ClientId, rate: &RateLimit, refused: Refused, flag: &str, what: &str, advice: &str) -> Error {
     let subject = format!("caller:{client}");
-    let description = format!("{subject} may have {} {what} a minute ({flag})", rate.per_minute());
+    let description = format!("{subject} can have {} {what} per minute ({flag})", rate.per_minute());
     let quota = Quota { subject, description: description.clone() };
     match refused {
         Refused::Until(wait) => {

@@ -40,22 +40,22 @@ use crate::{
     },
 };
 
-/// How long the store may take to give back the leases of conversations.
+/// The time in which the store can release the leases of conversations.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most connections to the metrics endpoint.
+/// The maximum number of connections to the metrics endpoint.
 const METRICS_CONNECTIONS: usize = 32;
 
-/// How often calls are looked for whose time is over and which nobody polls.
+/// The interval of the search for calls that have passed a timeout and are not polled.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How many sweeps there are between two in which idle callers are forgotten.
+/// The number of sweeps between two in which rate limits of idle clients are removed.
 const FORGET_EVERY: u32 = 60;
 
-/// How often expired conversations are removed.
+/// The interval of the removal of expired conversations.
 const EXPIRY: Duration = Duration::from_mins(1);
 
-/// Everything that callers may ask reflection about. The details of errors are among it, so that grpcurl can print them.
+/// The descriptors for reflection. They include those of error details, so that grpcurl can print them.
 const DESCRIPTORS: [&[u8]; 5] = [
     proto::FILE_DESCRIPTOR_SET,
     tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -83,23 +83,23 @@ pub struct App {
     connections: ConnectionSettings,
 }
 
-/// Why a server cannot be started or ends early.
+/// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// An address is not to be had.
+    /// An address cannot be bound.
     #[error("cannot listen on {address}: {source}. Choose another with {flag}")]
     Listen {
-        /// The flag that says which.
+        /// The flag of the address.
         flag: &'static str,
-        /// The address asked for.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// The descriptors of the contract are broken: a defect of the build.
+    /// The descriptors of the contract cannot be decoded. This is a defect of the build.
     #[error("the descriptors of the contract cannot be read: {0}")]
     Descriptors(Box<dyn std::error::Error + Send + Sync>),
-    /// There is no place to keep conversations in.
+    /// The storage of conversations cannot be opened.
     #[error(transparent)]
     Conversations(#[from] OpenError),
 }
@@ -180,14 +180,13 @@ impl App {
         self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// What it counts.
+    /// The metrics.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 
-    /// Serves until `stop_signal` is ready and the shutdown is over: when every stream has ended, the grace period has, or `hurry`
-    /// is ready.
-    pub async fn run(self, stop_signal: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Ended {
+    /// Serves until `stop_signal` is ready, and then shuts down gracefully. `force_signal` ends the grace period early.
+    pub async fn run(self, stop_signal: impl Future<Output = ()>, force_signal: impl Future<Output = ()>) -> Ended {
         let Self { shutdown, health, registry, admission, conversations, metrics, steps, unread_timeout, .. } = self;
         let server = Server::start(self.listener, self.router, self.connections, self.stopping, Some(metrics.clone()));
         let metrics_server = self.metrics_listener.map(|listener| {
@@ -202,21 +201,21 @@ impl App {
             () = conversations.renew_leases() => Ended::Drained,
             ended = async {
                 stop_signal.await;
-                steps::walk(&shutdown, &serving, steps, hurry).await
+                steps::run(&shutdown, &serving, steps, force_signal).await
             } => ended,
         };
         server.close().await;
         if let Some(metrics_server) = metrics_server {
             metrics_server.close().await;
         }
-        // What Redis does not take in this time runs out by itself.
+        // Leases that are not released in this time expire.
         let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
         info!(?ended, "stopped");
         ended
     }
 }
 
-/// What the steps of a shutdown act upon.
+/// The parts of the server that the steps of a shutdown control.
 struct Serving<'a> {
     health: &'a HealthReporter,
     registry: &'a CallRegistry,
@@ -261,7 +260,8 @@ fn gates_of(
     Ok(Gates { shutdown: shutdown.clone(), admission: admission.clone(), messages, metrics: metrics.clone() })
 }
 
-/// Ends calls whose time is over and forgets idle clients while it is polled. It waits for nothing but time.
+/// Ends calls that have passed a timeout, and removes the rate limits of idle clients, while it is polled. It awaits only timers, so it
+/// cannot be delayed by a store.
 async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, unread: Duration) {
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -274,7 +274,7 @@ async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, unread: Du
     }
 }
 
-/// Removes expired conversations while it is polled. A store that hangs holds up nothing else.
+/// Removes expired conversations while it is polled. It is separate, because a store can hang.
 async fn remove_expired(conversations: &Conversations) {
     loop {
         sleep(EXPIRY).await;
@@ -282,7 +282,7 @@ async fn remove_expired(conversations: &Conversations) {
     }
 }
 
-/// The services that serve no calls to a model. Their streams end when the server stops accepting.
+/// Health and reflection. Their streams end when the server stops accepting.
 fn health_and_reflection(health: &HealthReporter, stopping: CancellationToken) -> Result<Router, AppError> {
     let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
     let services = Routes::new(health::server(health.clone()))
@@ -291,7 +291,7 @@ fn health_and_reflection(health: &HealthReporter, stopping: CancellationToken) -
     Ok(services.into_axum_router().layer(axum::middleware::from_fn_with_state(stopping, ending)))
 }
 
-/// What reflection tells about, beside itself.
+/// The reflection service.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     DESCRIPTORS
         .iter()

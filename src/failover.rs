@@ -1,9 +1,9 @@
-//! Attempts at Bedrock until one brings content: the only place where something is tried again. After the first content nothing is.
+//! Makes attempts at Bedrock until one brings content. This is the only module that retries; nothing is retried after the first content.
 //!
-//! - [`attempts`] which attempt is next, and when: retries, backoff and the retry budget
-//! - [`attempt_log`] the attempts that a call has made
-//! - [`circuit_breaker`] keeps targets that fail out of the routes for a while
-//! - [`routes`] where a model may be answered
+//! - [`attempts`] the target and the backoff of the next attempt, and the retry budget
+//! - [`attempt_log`] the attempts of a call
+//! - [`circuit_breaker`] skips targets that fail
+//! - [`routes`] the targets of models and routes
 
 pub(crate) mod attempt_log;
 mod attempts;
@@ -24,24 +24,24 @@ use crate::{
     response::reader::ResponseReader,
 };
 
-/// What attempts are made with.
+/// Makes the attempts of calls.
 #[derive(Debug)]
 pub(crate) struct Failover {
     bedrock: Bedrock,
     attempts: AttemptPolicy,
     metrics: Metrics,
-    /// The server's own timeouts.
+    /// The default timeouts of the server.
     default: Timeouts,
 }
 
 impl Failover {
-    /// At most this many attempts for a call. `default` are the server's own timeouts.
+    /// A call makes at most `attempts` attempts. `default` are the default timeouts of the server.
     pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts, metrics: Metrics) -> Self {
         let attempts = AttemptPolicy::new(attempts, bedrock.home());
         Self { bedrock, attempts, metrics, default }
     }
 
-    /// An answer that has brought its first content.
+    /// Generates an answer. Returns when its first content has arrived.
     pub(crate) async fn generate(
         self: Arc<Self>,
         call: Checked<GenerateRequest>,
@@ -49,11 +49,11 @@ impl Failover {
         generation_id: String,
         log: AttemptLog,
     ) -> Result<ResponseReader, Error> {
-        let attempt = |target| self.open(target, &call.request, timeouts, (&generation_id, &log));
+        let attempt = |target| self.open(target, &call.request, timeouts, &generation_id, &log);
         self.run_attempts(&call.route, &log, timeouts, attempt).await
     }
 
-    /// The count of a request's tokens.
+    /// Counts the input tokens of a request.
     pub(crate) async fn count_tokens(
         &self,
         call: Checked<CountTokensRequest>,
@@ -66,7 +66,7 @@ impl Failover {
         self.run_attempts(&call.route, &AttemptLog::default(), timeouts, attempt).await
     }
 
-    /// Makes attempts until one succeeds or there is no other.
+    /// Makes attempts until one succeeds or no further one is allowed.
     async fn run_attempts<T, F: Future<Output = Result<T, Error>>>(
         &self,
         route: &[Target],
@@ -77,7 +77,7 @@ impl Failover {
         let short = timeouts.first_content < self.default.first_content || timeouts.connect < self.default.connect;
         let mut plan = self.attempts.plan(route, log, short);
         loop {
-            // Boxed: the SDK's futures are large.
+            // Boxed, because the futures of the SDK are large.
             let result = within(timeouts.first_content, Box::pin(attempt(plan.target().clone()))).await;
             self.metrics.attempted(log, result.as_ref().err().map(Error::reason));
             match result {
@@ -95,18 +95,19 @@ impl Failover {
         target: Target,
         request: &Valid<GenerateRequest>,
         timeouts: Timeouts,
-        (generation_id, log): (&str, &AttemptLog),
+        generation_id: &str,
+        log: &AttemptLog,
     ) -> Result<ResponseReader, Error> {
         let upstream = self.bedrock.open(&target, request.at(&target), timeouts.connect).await?;
         log.opened(&upstream.call.request_id);
-        let reading = ResponseReader::new(upstream, generation_id, log.attempts(), timeouts.idle);
-        let mut reading = reading.with_json_form(request.get().json_form());
-        reading.first_content().await?;
-        Ok(reading)
+        let reader = ResponseReader::new(upstream, generation_id, log.attempts(), timeouts.idle);
+        let mut reader = reader.with_json_form(request.get().json_form());
+        reader.first_content().await?;
+        Ok(reader)
     }
 }
 
-/// The result of an attempt, or the error that it took too long.
+/// Runs an attempt with the first-content timeout.
 async fn within<T>(limit: Duration, attempt: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(limit, attempt).await.unwrap_or_else(|_| {
         let message = format!(

@@ -1,14 +1,14 @@
-//! An answer on its way to the caller.
+//! Reads answers and streams them to callers.
 //!
-//! - [`pending`] the attempts that have not brought content yet
-//! - [`reader`] an answer as it arrives: frames in, chunks out
-//! - [`reading`] notices a caller who does not read
-//! - [`call`] everything that one running call owns
-//! - [`stream`] what tonic polls
+//! - [`pending`] the attempts of a call that have no content yet
+//! - [`reader`] reads an answer: frames in, chunks out
+//! - [`reading`] detects that a caller does not read
+//! - [`call`] a running call and its resources
+//! - [`stream`] the stream that tonic polls
 //! - [`timers`] the time limit and the heartbeat of a call
-//! - [`registry`] all running calls, so that the server can end one that is not polled
-//! - [`abandoned`] calls whose callers have left
-//! - [`usage`] the usage accounting of one call
+//! - [`registry`] all running calls, so that the server can end a call that is not polled
+//! - [`abandoned`] cancels or drains abandoned calls
+//! - [`usage`] the usage accounting of a call
 
 pub mod abandoned;
 pub(crate) mod call;

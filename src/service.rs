@@ -23,7 +23,7 @@ use crate::{
     request::{self, Rules, generation_id::GenerationId, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
-        call::{Call, CallParts, Held},
+        call::{Call, CallParts, CallResources},
         pending::PendingResponse,
         registry::CallRegistry,
         stream::ChunkStream,
@@ -74,7 +74,7 @@ impl Service {
         }
         let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
         let admission = self.admission.admit(client, &checked.name, checked.request.get());
-        let Permit { places, reservation } = in_flight.unless_revoked(admission).await?;
+        let Permit { streams, reservation } = in_flight.unless_revoked(admission).await?;
         let generation_id = generation_id.as_str().to_owned();
         let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
@@ -92,7 +92,12 @@ impl Service {
             heartbeat: serving.heartbeat,
             abandonment: serving.abandonment,
             turn,
-            held: Held { accounting, _permits: places, in_flight: Arc::clone(&in_flight), _memory: kept },
+            resources: CallResources {
+                accounting,
+                _permits: streams,
+                in_flight: Arc::clone(&in_flight),
+                _memory: kept,
+            },
         });
         let stream = ChunkStream::new(call, self.abandoned.clone(), &self.registry);
         if in_flight.is_revoked() {

@@ -1,9 +1,9 @@
-//! Ending without cutting anybody off: who is still served, who is refused, and when waiting is over.
+//! Graceful shutdown: refuses new calls and waits for calls in flight.
 //!
-//! [`crate::service`] asks for an [`InFlight`] for each call, [`crate::response::stream`] holds it, and [`crate::app`] walks the steps.
+//! [`crate::edge::gates`] takes an [`InFlight`] for each call, [`crate::response::call`] holds it, and [`crate::app`] runs the steps.
 //!
-//! - [`steps`] not ready -> lame duck -> GOAWAY -> refuse -> grace -> force -> connections close
-//! - `signals` what begins and what hurries it
+//! - [`steps`] not ready, lame duck, GOAWAY, refuse, grace, force, close
+//! - `signals` SIGTERM and Ctrl-C
 
 mod signals;
 pub mod steps;
@@ -17,7 +17,7 @@ use tokio_util::{
 pub use self::{signals::Signals, steps::Ended};
 use crate::error::{Error, Reason};
 
-/// The state of the server's life; clones share it.
+/// The state of the shutdown. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     running: TaskTracker,
@@ -25,7 +25,7 @@ pub struct Shutdown {
     revoked: CancellationToken,
 }
 
-/// The right of one call to be served. The server waits until it is dropped.
+/// A call in flight. The shutdown waits until it is dropped.
 #[derive(Debug)]
 pub struct InFlight {
     _running: TaskTrackerToken,
@@ -33,9 +33,12 @@ pub struct InFlight {
 }
 
 impl Shutdown {
-    /// Admits a call, unless the server is draining.
+    /// Registers a call, unless new calls are refused.
+    ///
+    /// # Errors
+    /// `DRAINING`.
     pub fn enter(&self) -> Result<InFlight, Error> {
-        // Counted first: a call that finds the server open is then surely waited for.
+        // Counted before the check, so that the shutdown waits for every call that passes the check.
         let running = self.running.token();
         if self.refusing.is_cancelled() {
             return Err(Self::refusal());
@@ -43,43 +46,42 @@ impl Shutdown {
         Ok(InFlight { _running: running, shutdown: self.clone() })
     }
 
-    /// From here on calls are refused.
+    /// Refuses new calls from now on.
     pub fn begin(&self) {
         self.refusing.cancel();
     }
 
-    /// How many calls are being served.
+    /// The number of calls in flight.
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Waits until no call is being served.
+    /// Waits until no call is in flight.
     pub async fn finished(&self) {
         self.running.close();
         self.running.wait().await;
     }
 
-    /// Ends what is not a stream and is still being served.
+    /// Forces the shutdown: ends calls that are not streams.
     pub fn revoke(&self) {
         self.revoked.cancel();
     }
 
-    /// What a new call is told.
+    /// The error of a new call during a shutdown.
     pub(crate) fn refusal() -> Error {
-        let message = "the server is shutting down. Try again elsewhere";
+        let message = "the server is shutting down. Retry at another server";
         Error::new(Reason::Draining, message).with_metadata("drain", "refusing".to_owned())
     }
 
-    /// What a call is told that the server can wait for no longer.
+    /// The error of a running call at the end of the grace period.
     pub fn revocation() -> Error {
-        let message = "the server is shutting down and its grace period is over. Try again elsewhere";
+        let message = "the server is shutting down and its grace period is over. Retry at another server";
         Error::new(Reason::Draining, message).with_metadata("drain", "force".to_owned())
     }
 }
 
 impl InFlight {
-    /// What comes of a call that is no stream, unless the server can wait for it no longer. From then on the call is not polled, so that
-    /// it begins nothing.
+    /// Runs a step of a call until the server forces the shutdown. After that the step is not polled, so that it does not begin anything.
     pub async fn unless_revoked<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             biased;
@@ -88,17 +90,17 @@ impl InFlight {
         }
     }
 
-    /// Ready when the server can wait no longer.
+    /// Ready when the server forces the shutdown.
     pub(crate) fn revoked(&self) -> WaitForCancellationFutureOwned {
         self.shutdown.revoked.clone().cancelled_owned()
     }
 
-    /// Whether the server no longer waits for calls.
+    /// Whether the server forces the shutdown.
     pub(crate) fn is_revoked(&self) -> bool {
         self.shutdown.revoked.is_cancelled()
     }
 
-    /// Runs the rest of a call in the background. The server waits for it as for any other call.
+    /// Runs the rest of a call in the background. The shutdown waits for it as for any other call.
     pub(crate) fn spawn(&self, runtime: &Handle, rest: impl Future<Output = ()> + Send + 'static) {
         let running = self.shutdown.running.clone();
         running.spawn_on(rest, runtime);
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_polls_is_waited_for_too() {
+    async fn a_call_in_the_background_is_waited_for_too() {
         let shutdown = Shutdown::default();
         let call = shutdown.enter().unwrap();
         let revoked = call.revoked();

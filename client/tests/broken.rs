@@ -12,7 +12,7 @@ use prost::Message;
 use tokio::{io::AsyncReadExt, net::TcpListener, process::Command, sync::oneshot, task::JoinSet, time::timeout};
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How the server ends.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ async fn outcome(end: End, with_content: bool, flags: &[&str]) -> (String, Strin
         out.read_to_end(&mut printed).await.unwrap();
         (String::from_utf8(printed).unwrap(), said, child.wait().await.unwrap().code())
     };
-    timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("{end:?} hangs"))
+    timeout(TIMEOUT, run).await.unwrap_or_else(|_| panic!("{end:?} hangs"))
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Server {
     emulator: Emulator,
@@ -54,7 +54,7 @@ fn client(endpoint: &str, arguments: &[&str]) -> Command {
 async fn run(mut command: Command, input: &str) -> (String, String, Option<i32>) {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let output = timeout(TIMEOUT, child.wait_with_output()).await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code())
 }
@@ -110,7 +110,7 @@ async fn text_is_flushed_chunk_by_chunk() {
     let server = Server::start().await;
     let mut child = server.client(&["--model", "emulator.endless", "hi"]).spawn().unwrap();
     let mut first = [0; 5];
-    timeout(PATIENCE, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
+    timeout(TIMEOUT, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
     assert_eq!(&first, b"tick ");
 }
 
@@ -146,12 +146,12 @@ async fn ctrl_c_cancels_the_call_and_ends_with_130() {
     let server = Server::start().await;
     let mut child = server.client(&["--model", "emulator.endless", "hi"]).spawn().unwrap();
     let mut first = [0; 5];
-    timeout(PATIENCE, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
+    timeout(TIMEOUT, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
     let pid = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
-    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    let status = timeout(TIMEOUT, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(130));
-    timeout(PATIENCE, server.emulator.wait_until(|stats| stats.abandoned == 1)).await.unwrap();
+    timeout(TIMEOUT, server.emulator.wait_until(|stats| stats.abandoned == 1)).await.unwrap();
 }
 
 #[tokio::test]
@@ -160,9 +160,9 @@ async fn a_reader_who_has_enough_is_no_error() {
     let mut child = server.client(&["--json", "--model", "emulator.endless", "hi"]).spawn().unwrap();
     let mut line = String::new();
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    timeout(PATIENCE, out.read_line(&mut line)).await.unwrap().unwrap();
+    timeout(TIMEOUT, out.read_line(&mut line)).await.unwrap().unwrap();
     drop(out);
-    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let output = timeout(TIMEOUT, child.wait_with_output()).await.unwrap().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
 }
 

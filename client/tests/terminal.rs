@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Escape sequences that are cut between events: a C0 control from what follows it, and a C1 control from what surrounds it.
 const PIECES: [&str; 6] = ["a\u{1b}", "]0;owned\u{7}", "\u{9b}", "2J\rb", "\u{202e}c\u{7f}", "\r\nd\t"];
@@ -56,7 +56,7 @@ impl Hostile {
         command.env_clear().args(["--endpoint", &self.endpoint, "--model", model, "hi"]).args(flags);
         command.stdin(Stdio::null()).kill_on_drop(true);
         if !to_terminal {
-            let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+            let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
             return String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         }
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -77,9 +77,9 @@ impl Hostile {
             }
             String::from_utf8(shown).unwrap()
         });
-        timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+        timeout(TIMEOUT, child.wait()).await.unwrap().unwrap();
         // The terminal itself writes a line break as two characters.
-        timeout(PATIENCE, reading).await.unwrap().unwrap().replace("\r\n", "\n")
+        timeout(TIMEOUT, reading).await.unwrap().unwrap().replace("\r\n", "\n")
     }
 }
 

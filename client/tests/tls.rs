@@ -20,7 +20,7 @@ use tokio_rustls::{
 };
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A real server, in clear text and behind TLS.
 struct Servers {
@@ -87,7 +87,7 @@ async fn ask(endpoint: &str, flags: &[&str], environment: &[(&str, &str)]) -> (S
     let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
     command.env_clear().envs(environment.iter().copied()).args(["--endpoint", endpoint, "hi"]).args(flags);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code())
 }

@@ -1,4 +1,4 @@
-//! Identifies a client. Until callers have identities, a client is the address that it calls from.
+//! Identifies a client by the address that it calls from, because callers have no identities.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ impl ClientId {
     }
 }
 
-/// One host has a whole /64 of IPv6 addresses, so that is what counts as one caller.
+/// A host has a /64 network of IPv6 addresses, so the network is the client.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_addresses_of_one_host_are_one_caller() {
+    fn the_addresses_of_one_host_are_one_client() {
         let network = |address: &str| network(address.parse().unwrap()).to_string();
         assert_eq!(network("192.0.2.7"), "192.0.2.7");
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");

@@ -1,4 +1,4 @@
-//! How many streams there may be at once: of all, of one caller, of one model.
+//! Limits the running streams: of the server, of a client, of a model.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,14 +6,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A number of places for each key. Keys that nobody uses are forgotten: callers choose what they are called.
+/// A number of permits for each key. Keys without a permit are removed, because callers choose them.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
     limit: usize,
     keys: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// The right to one stream, given back when it is dropped.
+/// The permit for one stream. Dropping it releases it.
 #[derive(Debug)]
 pub(super) struct StreamPermit {
     streams: Arc<ConcurrencyLimit>,
@@ -26,23 +26,23 @@ impl ConcurrencyLimit {
         Arc::new(Self { limit: limit.min(Semaphore::MAX_PERMITS), keys: Mutex::default() })
     }
 
-    /// The number of places of a key.
+    /// The number of permits of a key.
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// A place, if one is free and nobody waits for it.
-    pub(super) fn try_enter(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
+    /// Takes a permit, if one is free and no call waits for it.
+    pub(super) fn try_acquire(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
         let permit = self.semaphore(key).try_acquire_owned().ok()?;
         Some(StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: Some(permit) })
     }
 
-    /// A place, once one is free. Whoever came first is first.
-    pub(super) async fn enter(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
-        // A wait that is given up leaves the key behind, unless somebody looks after it.
-        let mut place = StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: None };
-        place.permit = Some(self.semaphore(key).acquire_owned().await.ok()?);
-        Some(place)
+    /// Waits for a permit. Calls get permits in the order in which they began to wait.
+    pub(super) async fn acquire(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
+        // Created first, so that its drop removes the key if the wait is cancelled.
+        let mut stream = StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: None };
+        stream.permit = Some(self.semaphore(key).acquire_owned().await.ok()?);
+        Some(stream)
     }
 
     /// How many keys are remembered.
@@ -66,7 +66,7 @@ impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.permit = None;
         let mut keys = self.streams.keys();
-        // Everybody who uses or awaits a place holds the semaphore too.
+        // Every permit and every waiting call holds the semaphore.
         if keys.get(&self.key).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
             keys.remove(&self.key);
         }
@@ -78,21 +78,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_key_has_its_own_places_and_unused_keys_are_forgotten() {
+    async fn each_key_has_its_own_permits_and_unused_keys_are_removed() {
         let streams = ConcurrencyLimit::new(1);
-        let place = streams.try_enter("a").unwrap();
-        assert!(streams.try_enter("a").is_none());
-        drop(streams.try_enter("b").unwrap());
-        assert_eq!(streams.keys().len(), 1, "b is forgotten");
+        let permit = streams.try_acquire("a").unwrap();
+        assert!(streams.try_acquire("a").is_none());
+        drop(streams.try_acquire("b").unwrap());
+        assert_eq!(streams.keys().len(), 1, "b is removed");
         {
-            let waiting = streams.enter("a");
+            let waiting = streams.acquire("a");
             tokio::pin!(waiting);
             assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut waiting).await.is_err());
-            drop(place);
-            let place = waiting.await.unwrap();
-            assert!(streams.try_enter("a").is_none());
-            drop(place);
+            drop(permit);
+            let permit = waiting.await.unwrap();
+            assert!(streams.try_acquire("a").is_none());
+            drop(permit);
         }
-        assert_eq!(streams.keys().len(), 0, "a is forgotten");
+        assert_eq!(streams.keys().len(), 0, "a is removed");
     }
 }

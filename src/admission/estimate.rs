@@ -1,6 +1,6 @@
-//! What a request will use: an estimate of its input tokens, and the most tokens that it may generate.
+//! Estimates the tokens of a request: its input, and the maximum of its output.
 //!
-//! The estimate is reserved when the call begins and corrected by Bedrock's own count when it ends.
+//! The estimate is reserved when a call begins, and replaced by the reported usage when it ends.
 
 use prost::Message;
 use serde_json::{Map, Value};
@@ -10,16 +10,16 @@ use crate::proto::{
     system_content_block, tool_result_content_block,
 };
 
-/// Bytes of text for each token, about what tokenizers reach on English text. JSON and other languages need more tokens.
+/// Bytes of text for each token: about the average of tokenizers on English text. JSON and other languages have more tokens.
 const BYTES_PER_TOKEN: usize = 4;
 
-/// The tokens of an image, a document or a video: a large image costs about this many.
+/// The tokens of an image, a document or a video: about those of a large image.
 const MEDIA: u32 = 1_600;
 
 /// The document formats that are text. The size of any other says little about its tokens.
 const TEXT_FORMATS: [&str; 5] = ["", "txt", "md", "csv", "html"];
 
-/// The names that providers have for the most tokens to generate.
+/// The names that providers have for the maximum number of tokens to generate.
 const MAX_TOKENS: [&str; 10] = [
     "max_tokens",
     "maxTokens",
@@ -36,20 +36,20 @@ const MAX_TOKENS: [&str; 10] = [
 /// The names that providers have for the number of answers. Each may be as long as the limit says.
 const ANSWERS: [&str; 5] = ["n", "best_of", "num_generations", "numResults", "candidateCount"];
 
-/// Objects in which providers put them.
+/// Objects in which providers have these parameters.
 const CONFIGURATIONS: [&str; 3] = ["inferenceConfig", "textGenerationConfig", "generationConfig"];
 
 /// What is reserved for a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Estimate {
-    /// Its input.
+    /// Input tokens.
     pub(crate) input: u32,
-    /// The most that it may generate.
+    /// The maximum of output tokens.
     pub(crate) output: u32,
 }
 
 impl Estimate {
-    /// Of a request as it goes to Bedrock, with its history. `default` stands for an output that the request does not limit.
+    /// Estimates a request with its history. `default` is the output of a request that does not limit it.
     pub(crate) fn of(request: &GenerateRequest, default: u32) -> Self {
         let blocks = request.messages.iter().flat_map(|message| &message.content).map(block);
         let system = request.system.iter().map(system);
@@ -65,7 +65,7 @@ impl Estimate {
         let input = blocks.chain(system).chain(others).fold(raw, u32::saturating_add);
         let config = request.inference_config.as_ref().and_then(|config| config.max_tokens);
         let config = config.and_then(|tokens| u32::try_from(tokens).ok());
-        // Which of several limits holds is up to the model, so the highest is reserved.
+        // The model decides which of several limits applies, so the highest is reserved.
         let sources = [additional.map(crate::json::from_struct), serde_json::from_str(&request.native_body).ok()];
         let limits = sources.iter().flatten().filter_map(|members| most(members, &MAX_TOKENS));
         let each = limits.chain(config).max().unwrap_or(default);
@@ -74,7 +74,7 @@ impl Estimate {
         Self { input, output }
     }
 
-    /// Both.
+    /// Input and output together.
     pub(crate) fn total(self) -> u32 {
         self.input.saturating_add(self.output)
     }
@@ -131,7 +131,8 @@ fn most(members: &Map<String, Value>, names: &[&str]) -> Option<u32> {
     direct(members).into_iter().chain(nested).max()
 }
 
-/// A positive number in any form that a provider may take: `4000`, `4e3`, `4000.0` or `"4000"`. What is too large becomes the largest.
+/// A positive number in any form that a provider may accept: `4000`, `4e3`, `4000.0` or `"4000"`. A larger number than fits becomes the
+/// largest.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a double saturates")]
 fn number(value: &Value) -> Option<u32> {
     let number = match value {

@@ -1,20 +1,20 @@
-//! The generic cell rate algorithm with whole numbers: what was taken comes back evenly, and what was not used can be given back.
+//! The generic cell rate algorithm (GCRA) in integers: a bucket of units that refills evenly, and to which units can be returned.
 //!
-//! Time is counted in [`Parts`], of which a nanosecond has as many as the rate per minute. Nothing is divided, so nothing is
-//! rounded, and the state of a client is one number.
+//! Time is measured in [`Parts`]. A nanosecond has as many parts as the rate has units per minute, so there is no division and no
+//! rounding. The state of a client is one number.
 
 use std::{num::NonZeroU32, time::Duration};
 
 /// Parts of one unit of the rate: the nanoseconds of a minute.
 pub(super) const UNIT: u128 = 60_000_000_000;
 
-/// The longest wait that is told, in nanoseconds: far above every debt, and a valid [`Duration`].
+/// The longest wait that is reported, in nanoseconds. It is far above every debt, and a valid [`Duration`].
 const LONGEST_WAIT: u128 = u64::MAX as u128 * 1_000_000;
 
-/// A point in time, or a length of it, in parts of a nanosecond.
+/// A point in time or a duration, in parts of a nanosecond.
 pub(super) type Parts = u128;
 
-/// A rate: so many units a minute, all of which may be taken at once.
+/// A rate in units per minute. The units of a minute can be taken at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate(NonZeroU32);
 
@@ -23,7 +23,7 @@ pub(super) struct Rate(NonZeroU32);
 pub(super) enum Refused {
     /// They can be taken after this time.
     Until(Duration),
-    /// They are more than a minute's worth.
+    /// They are more than the units of a minute.
     Never,
 }
 
@@ -42,10 +42,10 @@ impl Rate {
         elapsed.as_nanos().saturating_mul(u128::from(self.0.get()))
     }
 
-    /// Takes units from a client whose bucket is full again at `full_at`. Returns when it is full again after that.
+    /// Takes units from a bucket that is full again at `full_at`. Returns the time at which it is full again after that.
     ///
     /// # Errors
-    /// If there are not enough; then nothing is taken.
+    /// If the bucket has fewer units. Then none is taken.
     pub(super) fn take(self, full_at: Option<Parts>, now: Parts, units: u32) -> Result<Parts, Refused> {
         let capacity = u128::from(self.0.get()) * UNIT;
         if units > self.0.get() {
@@ -62,12 +62,12 @@ impl Rate {
     }
 }
 
-/// Takes units that were used already, whether there are enough or not.
+/// Takes units that were used already, even if the bucket has fewer.
 pub(super) fn add(full_at: Option<Parts>, now: Parts, units: u32) -> Parts {
     full_at.unwrap_or(now).max(now).saturating_add(u128::from(units) * UNIT)
 }
 
-/// Gives units back. A bucket is never more than full: a time in the past says no more than that.
+/// Returns units to a bucket. A bucket whose time is in the past is full.
 pub(super) fn give_back(full_at: Parts, units: u32) -> Parts {
     full_at.saturating_sub(u128::from(units) * UNIT)
 }

@@ -1,4 +1,4 @@
-//! How much a client may ask for in a minute, of requests or of tokens. What was reserved and not used is given back.
+//! Limits the requests or tokens of each client per minute. Reserved tokens that were not used are returned.
 
 use std::{collections::HashMap, num::NonZeroU32};
 
@@ -10,12 +10,12 @@ use super::{
     gcra::{self, Parts, Rate, Refused},
 };
 
-/// A minute's worth for each client. It may be used at once and comes back evenly.
+/// A rate for each client. The units of a minute can be used at once, and refill evenly.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     rate: Rate,
     start: Instant,
-    /// When the bucket of each client is full again. A client that is not here has a full one.
+    /// The time at which the bucket of each client is full again. A client that is not listed has a full one.
     full_at: Mutex<HashMap<ClientId, Parts>>,
 }
 
@@ -24,12 +24,12 @@ impl RateLimit {
         Self { rate: Rate::per_minute(per_minute), start: Instant::now(), full_at: Mutex::default() }
     }
 
-    /// The minute's worth.
+    /// The units of a minute.
     pub(super) fn per_minute(&self) -> u32 {
         self.rate.units()
     }
 
-    /// Takes so much, or nothing.
+    /// Takes this amount, or nothing.
     pub(super) fn take(&self, client: &ClientId, amount: u32) -> Result<(), Refused> {
         if amount == 0 {
             return Ok(());
@@ -40,7 +40,7 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Corrects what was taken once the true amount is known. More than was taken is a debt, which later calls wait for.
+    /// Replaces the amount that was taken by the amount that was used. If more was used, later calls wait for the difference.
     pub(super) fn settle(&self, client: &ClientId, taken: u32, used: u32) {
         let mut full_at = self.full_at.lock();
         let more = used.saturating_sub(taken);
@@ -52,7 +52,7 @@ impl RateLimit {
         }
     }
 
-    /// Forgets the clients whose buckets are full, and the memory that they took.
+    /// Removes the clients whose buckets are full, and releases their memory.
     pub(super) fn forget_idle(&self) {
         let mut clients = self.full_at.lock();
         let now = self.now();

@@ -1,7 +1,7 @@
-//! How much memory the requests of all clients may take together, and how much of it one client may hold.
+//! Limits the memory that requests take, of all clients and of each client.
 //!
-//! A request holds a [`MemoryLease`] from its first byte until its message is needed no more. What the lease has taken is given back
-//! exactly once, when it is dropped, so no way on which a call ends can keep or return too much.
+//! A request holds a [`MemoryPermit`] from its first byte until its message is no longer needed. Dropping the permit releases its bytes, so
+//! they are released exactly once, however a call ends.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,11 +13,11 @@ use crate::{
     metrics::Metrics,
 };
 
-/// A request that has taken at most this much is small, in bytes: a long prompt.
+/// The maximum size of a small request, in bytes: a long prompt.
 const SMALL: u64 = 64 << 10;
 
-/// A client may hold this many times what it leaves free, with a small request. Large requests alone cannot take the memory in which
-/// small ones of the same client are served.
+/// With a small request, a client can hold this many times the memory that it leaves free. With a large request, it can hold as much as it
+/// leaves free, so that small requests of the same client are still served.
 const SMALL_SHARES: u64 = 3;
 
 /// The memory for requests. Clones share it.
@@ -34,13 +34,13 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Taken {
     all: u64,
-    /// Clients that hold nothing are not listed.
+    /// Clients without memory are not listed.
     by_client: HashMap<ClientId, u64>,
 }
 
-/// The memory that one request has taken. It is given back when the lease is dropped.
+/// The memory that one request has taken. Dropping it releases the memory.
 #[derive(Debug)]
-pub(crate) struct MemoryLease {
+pub(crate) struct MemoryPermit {
     memory: RequestMemory,
     client: ClientId,
     /// Changed only under the lock of [`Inner::taken`].
@@ -48,17 +48,17 @@ pub(crate) struct MemoryLease {
 }
 
 impl RequestMemory {
-    /// This many bytes for all requests.
+    /// A limit of this many bytes for all requests.
     pub(crate) fn new(capacity: usize, metrics: Metrics) -> Self {
         Self(Arc::new(Inner { capacity: capacity as u64, taken: Mutex::default(), metrics }))
     }
 
-    /// A lease that has taken nothing yet.
-    pub(crate) fn lease(&self, client: ClientId) -> MemoryLease {
-        MemoryLease { memory: self.clone(), client, bytes: Mutex::new(0) }
+    /// A permit without memory.
+    pub(crate) fn permit(&self, client: ClientId) -> MemoryPermit {
+        MemoryPermit { memory: self.clone(), client, bytes: Mutex::new(0) }
     }
 
-    /// Whether a lease that has taken `own` may take `more`, if it does so now.
+    /// Checks whether a permit that has taken `own` bytes can take `more` bytes now.
     fn check(&self, taken: &Taken, client: &ClientId, own: u64, more: u64) -> Result<(), Error> {
         let held = taken.by_client.get(client).copied().unwrap_or_default().saturating_add(more);
         let shares = if own.saturating_add(more) <= SMALL { SMALL_SHARES } else { 1 };
@@ -73,7 +73,7 @@ impl RequestMemory {
         let capacity = self.0.capacity;
         let subject = format!("caller:{client}");
         let description = format!(
-            "requests may take {capacity} bytes together, and those of {subject} as much as they leave free (--max-request-memory)"
+            "requests can take {capacity} bytes (--max-request-memory), and those of {subject} as many as they leave free"
         );
         let quota = Quota { subject, description: description.clone() };
         let needs = format!("This request takes {wanted} bytes");
@@ -81,21 +81,21 @@ impl RequestMemory {
             let message = format!("{description}. {needs}, which is never free: send less");
             return Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry();
         }
-        let message = format!("{description}. {needs}: try again when others have been answered, or send less");
+        let message = format!("{description}. {needs}: try again when other requests have ended, or send less");
         Error::new(Reason::LocalLimit, message).with_quota(quota)
     }
 }
 
-impl MemoryLease {
-    /// Another lease of the same client, which has taken nothing yet.
+impl MemoryPermit {
+    /// Another permit of the same client, without memory.
     pub(crate) fn another(&self) -> Self {
-        self.memory.lease(self.client.clone())
+        self.memory.permit(self.client.clone())
     }
 
     /// Takes more bytes, or none.
     ///
     /// # Errors
-    /// `LOCAL_LIMIT` if they are not free, or if the client would hold more than it leaves to the others.
+    /// `LOCAL_LIMIT` if they are not free, or if the client would hold more than its share.
     pub(crate) fn grow(&self, more: u64) -> Result<(), Error> {
         let mut taken = self.memory.0.taken.lock();
         let mut bytes = self.bytes.lock();
@@ -107,7 +107,7 @@ impl MemoryLease {
         Ok(())
     }
 
-    /// Gives bytes back that the lease has taken.
+    /// Releases some bytes.
     pub(crate) fn shrink(&self, less: u64) {
         let mut taken = self.memory.0.taken.lock();
         let mut bytes = self.bytes.lock();
@@ -124,7 +124,7 @@ impl MemoryLease {
     }
 }
 
-impl Drop for MemoryLease {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         self.shrink(u64::MAX);
     }
@@ -155,13 +155,13 @@ mod tests {
     #[test]
     fn a_client_holds_no_more_than_it_leaves_free() {
         let memory = memory(64 * MIB);
-        let first = memory.lease(client(1));
+        let first = memory.permit(client(1));
         first.grow(32 * MIB).unwrap();
         assert_eq!(first.grow(1).unwrap_err().reason(), Reason::LocalLimit);
-        let second = memory.lease(client(2));
+        let second = memory.permit(client(2));
         second.grow(16 * MIB).unwrap();
         assert!(second.grow(1).is_err());
-        let third = memory.lease(client(3));
+        let third = memory.permit(client(3));
         third.grow(8 * MIB).unwrap();
         drop(first);
         third.grow(16 * MIB).unwrap();
@@ -171,68 +171,67 @@ mod tests {
     fn small_requests_of_a_client_are_served_beside_its_large_ones() {
         let memory = memory(64 * MIB);
         let large: Vec<_> =
-            (0..100).map(|_| memory.lease(client(1))).filter(|lease| lease.grow(8 * MIB).is_ok()).collect();
+            (0..100).map(|_| memory.permit(client(1))).filter(|permit| permit.grow(8 * MIB).is_ok()).collect();
         assert_eq!(large.len(), 4);
         let small: Vec<_> =
-            (0..1_000).map(|_| memory.lease(client(1))).filter(|lease| lease.grow(SMALL).is_ok()).collect();
+            (0..1_000).map(|_| memory.permit(client(1))).filter(|permit| permit.grow(SMALL).is_ok()).collect();
         assert_eq!(small.len(), 16 * 16, "up to three quarters");
-        memory.lease(client(2)).grow(8 * MIB).unwrap();
+        memory.permit(client(2)).grow(8 * MIB).unwrap();
     }
 
     #[test]
     fn what_can_never_be_free_is_not_to_be_tried_again() {
         let memory = memory(MIB);
-        let status = memory.lease(client(1)).grow(MIB).unwrap_err().into_status();
+        let status = memory.permit(client(1)).grow(MIB).unwrap_err().into_status();
         assert!(status.message().contains("never free"), "{}", status.message());
         assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "-1");
-        let _held = memory.lease(client(1)).grow(MIB / 2);
-        let held = memory.lease(client(2));
+        let _held = memory.permit(client(1)).grow(MIB / 2);
+        let held = memory.permit(client(2));
         held.grow(MIB / 2).unwrap();
-        let status = memory.lease(client(2)).grow(MIB / 4).unwrap_err().into_status();
+        let status = memory.permit(client(2)).grow(MIB / 4).unwrap_err().into_status();
         assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
     }
 
-    /// Whatever leases do and in whatever order they end: the sums are those of the leases that are left, and at the end nothing is
-    /// taken.
+    /// After any sequence of operations the sums are those of the remaining permits. Without permits they are zero.
     #[test]
-    fn everything_is_given_back_exactly_once() {
+    fn memory_is_released_exactly_once() {
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
         let memory = memory(4 * MIB);
-        let mut leases: Vec<(u8, u64, MemoryLease)> = Vec::new();
+        let mut permits: Vec<(u8, u64, MemoryPermit)> = Vec::new();
         for step in 0..20_000 {
-            let at = random.usize(..=leases.len());
+            let at = random.usize(..=permits.len());
             match random.u8(..10) {
                 0..3 => {
                     let client_number = random.u8(..5);
-                    leases.push((client_number, 0, memory.lease(client(client_number))));
+                    permits.push((client_number, 0, memory.permit(client(client_number))));
                 }
-                3..8 if at < leases.len() => {
+                3..8 if at < permits.len() => {
                     let more = random.u64(..MIB / 4);
-                    let (_, bytes, lease) = &mut leases[at];
-                    if lease.grow(more).is_ok() {
+                    let (_, bytes, permit) = &mut permits[at];
+                    if permit.grow(more).is_ok() {
                         *bytes += more;
                     }
                 }
-                8 if at < leases.len() => {
-                    let (_, bytes, lease) = &mut leases[at];
+                8 if at < permits.len() => {
+                    let (_, bytes, permit) = &mut permits[at];
                     let less = random.u64(..MIB);
-                    lease.shrink(less);
+                    permit.shrink(less);
                     *bytes = bytes.saturating_sub(less);
                 }
-                _ if at < leases.len() => drop(leases.swap_remove(at)),
+                _ if at < permits.len() => drop(permits.swap_remove(at)),
                 _ => {}
             }
             let taken = memory.0.taken.lock();
             let told = format!("seed {seed}, step {step}");
-            assert_eq!(taken.all, leases.iter().map(|(_, bytes, _)| bytes).sum::<u64>(), "{told}");
+            assert_eq!(taken.all, permits.iter().map(|(_, bytes, _)| bytes).sum::<u64>(), "{told}");
             assert!(taken.all <= memory.0.capacity, "{told}");
             for number in 0..5 {
-                let held: u64 = leases.iter().filter(|(of, ..)| *of == number).map(|(_, bytes, _)| bytes).sum();
+                let held: u64 = permits.iter().filter(|(of, ..)| *of == number).map(|(_, bytes, _)| bytes).sum();
                 assert_eq!(taken.by_client.get(&client(number)).copied().unwrap_or_default(), held, "{told}");
             }
         }
-        drop(leases);
+        drop(permits);
         let taken = memory.0.taken.lock();
         assert_eq!((taken.all, taken.by_client.len()), (0, 0), "seed {seed}");
     }

@@ -18,7 +18,7 @@ use axum::{
 use tracing::warn;
 
 use crate::{
-    admission::{AdmissionControl, client_id::ClientId, request_memory::MemoryLease},
+    admission::{AdmissionControl, client_id::ClientId, request_memory::MemoryPermit},
     edge::{grpc::grpc, message::Messages},
     error::{Error, Reason},
     metrics::Metrics,
@@ -46,7 +46,7 @@ pub(crate) struct Admitted {
     /// Keeps the server from shutting down under the call.
     pub(crate) in_flight: Arc<InFlight>,
     /// The memory that the message takes. It is held until the message is dropped.
-    pub(crate) memory: Arc<MemoryLease>,
+    pub(crate) memory: Arc<MemoryPermit>,
 }
 
 impl Admitted {

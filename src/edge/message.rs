@@ -26,7 +26,7 @@ use self::shapes::Shapes;
 use crate::{
     admission::{
         client_id::ClientId,
-        request_memory::{MemoryLease, RequestMemory},
+        request_memory::{MemoryPermit, RequestMemory},
     },
     error::{Error, Reason},
     proto::FILE_DESCRIPTOR_SET,
@@ -51,7 +51,7 @@ pub(crate) struct Messages {
 /// A message on its way in.
 struct Receiving<'a> {
     messages: &'a Messages,
-    lease: &'a MemoryLease,
+    permit: &'a MemoryPermit,
     received: BytesMut,
 }
 
@@ -65,7 +65,7 @@ impl Messages {
         Ok(Self { memory, shapes: Arc::new(Shapes::of(FILE_DESCRIPTOR_SET)?), max_bytes, timeout })
     }
 
-    /// The request with its message received, and the memory that it has taken. The lease is to be held until the message is dropped.
+    /// The request with its message received, and the memory that it has taken. The permit is to be held until the message is dropped.
     ///
     /// # Errors
     /// `BODY_TIMEOUT`, `LOCAL_LIMIT`, `MESSAGE_TOO_LARGE`, `MALFORMED_REQUEST`, `INVALID_REQUEST`, `CALLER_CANCELLED`.
@@ -73,26 +73,26 @@ impl Messages {
         &self,
         client: &ClientId,
         request: Request,
-    ) -> Result<(Request, Arc<MemoryLease>), Error> {
-        let lease = Arc::new(self.memory.lease(client.clone()));
+    ) -> Result<(Request, Arc<MemoryPermit>), Error> {
+        let permit = Arc::new(self.memory.permit(client.clone()));
         let compressed = match request.headers().get("grpc-encoding").map(HeaderValue::as_bytes) {
             None | Some(b"identity") => false,
             Some(b"gzip") => true,
             // gRPC refuses it by its headers, and says what it accepts.
-            Some(_) => return Ok((request, lease)),
+            Some(_) => return Ok((request, permit)),
         };
         let (mut parts, body) = request.into_parts();
-        let receiving = Receiving { messages: self, lease: &lease, received: BytesMut::new() };
+        let receiving = Receiving { messages: self, permit: &permit, received: BytesMut::new() };
         let mut received = receiving.all(body).await?;
         if compressed && received.first() == Some(&1) {
-            received = compression::decompressed(&received, self.max_bytes, &lease).await?;
+            received = compression::decompressed(&received, self.max_bytes, &permit).await?;
             parts.headers.remove("grpc-encoding");
         }
         if let Some(message) = received.get(PREFIX..) {
             // Before it is decoded: entries without content take many times their bytes.
-            lease.grow(self.shapes.check(parts.uri.path(), message)?)?;
+            permit.grow(self.shapes.check(parts.uri.path(), message)?)?;
         }
-        Ok((Request::from_parts(parts, Body::from(received.freeze())), lease))
+        Ok((Request::from_parts(parts, Body::from(received.freeze())), permit))
     }
 }
 
@@ -141,8 +141,8 @@ impl Receiving<'_> {
             if length > most {
                 return Err(too_large(&format!("the message has {length} bytes; at most {most} bytes are taken")));
             }
-            // All at once: otherwise many callers would send halves that have no room together.
-            self.lease.grow((PREFIX + length) as u64)?;
+            // All at once: otherwise many callers would send halves that do not fit together.
+            self.permit.grow((PREFIX + length) as u64)?;
             self.received.reserve((PREFIX + length).saturating_sub(self.received.len()));
         }
         if self.received.len() > PREFIX + length {

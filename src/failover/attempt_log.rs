@@ -1,4 +1,4 @@
-//! The attempts that one call has made so far. The call itself writes them; a status that ends the call from outside lists them too.
+//! The attempts of a call. A status lists them, also if the call is ended while an attempt is running.
 
 use std::sync::{
     Arc,
@@ -18,26 +18,26 @@ pub(crate) struct AttemptLog(Arc<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    made: Mutex<Made>,
-    caller_left: AtomicBool,
+    state: Mutex<State>,
+    stopped: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Made {
+struct State {
     attempts: Vec<Attempt>,
-    /// Of the last attempt, once Bedrock has answered it.
+    /// The AWS request id of the last attempt, if Bedrock has answered.
     request_id: String,
 }
 
 impl AttemptLog {
-    /// All attempts, the one that is being made among them.
+    /// All attempts, including the running one.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
-        self.0.made.lock().attempts.clone()
+        self.0.state.lock().attempts.clone()
     }
 
-    /// What is known about the call to Bedrock: that of the last attempt.
+    /// The context of the last attempt.
     pub(crate) fn call(&self) -> CallContext {
-        let Made { attempts, request_id } = &*self.0.made.lock();
+        let State { attempts, request_id } = &*self.0.state.lock();
         let last = attempts.last().cloned().unwrap_or_default();
         CallContext {
             model_id: last.model_id,
@@ -47,28 +47,28 @@ impl AttemptLog {
         }
     }
 
-    /// Bedrock has answered the attempt that is being made.
+    /// Records that Bedrock has answered the running attempt.
     pub(crate) fn opened(&self, request_id: &str) {
-        request_id.clone_into(&mut self.0.made.lock().request_id);
+        request_id.clone_into(&mut self.0.state.lock().request_id);
     }
 
-    /// From here on no attempt is begun.
-    pub(crate) fn leave(&self) {
-        self.0.caller_left.store(true, Ordering::Relaxed);
+    /// Begins no further attempt, because the call is abandoned.
+    pub(crate) fn stop(&self) {
+        self.0.stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn caller_left(&self) -> bool {
-        self.0.caller_left.load(Ordering::Relaxed)
+    pub(super) fn is_stopped(&self) -> bool {
+        self.0.stopped.load(Ordering::Relaxed)
     }
 
     pub(super) fn begun(&self, attempt: Attempt) {
-        let mut made = self.0.made.lock();
-        made.attempts.push(attempt);
-        made.request_id.clear();
+        let mut state = self.0.state.lock();
+        state.attempts.push(attempt);
+        state.request_id.clear();
     }
 
     pub(super) fn failed(&self, reason: Reason) {
-        if let Some(last) = self.0.made.lock().attempts.last_mut() {
+        if let Some(last) = self.0.state.lock().attempts.last_mut() {
             reason.name().clone_into(&mut last.reason);
         }
     }

@@ -1,6 +1,6 @@
-//! The attempts of one call: which target is next, after which backoff, and whether there is a next. All come before the first content.
+//! The attempts of a call: the target of the next one, the backoff before it, and whether there is one.
 //!
-//! The SDK's own retries are off, so that the two do not multiply.
+//! The retries of the SDK are off, because the two would multiply.
 
 use std::{fmt, time::Duration};
 
@@ -18,72 +18,73 @@ use crate::{
     proto::Attempt,
 };
 
-/// The backoff before a target is asked again: at least this, doubled each time up to the longest, with as much again of jitter.
+/// The backoff before a target is tried again. It is doubled with every retry up to the maximum, plus a jitter of up to the same length.
 pub(super) const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// The longest `Retry-After` that a call waits for. A call that is asked to wait longer ends, and tells its caller.
+/// The longest `Retry-After` for which a call waits. If it is longer, the call ends and the status has the delay.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// The retry budget: over this time, this many retries a second and this share of the calls may repeat a target, so that a Bedrock that
-/// fails for all calls does not get several times as many. An attempt at another target that is healthy does not count.
+/// The retry budget: within this time, this many retries per second plus this share of the calls can repeat a target, so that an outage
+/// of Bedrock does not multiply the load. Attempts at another healthy target do not count.
 const BUDGET_TIME: Duration = Duration::from_secs(10);
 const BUDGET_PER_SECOND: u32 = 10;
 const BUDGET_SHARE: f32 = 0.2;
 
-/// What all calls share.
+/// The retry budget and the circuit breakers, which all calls share.
 pub(crate) struct AttemptPolicy {
-    most: u32,
+    max_attempts: u32,
     /// The region of a target that names none.
     home: String,
     budget: TpsBudget,
     breakers: CircuitBreakers,
 }
 
-/// The attempts of one call: which is next.
+/// The plan of the attempts of a call.
 pub(crate) struct AttemptPlan<'a> {
-    attempts: &'a AttemptPolicy,
+    policy: &'a AttemptPolicy,
     route: &'a [Target],
     log: AttemptLog,
-    at: usize,
-    made: u32,
-    /// Whether the attempt that is being made repeats the one before it, because a connection had failed.
+    /// The index of the target of the running attempt.
+    current: usize,
+    attempts: u32,
+    /// Whether the running attempt repeats the one before it, because a connection had failed.
     repeats: bool,
-    waits: ExponentialBackoff,
-    /// The attempt that is being made, for the breaker of its target. `None` if the route has no other target.
+    backoffs: ExponentialBackoff,
+    /// Reports the result of the running attempt to the breaker of its target. `None` if the route has no other target.
     ticket: Option<Ticket>,
-    /// Whether the caller's own timeouts are shorter than the server's: then a timeout is no evidence against a target.
+    /// Whether the caller set shorter timeouts than the server's. Then a timeout does not count as a failure of the target.
     short_timeouts: bool,
 }
 
 impl AttemptPolicy {
-    /// At most this many for a call; `home` is the server's own region.
-    pub(crate) fn new(most: u32, home: impl Into<String>) -> Self {
+    /// A call makes at most `max_attempts` attempts. `home` is the region of the server.
+    pub(crate) fn new(max_attempts: u32, home: impl Into<String>) -> Self {
         let budget = TpsBudget::new(BUDGET_TIME, BUDGET_PER_SECOND, BUDGET_SHARE);
-        Self { most, home: home.into(), budget, breakers: CircuitBreakers::default() }
+        Self { max_attempts, home: home.into(), budget, breakers: CircuitBreakers::default() }
     }
 
-    /// A call that may be answered by any of these. The first is asked first, because prompt caches are a region's own.
+    /// Plans the attempts of a call and begins the first one, at the first healthy target of its route.
     pub(crate) fn plan<'a>(&'a self, route: &'a [Target], log: &AttemptLog, short_timeouts: bool) -> AttemptPlan<'a> {
         self.budget.deposit();
-        let waits = ExponentialBuilder::default()
+        let backoffs = ExponentialBuilder::default()
             .with_min_delay(MIN_BACKOFF)
             .with_max_delay(MAX_BACKOFF)
             .without_max_times()
             .with_jitter();
         let mut plan = AttemptPlan {
-            attempts: self,
+            policy: self,
             route,
             log: log.clone(),
-            at: 0,
-            made: 0,
+            current: 0,
+            attempts: 0,
             repeats: false,
-            waits: waits.build(),
+            backoffs: backoffs.build(),
             ticket: None,
             short_timeouts,
         };
-        // If every breaker is open, the first target is asked.
-        plan.at = plan.healthy(0..route.len()).unwrap_or(0);
+        // If every breaker is open, the first target is tried.
+        plan.current = plan.healthy(0..route.len()).unwrap_or(0);
         plan.begin();
         plan
     }
@@ -91,24 +92,24 @@ impl AttemptPolicy {
 
 impl fmt::Debug for AttemptPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AttemptPolicy").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("AttemptPolicy").field("max_attempts", &self.max_attempts).finish_non_exhaustive()
     }
 }
 
 impl AttemptPlan<'_> {
-    /// The target of the attempt that is due.
+    /// The target of the running attempt.
     pub(crate) fn target(&self) -> &Target {
-        &self.route[self.at]
+        &self.route[self.current]
     }
 
-    /// The attempt has succeeded, or the target has answered it.
+    /// Records that the target has answered.
     pub(crate) fn succeeded(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             ticket.succeeded();
         }
     }
 
-    /// The attempt has failed. Returns when the next is due, with the error if there is none.
+    /// Records that the attempt has failed. Waits for the backoff and begins the next attempt, or returns the error if there is none.
     pub(crate) async fn failed(&mut self, error: Error) -> Result<(), Error> {
         let reason = error.reason();
         self.log.failed(reason);
@@ -118,11 +119,11 @@ impl AttemptPlan<'_> {
             return Err(error);
         }
         let timeout = matches!(reason, Reason::FirstContentTimeout | Reason::ConnectTimeout);
-        // Without a result, a ticket says nothing about the target.
+        // Dropping a ticket reports no result.
         if let Some(ticket) = self.ticket.take().filter(|_| !(timeout && self.short_timeouts)) {
             ticket.failed();
         }
-        if self.made >= self.attempts.most || self.log.caller_left() {
+        if self.attempts >= self.policy.max_attempts || self.log.is_stopped() {
             return Err(error);
         }
         let timed_out_early = timeout && self.short_timeouts;
@@ -132,26 +133,26 @@ impl AttemptPlan<'_> {
             Err(Stop::BudgetExhausted) => return Err(error.with_metadata("retry_budget", "exhausted".to_owned())),
         };
         sleep(wait).await;
-        if self.log.caller_left() {
+        if self.log.is_stopped() {
             return Err(error);
         }
         self.begin();
         Ok(())
     }
 
-    /// Chooses the next target and returns the backoff before it. A failed connection is retried once at the same target. Any other
-    /// failure goes to the next healthy target at once, and after the last one to the first again. Whoever may not repeat a target goes to
-    /// the next healthy one too.
+    /// Chooses the next target and returns the backoff before it. A failed connection is retried once at the same target. After any other
+    /// failure the next healthy target follows at once, and after the last one the first. If a target may not be repeated, the next healthy
+    /// one follows too.
     fn choose(&mut self, error: &Error, timed_out_early: bool) -> Result<Duration, Stop> {
-        let other = self.healthy(self.at + 1..self.route.len());
-        let same = is_connection(error.reason()) && !self.repeats && (other.is_none() || self.is_healthy(self.at));
+        let other = self.healthy(self.current + 1..self.route.len());
+        let same = is_connection(error.reason()) && !self.repeats && (other.is_none() || self.is_healthy(self.current));
         let elsewhere = match other {
             Some(at) if !same => at,
             _ => match (self.backoff(error, timed_out_early), other) {
                 (Ok(wait), _) => {
-                    let at = if same { self.at } else { self.healthy(0..self.route.len()).unwrap_or(0) };
-                    self.repeats = self.at == at;
-                    self.at = at;
+                    let at = if same { self.current } else { self.healthy(0..self.route.len()).unwrap_or(0) };
+                    self.repeats = self.current == at;
+                    self.current = at;
                     return Ok(wait);
                 }
                 (Err(_), Some(at)) => at,
@@ -159,45 +160,45 @@ impl AttemptPlan<'_> {
             },
         };
         self.repeats = false;
-        self.at = elsewhere;
+        self.current = elsewhere;
         Ok(Duration::ZERO)
     }
 
-    /// The backoff before a target that was asked before, if the call may repeat it.
+    /// The backoff before a target that was tried before, if the call may repeat it.
     fn backoff(&mut self, error: &Error, timed_out_early: bool) -> Result<Duration, Stop> {
-        let wait = self.waits.next().unwrap_or(MAX_BACKOFF).max(error.retry_after().unwrap_or_default());
-        // The budget is for failures of Bedrock, and not for timeouts that a caller has made short.
+        let wait = self.backoffs.next().unwrap_or(MAX_BACKOFF).max(error.retry_after().unwrap_or_default());
+        // The budget is for failures of Bedrock, and not for short timeouts of callers.
         if wait > MAX_RETRY_AFTER || timed_out_early {
             return Err(Stop::NoRetry);
         }
-        if self.attempts.budget.withdraw() { Ok(wait) } else { Err(Stop::BudgetExhausted) }
+        if self.policy.budget.withdraw() { Ok(wait) } else { Err(Stop::BudgetExhausted) }
     }
 
-    /// The first of these whose breaker lets attempts through.
+    /// The first of these targets whose breaker allows attempts.
     fn healthy(&self, mut range: std::ops::Range<usize>) -> Option<usize> {
         range.find(|at| self.is_healthy(*at))
     }
 
     fn is_healthy(&self, at: usize) -> bool {
-        self.route.len() == 1 || self.attempts.breakers.allows(&self.route[at])
+        self.route.len() == 1 || self.policy.breakers.allows(&self.route[at])
     }
 
     fn begin(&mut self) {
-        self.made += 1;
-        self.ticket = (self.route.len() > 1).then(|| self.attempts.breakers.begin(self.target()));
+        self.attempts += 1;
+        self.ticket = (self.route.len() > 1).then(|| self.policy.breakers.begin(self.target()));
         let Target { model_id, region } = self.target();
-        let region = region.clone().unwrap_or_else(|| self.attempts.home.clone());
+        let region = region.clone().unwrap_or_else(|| self.policy.home.clone());
         self.log.begun(Attempt { model_id: model_id.clone(), region, reason: String::new() });
     }
 }
 
-/// Why a call may not repeat a target.
+/// The reason why a call may not repeat a target.
 enum Stop {
     NoRetry,
     BudgetExhausted,
 }
 
-/// Whether the connection failed, and the target may be healthy.
+/// Whether the connection failed, so that the target can be healthy.
 fn is_connection(reason: Reason) -> bool {
     matches!(
         reason,

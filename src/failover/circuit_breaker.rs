@@ -1,12 +1,14 @@
-//! A circuit breaker for each target of the routes, so that not every call has to find out that a target fails.
+//! A circuit breaker for each target, so that calls skip targets that fail.
 //!
-//! Closed: attempts go to the target, and consecutive failures are counted. Open: after too many, the target is passed over for a backoff
-//! that grows with every ejection. Half-open: when the backoff has passed, one attempt is the probe, and its result closes or
-//! opens the breaker again. Each change of state begins a new generation, and the result of an attempt of an older one is ignored: late
-//! failures do not extend an ejection, and late successes do not end it.
+//! - Closed: attempts go to the target, and consecutive failures are counted.
+//! - Open: after too many failures the target is skipped for a backoff, which grows with every ejection.
+//! - Half-open: after the backoff one attempt is the probe. Its result closes the breaker or opens it again.
 //!
-//! If every target of a route is ejected, the first is asked all the same: a success closes its breaker, and a failure changes nothing.
-//! Only targets of a route that has others are guarded, because a call with no other target is better tried than refused.
+//! Each change of state begins a new generation. Results of attempts of an older generation are ignored, so late failures do not extend
+//! an ejection and late successes do not end it.
+//!
+//! If every target of a route is ejected, the first one is tried: a success closes its breaker, and a failure changes nothing. A target
+//! without alternatives has no breaker, because trying it is better than refusing the call.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,14 +17,14 @@ use tokio::time::Instant;
 
 use super::routes::Target;
 
-/// The consecutive failures that open a breaker.
+/// The number of consecutive failures that opens a breaker.
 const FAILURES: u32 = 5;
 
-/// The backoff of the first ejection. It doubles with every further one, up to the longest, and varies by a fifth.
+/// The backoff of the first ejection. It is doubled with every further ejection up to the maximum, with a jitter of 10% either way.
 const MIN_EJECTION: Duration = Duration::from_secs(30);
 const MAX_EJECTION: Duration = Duration::from_mins(5);
 
-/// The breakers of all targets; their number is bounded by the configuration. Clones share them.
+/// The breakers of all targets. The configuration bounds their number. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CircuitBreakers(Arc<Mutex<HashMap<Target, Breaker>>>);
 
@@ -30,7 +32,7 @@ pub(super) struct CircuitBreakers(Arc<Mutex<HashMap<Target, Breaker>>>);
 struct Breaker {
     state: State,
     generation: u64,
-    /// The ejections since the breaker was last closed by a success.
+    /// The number of ejections since a success last closed the breaker.
     ejections: u32,
 }
 
@@ -47,7 +49,7 @@ impl Default for State {
     }
 }
 
-/// An attempt that is being made at a guarded target. Dropping it without a result returns the permit of a probe.
+/// A running attempt at a target with a breaker. Dropping it without a result releases the permit of a probe.
 #[derive(Debug)]
 pub(super) struct Ticket {
     breakers: CircuitBreakers,
@@ -58,7 +60,7 @@ pub(super) struct Ticket {
 }
 
 impl CircuitBreakers {
-    /// Whether an attempt may go to this target. Asking takes nothing: only [`CircuitBreakers::begin`] takes the permit of a probe.
+    /// Whether an attempt may go to this target. Only [`CircuitBreakers::begin`] takes the permit of a probe.
     pub(super) fn allows(&self, target: &Target) -> bool {
         match self.0.lock().get(target).map(|breaker| &breaker.state) {
             None | Some(State::Closed { .. }) => true,
@@ -95,7 +97,7 @@ impl Breaker {
 }
 
 impl Ticket {
-    /// The target answered.
+    /// Reports that the target answered.
     pub(super) fn succeeded(self) {
         self.end(|breaker| {
             breaker.ejections = 0;
@@ -106,14 +108,14 @@ impl Ticket {
         });
     }
 
-    /// The target failed.
+    /// Reports that the target failed.
     pub(super) fn failed(self) {
         let probe = self.probe;
         self.end(|breaker| match &mut breaker.state {
             State::Closed { failures } if *failures + 1 < FAILURES => *failures += 1,
             State::Closed { .. } => breaker.eject(),
             State::HalfOpen if probe => breaker.eject(),
-            // An attempt that had no other target to go to.
+            // The attempt had no other target.
             State::Open { .. } | State::HalfOpen => {}
         });
     }
@@ -136,7 +138,7 @@ impl Drop for Ticket {
         if let Some(breaker) = self.breakers.0.lock().get_mut(&self.target)
             && breaker.generation == self.generation
         {
-            // The probe has no result: the next attempt may be one.
+            // The probe has no result, so the next attempt is a probe.
             breaker.change(State::Open { until: Instant::now() });
         }
     }
@@ -166,7 +168,7 @@ mod tests {
     async fn an_ejected_target_gets_one_probe_after_its_backoff() {
         let (breakers, target) = opened();
         tokio::time::advance(FIRST).await;
-        assert!(breakers.allows(&target) && breakers.allows(&target), "asking takes no permit");
+        assert!(breakers.allows(&target) && breakers.allows(&target), "the question takes no permit");
         let probe = breakers.begin(&target);
         assert!(!breakers.allows(&target), "one probe and no other");
         probe.succeeded();

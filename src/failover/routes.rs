@@ -1,4 +1,4 @@
-//! Where a call may be answered: the configured routes, each an ordered list of targets.
+//! The configured routes. A route is an ordered list of targets.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,15 +11,15 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// The routes by their names. A route is asked for by its name in place of a model.
+/// The routes by name. A request names a route in place of a model.
 #[derive(Clone, Debug, Default)]
 pub struct Routes(BTreeMap<String, Vec<Target>>);
 
-/// What a route is made of, as written.
+/// An entry of a route as it is configured.
 #[derive(Debug)]
 enum Hop {
     Target(Target),
-    /// Another route, whose targets stand here.
+    /// Another route. Its targets are inserted.
     Route(String),
 }
 
@@ -41,11 +41,11 @@ impl fmt::Display for Target {
 }
 
 impl Routes {
-    /// Reads routes of the form `NAME=TARGET,TARGET`. A target is `MODEL`, `MODEL@REGION`, `@REGION` (the model that the route is named
-    /// after) or the name of another route. At most `most` targets of a route can ever be asked.
+    /// Parses routes of the form `NAME=TARGET,TARGET`. A target is `MODEL`, `MODEL@REGION`, `@REGION` (the model that the route is named
+    /// after) or the name of another route. A route has at most `most` targets, because a call makes no more attempts.
     ///
     /// # Errors
-    /// Everything that is wrong, each with what to write instead.
+    /// All problems, each with a correction.
     pub fn parse(entries: &[String], most: usize) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let mut written = BTreeMap::new();
@@ -56,16 +56,16 @@ impl Routes {
             };
             let hops = targets.split(',').map(|target| hop(name.trim(), target.trim())).collect();
             if written.insert(name.trim().to_owned(), hops).is_some() {
-                problems.push(format!("--route {} is there twice. Put all its targets into one", name.trim()));
+                problems.push(format!("--route {} is given twice. Put all targets into one", name.trim()));
             }
         }
-        // A hop that names a model may be the name of a route.
+        // A model id can be the name of a route.
         let names: Vec<_> = written.keys().cloned().collect();
         let mut routes = BTreeMap::new();
         for name in &names {
             match expand(name, &written, &mut vec![name]) {
                 Ok(targets) if targets.len() > most => problems.push(format!(
-                    "--route {name} has {} targets, and --attempts is {most}: the last would never be asked. Raise --attempts, or name fewer",
+                    "--route {name} has {} targets, and --attempts is {most}: the last would never be tried. Raise --attempts, or name fewer targets",
                     targets.len()
                 )),
                 Ok(targets) => {
@@ -77,12 +77,12 @@ impl Routes {
         if problems.is_empty() { Ok(Self(routes)) } else { Err(problems) }
     }
 
-    /// The names that may be asked for.
+    /// The names of the routes.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// The targets of this name, the first to be asked first: those of a route, or the model itself.
+    /// The targets of this name in order of preference: those of a route, or the model itself.
     pub fn targets(&self, model: &str) -> Vec<Target> {
         self.0.get(model).cloned().unwrap_or_else(|| vec![Target::here(model)])
     }
@@ -107,7 +107,7 @@ fn hop(name: &str, written: &str) -> Result<Hop, String> {
     }
 }
 
-/// The targets of a route, those of the routes in it in their places. `path` is how it was come to.
+/// The targets of a route, with the routes in it expanded. `path` has the routes that are being expanded.
 fn expand<'a>(
     name: &str,
     written: &'a BTreeMap<String, Vec<Result<Hop, String>>>,
@@ -130,7 +130,7 @@ fn expand<'a>(
             Ok(Hop::Route(unknown)) => {
                 let known: Vec<_> = written.keys().map(String::as_str).collect();
                 return Err(format!(
-                    "names the unknown target {unknown:?}: it is no model id (provider.model), no ARN, and no route ({})",
+                    "names the unknown target {unknown:?}. It must be a model id (provider.model), an ARN or a route ({})",
                     known.join(", ")
                 ));
             }
@@ -194,7 +194,7 @@ mod tests {
             "d has the target \"m.n@moon\", and \"moon\" is no AWS region",
             "e has an empty target",
             "f has 4 targets, and --attempts is 3",
-            "c is there twice",
+            "c is given twice",
         ];
         for part in expected {
             assert!(problems.contains(part), "{part} in\n{problems}");

@@ -21,8 +21,8 @@ fn failure(reason: Reason) -> Error {
 
 /// Which targets are asked, in order, if each attempt fails for one of these reasons; the last one stays.
 async fn asked(attempts: &AttemptPolicy, targets: &[&str], reasons: &[Reason]) -> Vec<String> {
-    let (route, journal) = (route(targets), AttemptLog::default());
-    let mut plan = attempts.plan(&route, &journal, false);
+    let (route, log) = (route(targets), AttemptLog::default());
+    let mut plan = attempts.plan(&route, &log, false);
     let mut asked = vec![plan.target().to_string()];
     for at in 0.. {
         if plan.failed(failure(reasons[at.min(reasons.len() - 1)])).await.is_err() {
@@ -30,8 +30,8 @@ async fn asked(attempts: &AttemptPolicy, targets: &[&str], reasons: &[Reason]) -
         }
         asked.push(plan.target().to_string());
     }
-    assert_eq!(journal.attempts().len(), asked.len());
-    assert!(journal.attempts().iter().all(|attempt| !attempt.reason.is_empty()));
+    assert_eq!(log.attempts().len(), asked.len());
+    assert!(log.attempts().iter().all(|attempt| !attempt.reason.is_empty()));
     asked
 }
 
@@ -69,9 +69,9 @@ async fn errors_that_only_the_caller_or_the_operator_can_fix_are_not_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_bedrock_asks_for_is_kept_unless_it_is_too_long() {
-    let (attempts, journal, route) = (AttemptPolicy::new(5, "us-east-1"), AttemptLog::default(), route(&["a.b"]));
+    let (attempts, log, route) = (AttemptPolicy::new(5, "us-east-1"), AttemptLog::default(), route(&["a.b"]));
     let began = Instant::now();
-    let mut plan = attempts.plan(&route, &journal, false);
+    let mut plan = attempts.plan(&route, &log, false);
     let asks = |seconds| failure(Reason::BedrockThrottled).with_retry_after(Some(Duration::from_secs(seconds)));
     plan.failed(asks(7)).await.unwrap();
     assert_eq!(began.elapsed(), Duration::from_secs(7));
@@ -178,14 +178,14 @@ async fn when_every_attempt_fails_the_retry_budget_runs_out() {
     for _ in 0..calls {
         let attempts = Arc::clone(&attempts);
         running.spawn(async move {
-            let (route, journal) = (route(&["a.b"]), AttemptLog::default());
-            let mut plan = attempts.plan(&route, &journal, false);
+            let (route, log) = (route(&["a.b"]), AttemptLog::default());
+            let mut plan = attempts.plan(&route, &log, false);
             let error = loop {
                 if let Err(error) = plan.failed(failure(Reason::ModelError)).await {
                     break error;
                 }
             };
-            (journal.attempts().len(), format!("{error:?}").contains("exhausted"))
+            (log.attempts().len(), format!("{error:?}").contains("exhausted"))
         });
     }
     let (mut made, mut exhausted) = (0, 0);
@@ -200,12 +200,11 @@ async fn when_every_attempt_fails_the_retry_budget_runs_out() {
 
 #[tokio::test(start_paused = true)]
 async fn no_attempt_is_begun_for_a_caller_who_has_left() {
-    let (attempts, journal, route) =
-        (AttemptPolicy::new(3, "us-east-1"), AttemptLog::default(), route(&["a.b", "c.d"]));
-    let mut plan = attempts.plan(&route, &journal, false);
-    journal.leave();
+    let (attempts, log, route) = (AttemptPolicy::new(3, "us-east-1"), AttemptLog::default(), route(&["a.b", "c.d"]));
+    let mut plan = attempts.plan(&route, &log, false);
+    log.stop();
     plan.failed(failure(Reason::BedrockThrottled)).await.unwrap_err();
-    assert_eq!(journal.attempts().len(), 1);
+    assert_eq!(log.attempts().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +213,7 @@ async fn no_attempt_is_begun_for_a_caller_who_leaves_during_the_backoff() {
     let mut plan = attempts.plan(&route, &log, false);
     let (failed, ()) = tokio::join!(plan.failed(failure(Reason::BedrockThrottled)), async {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        log.leave();
+        log.stop();
     });
     failed.unwrap_err();
     assert_eq!(log.attempts().len(), 1);

@@ -1,6 +1,6 @@
-//! Calls whose callers have left, read on to their end where that is wanted, so that what they used is known.
+//! Abandoned calls: cancels them, or drains them to learn their usage.
 //!
-//! They are bounded in number, time and memory, and the shutdown waits for them as for any stream.
+//! Drains are bounded in number, time and memory. The shutdown waits for them as for any stream.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::{
     shutdown::InFlight,
 };
 
-/// The longest frame that is read of an abandoned answer. Bedrock's are a few hundred bytes, those with pictures apart.
+/// The longest frame that a drain reads. Frames without images have a few hundred bytes.
 const LONGEST_FRAME: usize = 1 << 20;
 
-/// What happens to calls whose callers leave.
+/// What happens to abandoned calls.
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonmentSettings {
-    /// What happens to a call that does not say.
+    /// The mode of calls that set none.
     pub mode: AbandonmentMode,
-    /// How long one may be read on.
+    /// The time for a drain.
     pub drain_time: Duration,
-    /// How many may be read on at once; what is more is closed.
+    /// The maximum number of drains. Further calls are cancelled.
     pub drains: usize,
 }
 
@@ -33,67 +33,73 @@ impl Default for AbandonmentSettings {
     }
 }
 
-/// Reads on what callers have left; clones share the room for it.
+/// Cancels or drains abandoned calls. Clones share the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct AbandonedCalls {
     settings: AbandonmentSettings,
-    room: Arc<Semaphore>,
+    drains: Arc<Semaphore>,
 }
 
-/// A call as its caller left it.
+/// The state of a call that was abandoned.
 #[derive(Debug)]
-pub(crate) enum Left {
-    /// Without any content yet.
+pub(crate) enum AbandonedCall {
+    /// It has no content yet.
     Pending(PendingResponse),
-    /// In the middle of an answer.
+    /// It is in the middle of an answer.
     Reading(Box<ResponseReader>),
 }
 
 impl AbandonedCalls {
     pub(crate) fn new(settings: AbandonmentSettings) -> Self {
-        Self { settings, room: Arc::new(Semaphore::new(settings.drains.min(Semaphore::MAX_PERMITS))) }
+        Self { settings, drains: Arc::new(Semaphore::new(settings.drains.min(Semaphore::MAX_PERMITS))) }
     }
 
-    /// Does with a call what its caller, or the configuration, wants.
-    pub(crate) fn leave(&self, left: Left, wish: AbandonmentMode, account: UsageAccounting, in_flight: &InFlight) {
-        let mode = if wish == AbandonmentMode::Unspecified { self.settings.mode } else { wish };
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let (AbandonmentMode::Drain, Ok(room), Ok(runtime)) = (mode, room, Handle::try_current()) else {
-            return cancel(&left, account);
+    /// Cancels or drains a call. `mode` is that of the request; `UNSPECIFIED` selects the server's.
+    pub(crate) fn abandon(
+        &self,
+        call: AbandonedCall,
+        mode: AbandonmentMode,
+        accounting: UsageAccounting,
+        in_flight: &InFlight,
+    ) {
+        let mode = if mode == AbandonmentMode::Unspecified { self.settings.mode } else { mode };
+        let permit = Arc::clone(&self.drains).try_acquire_owned();
+        let (AbandonmentMode::Drain, Ok(permit), Ok(runtime)) = (mode, permit, Handle::try_current()) else {
+            return cancel(&call, accounting);
         };
         let time = self.settings.drain_time;
-        account.draining();
+        accounting.draining();
         let revoked = in_flight.revoked();
         in_flight.spawn(&runtime, async move {
-            let mut reading = None;
-            let ended = tokio::select! {
+            let mut answer = None;
+            let result = tokio::select! {
                 biased;
-                () = revoked => "it was read on until the server ended".to_owned(),
-                ended = timeout(time, read_on(left, &mut reading)) => match ended {
-                    Ok(Ok(())) => "it was read on to its end".to_owned(),
-                    Ok(Err(error)) => format!("it was read on and failed ({})", error.for_log()),
-                    Err(_) => format!("it was read on for {time:?} and then closed"),
+                () = revoked => "the drain was ended by the shutdown".to_owned(),
+                result = timeout(time, drain(call, &mut answer)) => match result {
+                    Ok(Ok(())) => "the answer was drained".to_owned(),
+                    Ok(Err(error)) => format!("the drain failed ({})", error.for_log()),
+                    Err(_) => format!("the drain was ended after {time:?}"),
                 },
             };
-            let reading: Option<&ResponseReader> = reading.as_deref();
-            account.drained(reading.map(ResponseReader::call), reading.and_then(ResponseReader::used), ended);
-            drop(room);
+            let answer: Option<&ResponseReader> = answer.as_deref();
+            accounting.drained(answer.map(ResponseReader::call), answer.and_then(ResponseReader::used), result);
+            drop(permit);
         });
     }
 }
 
-/// Reads to the end. The answer is left in `reading`, however it ends.
-async fn read_on(left: Left, reading: &mut Option<Box<ResponseReader>>) -> Result<(), Error> {
-    let opened = match left {
-        Left::Pending(opening) => opening.await?,
-        Left::Reading(reading) => reading,
+/// Reads to the end of the answer. `answer` is set as soon as there is one, so that its usage is known if the drain is ended.
+async fn drain(call: AbandonedCall, answer: &mut Option<Box<ResponseReader>>) -> Result<(), Error> {
+    let reader = match call {
+        AbandonedCall::Pending(response) => response.await?,
+        AbandonedCall::Reading(reader) => reader,
     };
-    reading.insert(opened).drain(LONGEST_FRAME).await
+    answer.insert(reader).drain(LONGEST_FRAME).await
 }
 
-fn cancel(left: &Left, account: UsageAccounting) {
-    match left {
-        Left::Pending(_) => account.cancelled(None, None),
-        Left::Reading(reading) => account.cancelled(Some(reading.call()), reading.used()),
+fn cancel(call: &AbandonedCall, accounting: UsageAccounting) {
+    match call {
+        AbandonedCall::Pending(_) => accounting.cancelled(None, None),
+        AbandonedCall::Reading(reader) => accounting.cancelled(Some(reader.call()), reader.used()),
     }
 }

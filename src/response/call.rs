@@ -1,6 +1,6 @@
-//! One running call and everything that it owns: its attempts or its answer, its timeouts, its permits, its usage accounting.
+//! A running call with its attempts or its answer, its timeouts, its permits and its usage accounting.
 //!
-//! It is a stream of chunks. [`super::stream`] polls it for tonic, and [`super::registry`] ends it if it is not polled.
+//! It is a stream of chunks. [`super::stream`] polls it for tonic. [`super::registry`] ends it if it is not polled.
 
 use std::{
     mem,
@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use crate::{
-    admission::{StreamPermits, request_memory::MemoryLease},
+    admission::{StreamPermits, request_memory::MemoryPermit},
     conversation::RunningTurn,
     error::{CallContext, Error, Reason},
     event::Used,
     failover::attempt_log::AttemptLog,
     proto::{AbandonmentMode, Chunk, Heartbeat, chunk::Event},
     response::{
-        abandoned::{AbandonedCalls, Left},
+        abandoned::{AbandonedCall, AbandonedCalls},
         pending::PendingResponse,
         reader::ResponseReader,
         reading::ReadState,
@@ -40,15 +40,15 @@ pub(crate) struct Call {
     time_limit: TimeLimit,
     heartbeat: Option<HeartbeatTimer>,
     abandonment: AbandonmentMode,
-    /// The turn of a conversation that this call is.
+    /// The turn, if the request names a conversation.
     turn: Option<RunningTurn>,
     /// Whether the caller reads. It wakes the task of the call.
     read: Arc<ReadState>,
-    /// What is given back when the call ends; `None` afterwards.
-    held: Option<Held>,
+    /// Released when the call ends; `None` afterwards.
+    resources: Option<CallResources>,
 }
 
-/// What a call is made of.
+/// The parts of a new call.
 pub(crate) struct CallParts {
     pub(crate) response: PendingResponse,
     pub(crate) attempts: AttemptLog,
@@ -56,36 +56,36 @@ pub(crate) struct CallParts {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) abandonment: AbandonmentMode,
     pub(crate) turn: Option<RunningTurn>,
-    pub(crate) held: Held,
+    pub(crate) resources: CallResources,
 }
 
-/// What a call holds until it ends.
+/// The resources of a running call.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct CallResources {
     pub(crate) accounting: UsageAccounting,
     pub(crate) _permits: StreamPermits,
-    /// Keeps the server from shutting down under the call.
+    /// The shutdown waits for it.
     pub(crate) in_flight: Arc<InFlight>,
-    /// The memory of a message that is kept until the call ends.
-    pub(crate) _memory: Option<Arc<MemoryLease>>,
+    /// The memory of the request, if it is needed until the call ends.
+    pub(crate) _memory: Option<Arc<MemoryPermit>>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Attempts that have not brought content.
+    /// Attempts that have no content yet.
     Pending(PendingResponse),
-    /// An answer that arrives.
+    /// An answer that is being read.
     Reading(Box<ResponseReader>),
-    /// A complete answer whose turn is being stored. The `finish` follows when it is.
+    /// A complete answer whose turn is being stored. `finish` is sent afterwards.
     Storing { reader: Box<ResponseReader>, finish: Box<Chunk> },
-    /// The end, after this error if it has not been returned yet.
+    /// The end. The error, if any, was not returned yet.
     Over(Option<Error>),
 }
 
 impl Call {
-    /// A call that is admitted and not yet answered.
+    /// An admitted call without an answer.
     pub(crate) fn new(parts: CallParts) -> Self {
-        let CallParts { response, attempts, time_limit, heartbeat, abandonment, turn, held } = parts;
+        let CallParts { response, attempts, time_limit, heartbeat, abandonment, turn, resources } = parts;
         Self {
             state: State::Pending(response),
             attempts,
@@ -94,20 +94,20 @@ impl Call {
             abandonment,
             turn,
             read: Arc::default(),
-            held: Some(held),
+            resources: Some(resources),
         }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
         loop {
-            // Nothing more can time out once everything was given back.
-            if self.held.is_some() && self.time_limit.poll_passed(cx).is_ready() {
+            // A call without resources has ended and does not time out.
+            if self.resources.is_some() && self.time_limit.poll_passed(cx).is_ready() {
                 self.end_overdue();
             }
             if let Some(turn) = &mut self.turn
-                && let Poll::Ready(lost) = turn.poll_lost(cx)
+                && let Poll::Ready(lease_lost) = turn.poll_lost(cx)
             {
-                self.end(lost);
+                self.end(lease_lost);
             }
             match self.poll_state(cx) {
                 Poll::Ready(Step::Again) => {}
@@ -131,8 +131,8 @@ impl Call {
             State::Over(error) => Step::Over(error.take()),
             State::Pending(response) => match ready!(Pin::new(response).poll(cx)) {
                 Ok(reader) => {
-                    if let Some(held) = &self.held {
-                        held.accounting.answered();
+                    if let Some(resources) = &self.resources {
+                        resources.accounting.answered();
                     }
                     self.state = State::Reading(reader);
                     Step::Again
@@ -160,7 +160,7 @@ impl Call {
                 None => Step::Over(None),
             },
             State::Storing { reader, finish } => {
-                // The caller learns that the answer is complete when its turn is stored.
+                // `finish` is sent only after the turn is stored.
                 if let Some(turn) = &mut self.turn
                     && let Err(error) = ready!(turn.poll_store(cx, finish))
                 {
@@ -177,9 +177,9 @@ impl Call {
         Poll::Ready(step)
     }
 
-    /// When the call must end: by its time limit, or because its caller has not read for this long.
+    /// The error with which the call must end now, if it has passed its time limit, or its caller has not read for `unread`.
     pub(crate) fn overdue(&self, now: Instant, unread: Duration) -> Option<Error> {
-        self.held.as_ref()?;
+        self.resources.as_ref()?;
         if self.time_limit.at() <= now {
             return Some(self.time_limit.error());
         }
@@ -191,13 +191,13 @@ impl Call {
         })
     }
 
-    /// Ends the call from outside of its answer, unless the answer is complete.
+    /// Ends the call with this error, unless its answer is complete.
     pub(crate) fn end(&mut self, error: Error) {
         match &mut self.state {
             State::Over(_) => return,
             State::Reading(reader) => {
                 if self.turn.is_none() && reader.complete() {
-                    // It is sent if its caller ever reads it. Nothing more is held for it.
+                    // The answer stays readable. Its resources are released.
                     let (call, used) = (reader.call().clone(), reader.used());
                     self.finished(&call, used);
                 } else {
@@ -225,34 +225,34 @@ impl Call {
         self.end(error);
     }
 
-    /// Hands the call over when its caller has left.
-    pub(crate) fn leave(&mut self, abandoned: &AbandonedCalls) {
-        self.attempts.leave();
+    /// Abandons the call when its caller has cancelled or disconnected.
+    pub(crate) fn abandon(&mut self, abandoned: &AbandonedCalls) {
+        self.attempts.stop();
         self.turn = None;
-        let left = match mem::replace(&mut self.state, State::Over(None)) {
-            State::Pending(response) => Left::Pending(response),
-            State::Reading(reader) => Left::Reading(reader),
+        let call = match mem::replace(&mut self.state, State::Over(None)) {
+            State::Pending(response) => AbandonedCall::Pending(response),
+            State::Reading(reader) => AbandonedCall::Reading(reader),
             State::Storing { reader, .. } => return self.finished(reader.call(), reader.used()),
             State::Over(_) => return,
         };
-        if let Some(Held { accounting, in_flight, .. }) = self.held.take() {
-            abandoned.leave(left, self.abandonment, accounting, &in_flight);
+        if let Some(CallResources { accounting, in_flight, .. }) = self.resources.take() {
+            abandoned.abandon(call, self.abandonment, accounting, &in_flight);
         }
     }
 
     fn finished(&mut self, call: &CallContext, used: Option<Used>) {
-        if let Some(Held { accounting, .. }) = self.held.take() {
+        if let Some(CallResources { accounting, .. }) = self.resources.take() {
             accounting.finished(call, used);
         }
     }
 
-    /// Ends the call with an error and gives everything back.
+    /// Ends the call with an error and releases its resources.
     fn fail(&mut self, error: Error) {
         let used = match &self.state {
             State::Reading(reader) | State::Storing { reader, .. } => reader.used(),
             State::Pending(_) | State::Over(_) => None,
         };
-        if let Some(Held { accounting, .. }) = self.held.take() {
+        if let Some(CallResources { accounting, .. }) = self.resources.take() {
             accounting.failed(&error, used);
         }
         self.turn = None;
@@ -263,7 +263,7 @@ impl Call {
 /// The result of one poll of the state.
 #[expect(clippy::large_enum_variant, reason = "a chunk is moved once, and a box would cost an allocation a chunk")]
 enum Step {
-    /// The state has changed.
+    /// The state has changed and is polled again.
     Again,
     Chunk(Chunk),
     Failed(Error),

@@ -1,4 +1,4 @@
-//! The attempts at one call that have not brought content yet.
+//! The attempts of a call that have no content yet.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{error::Error, response::reader::ResponseReader};
 
-/// Ready with the answer of the first attempt that brings content, or with why none did.
+/// Ready with the answer of the first attempt that brings content, or with an error.
 pub(crate) struct PendingResponse(Pin<Box<dyn Future<Output = Result<ResponseReader, Error>> + Send>>);
 
 impl PendingResponse {

@@ -1,7 +1,7 @@
-//! Notices a caller who does not read: a call that has something for its caller and is not polled.
+//! Detects that a caller does not read: its call has a chunk or was woken, and is not polled.
 //!
-//! A body is polled only while the caller's flow-control window has room. After a chunk was handed out, or after the call has woken its
-//! task, the next poll follows at once unless the window is full.
+//! hyper polls a response body only while the flow-control window of the stream is not full. After a chunk, or after a wake, the next poll
+//! follows at once unless the window is full.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Wakes the task of a call, and remembers since when the task has not polled the call.
+/// Wakes the task of a call, and records since when the task has not polled the call.
 #[derive(Debug, Default)]
 pub(crate) struct ReadState(Mutex<State>);
 
@@ -22,7 +22,7 @@ struct State {
 }
 
 impl ReadState {
-    /// Polls on behalf of the task in `cx`.
+    /// Polls with a waker that wakes the task in `cx`.
     pub(crate) fn poll<T>(
         self: &Arc<Self>,
         cx: &Context<'_>,
@@ -44,7 +44,7 @@ impl ReadState {
         polled
     }
 
-    /// Since when there is something that the caller does not read.
+    /// Since when the caller has not read although there is something to read.
     pub(crate) fn unread_since(&self) -> Option<Instant> {
         self.0.lock().unread_since
     }

@@ -1,6 +1,7 @@
 //! All running calls, so that the server can end one that is not polled.
 //!
-//! A body whose caller does not read is not polled, so its own timers cannot fire. It must not hold a permit and a call to Bedrock.
+//! If a caller does not read, its call is not polled and its timers do not fire. Such a call must not keep its permits and its request
+//! to Bedrock.
 
 use std::{
     collections::HashMap,
@@ -39,12 +40,12 @@ impl CallRegistry {
         Entry { registry: self.clone(), number }
     }
 
-    /// Ends the calls whose time limit has passed, and those whose callers have not read for this long. Calls that are polled end by
+    /// Ends calls that have passed their time limit, and calls whose callers have not read for `unread`. Calls that are polled end by
     /// themselves.
     pub(crate) fn end_overdue(&self, unread: Duration) {
         let now = Instant::now();
         for call in self.running() {
-            // A call that is locked is being polled.
+            // A locked call is being polled.
             if let Some(mut call) = call.try_lock()
                 && let Some(error) = call.overdue(now, unread)
             {

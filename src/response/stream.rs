@@ -1,7 +1,7 @@
-//! What tonic polls: the stream of one call. Dropping it releases everything that the call holds.
+//! The stream of a call, which tonic polls.
 //!
-//! There is no task and no channel behind it: a caller who stops reading stops the polling, so backpressure reaches Bedrock. A caller
-//! who leaves drops the stream, which closes the call to Bedrock or hands it to [`crate::response::abandoned`].
+//! There is no task and no channel behind it. If the caller stops reading, tonic stops polling, so backpressure reaches Bedrock. If the
+//! caller cancels, tonic drops the stream, which abandons the call ([`crate::response::abandoned`]).
 
 use std::{
     future::poll_fn,
@@ -27,9 +27,9 @@ use crate::{
 /// The answer to one `Generate`.
 #[derive(Debug)]
 pub struct ChunkStream {
-    /// Shared with the registry, which locks it only to end it.
+    /// Shared with the registry, which locks it only to end the call.
     call: Arc<Mutex<Call>>,
-    /// The first chunk, which was waited for before the stream was returned.
+    /// The first chunk, if it was not returned yet.
     first: Option<Chunk>,
     abandoned: AbandonedCalls,
     _registered: Entry,
@@ -43,7 +43,7 @@ impl ChunkStream {
         Self { call, first: None, abandoned, _registered: registered }
     }
 
-    /// Waits for the first chunk, so that a call that fails before its content fails without a stream.
+    /// Waits for the first chunk, so that a call that fails before content fails without a stream.
     pub(crate) async fn first_chunk(&mut self) -> Result<(), Error> {
         self.first = poll_fn(|cx| Pin::new(&mut *self.call.lock()).poll_next(cx)).await.transpose()?;
         Ok(())
@@ -51,7 +51,7 @@ impl ChunkStream {
 }
 
 impl ChunkStream {
-    /// Ends the call from outside, unless its answer is complete.
+    /// Ends the call with this error, unless its answer is complete.
     pub(crate) fn end(&self, error: Error) {
         self.call.lock().end(error);
     }
@@ -71,6 +71,6 @@ impl Stream for ChunkStream {
 
 impl Drop for ChunkStream {
     fn drop(&mut self) {
-        self.call.lock().leave(&self.abandoned);
+        self.call.lock().abandon(&self.abandoned);
     }
 }

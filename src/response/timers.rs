@@ -13,7 +13,7 @@ use crate::{
     request::timeouts::Deadline,
 };
 
-/// When a call must end: by the total timeout or by the caller's deadline, whichever is sooner.
+/// The time at which a call must end: the total timeout or the caller's deadline, whichever is sooner.
 #[derive(Debug)]
 pub(crate) struct TimeLimit {
     at: Instant,
@@ -31,7 +31,7 @@ impl TimeLimit {
         Self { at, total, by_caller: by_caller.is_some(), timer: Box::pin(sleep_until(at)) }
     }
 
-    /// When the call must end.
+    /// The time at which the call must end.
     pub(crate) fn at(&self) -> Instant {
         self.at
     }
@@ -53,7 +53,7 @@ impl TimeLimit {
     }
 }
 
-/// Tells when a heartbeat is due: when no chunk was sent for the interval.
+/// The timer of heartbeats. A heartbeat is due when no chunk was sent for the interval.
 #[derive(Debug)]
 pub(crate) struct HeartbeatTimer {
     interval: Duration,
@@ -75,7 +75,7 @@ impl HeartbeatTimer {
         Poll::Ready(())
     }
 
-    /// A chunk was sent.
+    /// Restarts the interval after a chunk was sent.
     pub(crate) fn sent(&mut self) {
         self.due = false;
         self.timer.as_mut().reset(Instant::now() + self.interval);

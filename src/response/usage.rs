@@ -1,4 +1,4 @@
-//! The usage accounting of one call: however the call ends, it is logged, counted and settled once.
+//! The usage accounting of a call. However the call ends, it is logged and counted once, and its reservation is settled once.
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// The accounting of a call that has begun and not ended.
+/// The accounting of a running call.
 #[derive(Debug)]
 pub(crate) struct UsageAccounting {
     generation_id: String,
@@ -71,18 +71,18 @@ impl UsageAccounting {
     }
 
     /// Records that the drain of an abandoned call has ended.
-    pub(crate) fn drained(self, call: Option<&CallContext>, used: Option<Used>, how: impl Display) {
+    pub(crate) fn drained(self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
         self.settle(used);
         self.metrics.drain_ended(source(used));
-        self.log_abandoned(call, used, how);
+        self.log_abandoned(call, used, result);
     }
 
-    fn log_abandoned(&self, call: Option<&CallContext>, used: Option<Used>, how: impl Display) {
+    fn log_abandoned(&self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
         let (generation_id, elapsed_ms) = (&self.generation_id, self.elapsed_ms());
         let unknown = CallContext::default();
         let CallContext { model_id, region, request_id, .. } = call.unwrap_or(&unknown);
         let (usage, tokens) = (source(used), used.map(Used::total));
-        info!(%generation_id, %model_id, %region, %request_id, elapsed_ms, usage, tokens, "abandoned by the caller: {how}");
+        info!(%generation_id, %model_id, %region, %request_id, elapsed_ms, usage, tokens, "abandoned by the caller: {result}");
     }
 
     fn settle(&self, used: Option<Used>) {

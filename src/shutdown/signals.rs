@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and Ctrl-C. They are listened for from the moment this is made, so that none is missed.
+/// Receives SIGTERM and Ctrl-C from the moment it is created.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -12,15 +12,15 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Begins to receive signals.
     ///
     /// # Errors
-    /// If the process may not.
+    /// If the signal handlers cannot be installed.
     pub fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits until this many signals have come.
+    /// Waits until this many signals were received.
     pub async fn count(mut self, number: usize) {
         for _ in 0..number {
             tokio::select! {

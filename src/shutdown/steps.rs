@@ -1,4 +1,4 @@
-//! The steps of a shutdown, one after the other, each with its line in the log.
+//! The steps of a graceful shutdown. Each writes a line to the log.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -7,17 +7,17 @@ use tracing::{info, warn};
 
 use super::Shutdown;
 
-/// How long callers may take to read what their calls have been answered. A caller who does not read does not hold the process.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time in which connections can send the last answers, so that a caller that does not read does not delay the exit.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the steps take.
+/// The durations of the steps.
 #[derive(Clone, Copy, Debug)]
 pub struct ShutdownSettings {
-    /// For load balancers to notice that the server is not ready, while it still serves.
+    /// The time in which new calls are still served, so that load balancers notice that the server is not ready.
     pub lame_duck: Duration,
-    /// For calls that were on their way when their client was told to go elsewhere. At most `grace`.
+    /// The time in which calls are still served that clients sent before they received GOAWAY. At most `grace`.
     pub crossing: Duration,
-    /// For running streams to end by themselves.
+    /// The time in which running streams can end.
     pub grace: Duration,
 }
 
@@ -30,41 +30,41 @@ impl Default for ShutdownSettings {
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Every stream came to its own end.
+    /// All streams ended by themselves.
     Drained,
-    /// The grace period was over, and this many streams were ended.
+    /// This many streams were still running at the end of the grace period, or at the second signal, and were ended.
     Forced(usize),
 }
 
-/// What the steps need done by those who serve.
+/// The parts of a server that the steps control.
 pub(crate) trait Served {
-    /// Tells health checks that the server is not ready.
+    /// Sets the health to `NOT_SERVING`.
     fn not_ready(&self) -> impl Future<Output = ()>;
 
-    /// Closes the listener and tells every connection to open no further calls.
+    /// Closes the listener and sends GOAWAY on every connection.
     fn stop_accepting(&self);
 
     /// Waits until all connections are closed.
     fn closed(&self) -> impl Future<Output = ()>;
 
-    /// Ends the streams that are left.
+    /// Ends the running streams.
     fn end_streams(&self);
 }
 
-/// Not ready -> lame duck -> GOAWAY -> refuse -> grace -> force -> connections close. `hurry` cuts the waiting short.
-pub(crate) async fn walk(
+/// Runs the steps: not ready, lame duck, GOAWAY, refuse, grace, force, close. `force_signal` skips to force.
+pub(crate) async fn run(
     shutdown: &Shutdown,
     served: &impl Served,
     settings: ShutdownSettings,
-    hurry: impl Future<Output = ()>,
+    force_signal: impl Future<Output = ()>,
 ) -> Ended {
     let ShutdownSettings { lame_duck, crossing, grace } = settings;
-    let mut hurry = pin!(hurry);
-    let mut hurried = false;
-    // Ready again whenever it is asked: the signal may come in an earlier step.
-    let mut hurry = pin!(poll_fn(move |cx| {
-        hurried = hurried || hurry.as_mut().poll(cx).is_ready();
-        if hurried { Poll::Ready(()) } else { Poll::Pending }
+    let mut force_signal = pin!(force_signal);
+    let mut signalled = false;
+    // Stays ready, because each step polls it.
+    let mut force_signal = pin!(poll_fn(move |cx| {
+        signalled = signalled || force_signal.as_mut().poll(cx).is_ready();
+        if signalled { Poll::Ready(()) } else { Poll::Pending }
     }));
     served.not_ready().await;
     info!(running = shutdown.running(), "draining: not ready");
@@ -72,7 +72,7 @@ pub(crate) async fn walk(
         info!(?lame_duck, "draining: lame duck, new calls are still served");
         tokio::select! {
             () = sleep(lame_duck) => {}
-            () = &mut hurry => {}
+            () = &mut force_signal => {}
         }
     }
     served.stop_accepting();
@@ -85,7 +85,7 @@ pub(crate) async fn walk(
     let all_closed = tokio::select! {
         biased;
         () = served.closed() => true,
-        () = &mut hurry => false,
+        () = &mut force_signal => false,
         () = &mut grace_end => false,
         () = sleep(crossing) => false,
     };
@@ -98,21 +98,21 @@ pub(crate) async fn walk(
         biased;
         () = shutdown.finished() => None,
         () = &mut grace_end => Some("the grace period is over"),
-        () = &mut hurry => Some("a second signal came"),
+        () = &mut force_signal => Some("a second signal came"),
     };
     let ended = match why {
         None => Ended::Drained,
         Some(why) => force(shutdown, served, why),
     };
-    // Nothing is held any more; this is for the callers to be told.
-    let _ = timeout(FAREWELL_TIMEOUT, served.closed()).await;
+    // All permits are released. Connections get time to send the last statuses.
+    let _ = timeout(CLOSE_TIMEOUT, served.closed()).await;
     ended
 }
 
 fn force(shutdown: &Shutdown, served: &impl Served, why: &str) -> Ended {
-    let left = shutdown.running();
-    warn!(left, "draining: force, {why}");
+    let running = shutdown.running();
+    warn!(running, "draining: force, {why}");
     shutdown.revoke();
     served.end_streams();
-    Ended::Forced(left)
+    Ended::Forced(running)
 }

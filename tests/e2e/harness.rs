@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here may take; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Everything running.
 pub(crate) struct Harness {
@@ -70,7 +70,7 @@ impl Harness {
                 Err(error) => Outcome { chunks: Vec::new(), result: Err(error) },
             }
         };
-        timeout(PATIENCE, answer).await.expect("the call hangs")
+        timeout(TIMEOUT, answer).await.expect("the call hangs")
     }
 
     /// The sum of a metric over all lines that hold these labels.
@@ -85,7 +85,7 @@ impl Harness {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        let in_time = timeout(PATIENCE, reached).await;
+        let in_time = timeout(TIMEOUT, reached).await;
         assert!(in_time.is_ok(), "{name}{labels:?} is not {wanted}:\n{}", self.metrics.text().unwrap());
     }
 
@@ -96,7 +96,7 @@ impl Harness {
 
     /// Waits until the server has ended.
     pub(crate) async fn ended(&mut self) -> Ended {
-        timeout(PATIENCE, self.server.join_next()).await.expect("the server hangs").unwrap().unwrap()
+        timeout(TIMEOUT, self.server.join_next()).await.expect("the server hangs").unwrap().unwrap()
     }
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn collect(mut chunks: Chunks) -> Outcome {
 
 /// Waits, with an end, for something that must happen.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("it does not happen")
+    timeout(TIMEOUT, what).await.expect("it does not happen")
 }
 
 pub(crate) fn text_of(chunks: &[Chunk]) -> String {

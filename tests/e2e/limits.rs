@@ -1,4 +1,4 @@
-//! Who may have how much: places among the streams, requests and tokens a minute. Refusals are immediate and say which limit it was.
+//! Who may have how much: places among the streams, requests and tokens per minute. Refusals are immediate and say which limit it was.
 
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
@@ -49,7 +49,7 @@ async fn a_stream_holds_its_place_until_it_ends() {
     let first = open(&harness.client, "emulator.endless").await.unwrap();
     let second = open(&harness.client, "emulator.endless").await.unwrap();
     let error = open(&harness.client, "a.model").await.unwrap_err();
-    assert_limited(&error, "server may have 2 streams at once (--max-streams)");
+    assert_limited(&error, "server can have 2 running streams (--max-streams)");
     assert!(error.retry_delay.is_some());
     assert_eq!(harness.emulator.stats().requests, 2, "Bedrock is not asked");
     drop(first);
@@ -72,9 +72,9 @@ async fn each_caller_and_each_model_has_its_own_places() {
         held.push(open(client, "emulator.endless").await.unwrap());
     }
     let error = open(&harness.client, "emulator.slow").await.unwrap_err();
-    assert_limited(&error, "caller:127.0.0.1 may have 2 streams at once (--max-streams-per-caller)");
+    assert_limited(&error, "caller:127.0.0.1 can have 2 running streams (--max-streams-per-caller)");
     let error = open(&other, "emulator.endless").await.unwrap_err();
-    assert_limited(&error, "model:emulator.endless may have 3 streams at once (--max-streams-per-model)");
+    assert_limited(&error, "model:emulator.endless can have 3 running streams (--max-streams-per-model)");
     held.push(open(&other, "emulator.tools").await.unwrap());
 }
 
@@ -93,11 +93,11 @@ async fn a_queue_waits_for_a_place_and_not_for_ever() {
         open(&harness.client, "a.model").await
     });
     assert_limited(&refused.unwrap_err(), "and the client's share of the queue is full");
-    assert!(waiting.is_ok(), "the place of the first came free");
+    assert!(waiting.is_ok(), "the permit of the first was released");
     drop(running);
     let began = Instant::now();
     let error = open(&harness.client, "a.model").await.unwrap_err();
-    assert_limited(&error, "no permit came free within 600ms");
+    assert_limited(&error, "no permit was released within 600ms");
     assert!(began.elapsed() >= Duration::from_millis(600));
 }
 
@@ -110,7 +110,7 @@ async fn requests_a_minute_are_counted_by_caller_also_for_counting_tokens() {
     let count = || outcrop_client::proto::CountTokensRequest { prompt: "a".to_owned(), ..Default::default() };
     soon(harness.client.count_tokens(count())).await.unwrap();
     let Err(ClientError::Call(error)) = soon(harness.client.count_tokens(count())).await else { panic!("refused") };
-    assert_limited(&error, "caller:127.0.0.1 may have 3 requests a minute (--requests-per-minute)");
+    assert_limited(&error, "caller:127.0.0.1 can have 3 requests per minute (--requests-per-minute)");
     let delay = error.retry_delay.unwrap();
     assert!(delay > Duration::from_secs(15) && delay <= Duration::from_secs(20), "a third of a minute: {delay:?}");
     let other = caller_from(&harness, "127.0.0.3").await;
@@ -133,7 +133,7 @@ async fn tokens_are_reserved_when_a_call_begins_and_settled_when_it_ends() {
     }
     let chunks = soon(harness.client.generate(may_generate("emulator.endless", 8_000))).await.unwrap();
     let (_, error) = harness.ask(may_generate(&model, 9_000)).await.failed();
-    assert_limited(&error, "10000 tokens a minute (--tokens-per-minute)");
+    assert_limited(&error, "10000 tokens per minute (--tokens-per-minute)");
     assert!(error.retry_delay.is_some());
     // The usage of an abandoned call is unknown, so its reservation stands.
     drop(chunks);
@@ -151,7 +151,7 @@ async fn input_is_reserved_and_a_cancelled_call_with_large_input_costs_it() {
     drop(chunks);
     harness.counted("streams_running", &[], 0).await;
     let (_, error) = harness.ask(large()).await.failed();
-    assert_limited(&error, "210000 tokens a minute (--tokens-per-minute)");
+    assert_limited(&error, "210000 tokens per minute (--tokens-per-minute)");
     assert!(error.message.contains("200000 tokens of input"), "{error}");
 }
 
@@ -168,7 +168,7 @@ async fn a_deadline_before_content_costs_the_input_and_cache_tokens_count_as_inp
     let (_, error) = harness.ask(large()).await.failed();
     assert_eq!(error.reason, "FIRST_CONTENT_TIMEOUT");
     let (_, error) = harness.ask(large()).await.failed();
-    assert_limited(&error, "tokens a minute");
+    assert_limited(&error, "tokens per minute");
     let harness = limited(|settings| settings.limits.tokens_per_minute = NonZeroU32::new(10_000)).await;
     let cached = Step::Event {
         event_type: "metadata".to_owned(),
@@ -178,7 +178,7 @@ async fn a_deadline_before_content_costs_the_input_and_cache_tokens_count_as_inp
     let model = harness.emulator.register("cached", script);
     harness.ask(may_generate(&model, 100)).await.whole();
     let (_, error) = harness.ask(may_generate(&model, 2_000)).await.failed();
-    assert_limited(&error, "tokens a minute");
+    assert_limited(&error, "tokens per minute");
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn an_attempt_that_failed_after_its_input_was_read_costs_it_although_the_n
     let (_, error) = harness.ask(large()).await.failed();
     assert_eq!((error.reason.as_str(), error.metadata["attempts"].as_str()), ("BEDROCK_THROTTLED", "2"));
     let (_, error) = harness.ask(large()).await.failed();
-    assert_limited(&error, "tokens a minute");
+    assert_limited(&error, "tokens per minute");
 }
 
 #[tokio::test]

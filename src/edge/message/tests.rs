@@ -108,11 +108,11 @@ async fn a_large_message_over_a_slow_line_is_received() {
     let (messages, metrics) = messages(512 * MIB);
     // 300 KiB a second: 107 seconds.
     let slow = request(&prompt(32 * MIB - 64), 30 << 10, Duration::from_millis(100), true);
-    let (request, lease) = messages.receive(&nobody(), slow).await.unwrap();
+    let (request, permit) = messages.receive(&nobody(), slow).await.unwrap();
     let message = request.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(message, prompt(32 * MIB - 64));
     assert!(taken(&metrics) >= 2 * message.len() as u64, "encoded and decoded");
-    drop(lease);
+    drop(permit);
     assert_eq!(taken(&metrics), 0);
 }
 
@@ -146,7 +146,7 @@ async fn everything_is_given_back_wherever_a_call_is_dropped() {
 async fn what_has_no_room_is_refused_at_its_first_bytes() {
     let (messages, metrics) = messages(64 * MIB);
     let begun = request(&prompt(32 * MIB - 64)[..100], 100, Duration::ZERO, false);
-    let held = messages.memory.lease(nobody());
+    let held = messages.memory.permit(nobody());
     held.grow(16 * MIB as u64).unwrap();
     assert_eq!(reason(&messages, begun).await, Reason::LocalLimit);
     assert_eq!(taken(&metrics), 16 * MIB as u64);

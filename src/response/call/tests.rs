@@ -78,7 +78,7 @@ impl Server {
             None => None,
         };
         let client = ClientId::of(&Extensions::new());
-        let Permit { places, reservation } = self.admission.admit(client, "m", &request).await.unwrap();
+        let Permit { streams, reservation } = self.admission.admit(client, "m", &request).await.unwrap();
         let in_flight = Arc::new(self.shutdown.enter().unwrap());
         let response = PendingResponse::new(async {
             sleep(Duration::from_secs(1)).await;
@@ -102,9 +102,9 @@ impl Server {
             heartbeat: Some(Duration::from_millis(700)),
             abandonment,
             turn,
-            held: Held {
+            resources: CallResources {
                 accounting: UsageAccounting::open("id".to_owned(), reservation, self.metrics.clone()),
-                _permits: places,
+                _permits: streams,
                 in_flight,
                 _memory: None,
             },
