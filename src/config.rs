@@ -1,11 +1,9 @@
-//! Command line and environment -> settings. [`Cli`] holds the arguments as typed; a second step turns them into
-//! [`Settings`] and reports every problem at once, before anything is bound.
+//! Command line and environment. [`Cli`] has the flags as strings. A second step parses them into [`Settings`] and reports all problems at
+//! once, before a port is bound.
 //!
-//! - `serve` the flags of `outcrop serve`, and how they become settings
-//! - `time`, `limits` the flags about time, and about how much
-//! - `connections` the flags about connections
-//! - `conversations` the flags about what is kept
-//! - `problems` what is wrong with them
+//! - `serve` the flags of `outcrop serve`
+//! - `timeouts`, `admission`, `connections`, `conversations` groups of flags
+//! - `problems` parses values and collects problems
 
 mod admission;
 mod connections;
@@ -32,14 +30,14 @@ use crate::{
     shutdown::steps::ShutdownSettings,
 };
 
-/// The default model of a server that answers from the emulator.
+/// The default model with `--local`.
 const LOCAL_MODEL: &str = "emulator.default";
 
 /// One typed, server-streaming gRPC method in front of Amazon Bedrock.
 #[derive(Debug, Parser)]
 #[command(name = "outcrop", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
     /// Log filter for standard error, such as `info` or `outcrop=debug,warn`
@@ -47,10 +45,10 @@ pub struct Cli {
     pub log: String,
 }
 
-/// What the program can do.
+/// A command of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve Generate over gRPC
+    /// Run the gRPC server
     Serve(Box<ServeArgs>),
     /// Start emulator, server and client in this process, answer one prompt, and exit
     Demo {
@@ -62,39 +60,39 @@ pub enum Command {
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Whether the web page is served too.
+    /// Whether the web page is served.
     pub page: bool,
-    /// The names, besides IP addresses and localhost, by which a browser may call the server: `NAME` or `NAME:PORT`.
+    /// The host names under which browsers can call the server, besides IP addresses and localhost: `NAME` or `NAME:PORT`.
     pub allowed_hosts: Vec<String>,
-    /// Where to serve metrics, if they are served.
+    /// The address of the metrics, if they are served.
     pub metrics_listen: Option<SocketAddr>,
-    /// Where answers come from.
+    /// AWS or the emulator.
     pub upstream: UpstreamSettings,
-    /// What requests are checked against.
+    /// The rules of the request check.
     pub rules: Rules,
-    /// The largest request, in bytes.
+    /// The maximum size of a request, in bytes.
     pub max_request_bytes: usize,
-    /// The memory that requests may take together, in bytes.
+    /// The maximum memory of all requests, in bytes.
     pub max_request_memory: usize,
-    /// How long a caller may pause while it sends the message of a request.
+    /// The time for which a caller may send nothing in the middle of a request message.
     pub body_timeout: Duration,
-    /// The most attempts of a call, including the first.
+    /// The maximum number of attempts of a call, including the first.
     pub attempts: u32,
     /// Concurrency limits and rate limits.
     pub limits: LimitSettings,
     /// Where conversations are stored.
     pub conversations: ConversationSettings,
-    /// How much of each conversation is stored.
+    /// The bounds of what is stored of a conversation.
     pub conversation_bounds: Bounds,
-    /// The most conversations of an owner.
+    /// The maximum number of conversations of an owner.
     pub max_conversations: u64,
-    /// The most bytes of the conversations of an owner.
+    /// The maximum number of bytes of the conversations of an owner.
     pub max_stored_bytes: u64,
-    /// What happens to a call whose caller leaves.
+    /// What happens to abandoned calls.
     pub abandonment: AbandonmentSettings,
-    /// How long a call may wait for its caller to read.
+    /// The time for which a caller may read nothing although there is more to read.
     pub unread_timeout: Duration,
     /// The steps of a graceful shutdown.
     pub shutdown: ShutdownSettings,
@@ -128,7 +126,7 @@ impl Settings {
         }
     }
 
-    /// The longest connect timeout that any call may have.
+    /// The maximum connect timeout of a call.
     pub fn max_connect(&self) -> Duration {
         self.rules.timeouts.max.connect
     }

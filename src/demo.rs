@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{app::App, bedrock::Connected, config::Settings};
 
-/// Answers one prompt and stops everything again.
+/// Answers one prompt, then stops the server and the emulator.
 ///
 /// # Errors
 /// If the emulator or the server does not start.

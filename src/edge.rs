@@ -1,15 +1,15 @@
-//! What stands between the socket and a method.
+//! The layers between the socket and a method.
 //!
-//! - [`server`] a listener and its connections; `slots` how many may be open, [`descriptors`] how many the process can open
+//! - [`server`] a listener and its connections; `slots` limits them; [`descriptors`] has the limit of open files
 //! - [`connection`] one connection: timeouts, keepalive, GOAWAY
 //! - [`web`] the page, and gRPC-Web for its calls
 //! - [`gates`] the checks that every method of the generation service passes
 //! - [`ending`] ends streams of health and reflection at a shutdown
 //! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
-//! - [`health`] the health service, with services that this server does not have
-//! - [`host`] refuses pages of other origins, and names that this server does not have
-//! - [`message`] receives the message of a call within its time, the memory for requests and the maxima of the contract
-//! - [`protocol`] tells gRPC, gRPC-Web and plain HTTP apart
+//! - [`health`] the health service, also for unknown services
+//! - [`host`] refuses pages of other origins, and host names that are not the server's
+//! - [`message`] receives the message of a call within its timeout, the memory for requests and the maxima of the contract
+//! - [`protocol`] distinguishes gRPC, gRPC-Web and plain HTTP
 
 pub(crate) mod connection;
 pub(crate) mod descriptors;

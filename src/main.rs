@@ -1,4 +1,4 @@
-//! The life of the process: arguments -> telemetry -> settings -> build -> run -> shut down -> exit code.
+//! The program: arguments, telemetry, settings, build, run, shutdown, exit code.
 
 use std::{
     error::Error,
@@ -17,7 +17,7 @@ use outcrop::{
     telemetry,
 };
 
-/// The exit code for a command line or a configuration that cannot be used; clap's own.
+/// The exit code for an invalid command line or configuration, as of clap.
 const UNUSABLE: u8 = 2;
 
 #[tokio::main]
@@ -55,7 +55,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
     };
     let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, settings.max_connect()).await?;
     let app = App::build(&settings, bedrock).await?;
-    // The first signal begins the graceful shutdown, the second ends what still runs.
+    // The first signal begins the graceful shutdown, and the second ends the running calls.
     let (first, second) = (Signals::listen()?, Signals::listen()?);
     writeln!(stdout(), "listening on {}", app.address())?;
     if let Some(address) = app.metrics_address() {

@@ -1,6 +1,4 @@
-//! The metrics of the server in one table of names. docs/metrics.md has the same table; a test compares the two.
-//!
-//! [`crate::response::usage`], [`crate::failover`] and [`crate::service`] record them; `--metrics-listen` says where they are served.
+//! The metrics of the server. docs/metrics.md lists them; a test compares the two.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,7 +18,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The upper ends of the buckets for the time to the first content, in seconds.
 const FIRST_CONTENT: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
-/// All metrics; clones share them.
+/// All metrics. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -77,30 +75,34 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("outcrop");
         let connections = Gauge::default();
-        registry.register("connections_open", "Connections of clients that are open", connections.clone());
+        registry.register("connections_open", "Open connections of clients", connections.clone());
         let connections_refused = Family::default();
-        let help = "Connections that were closed at once because a limit of connections was reached";
+        let help = "Connections that were closed at once because of a limit";
         registry.register("connections_refused", help, connections_refused.clone());
         let running = Gauge::default();
-        registry.register("streams_running", "Streams that are being answered", running.clone());
+        registry.register("streams_running", "Running streams", running.clone());
         let drains = Gauge::default();
         registry.register("drains_running", "Abandoned calls that are being drained", drains.clone());
         let request_memory = Gauge::default();
-        let help = "Memory taken by requests that are received or wait for their first content";
+        let help = "Memory of requests until their first content";
         registry.register_with_unit("request_memory", help, Unit::Bytes, request_memory.clone());
         let finished = Counter::default();
         registry.register("streams_finished", "Streams that ended with OK", finished.clone());
         let failed = Family::default();
         registry.register("streams_failed", "Streams that ended with a status other than OK", failed.clone());
         let abandoned = Family::default();
-        let help = "Streams whose callers left, and the source of their usage";
+        let help = "Abandoned streams by mode and source of their usage";
         registry.register("streams_abandoned", help, abandoned.clone());
         let refused = Family::default();
-        registry.register("calls_refused", "Calls that were refused before Bedrock was asked", refused.clone());
+        registry.register(
+            "calls_refused",
+            "Calls that were refused before a request was sent to Bedrock",
+            refused.clone(),
+        );
         let attempts = Family::default();
         registry.register("attempts", "Attempts at Bedrock by region and outcome", attempts.clone());
         let tokens = Family::default();
-        registry.register("tokens", "Tokens used, as counted by Bedrock", tokens.clone());
+        registry.register("tokens", "Tokens used, as reported by Bedrock", tokens.clone());
         let first_content = Histogram::new(FIRST_CONTENT);
         let help = "Time from the call to its first content, including retries and backoff";
         registry.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
@@ -168,7 +170,7 @@ impl Metrics {
         self.0.failed.get_or_create(&Failure { reason: reason.name(), phase }).inc();
     }
 
-    /// The stream has ended, and its call is being drained.
+    /// Records that a stream has ended and its call is being drained.
     pub(crate) fn drain_begun(&self) {
         self.0.running.dec();
         self.0.drains.inc();

@@ -1,4 +1,4 @@
-//! The contract as the server sees it: the messages of `outcrop-contract`, and the service that [`crate::service`] implements.
+//! The contract for the server: the messages of `outcrop-contract`, and the service trait that [`crate::service`] implements.
 
 pub use outcrop_contract::{FILE_DESCRIPTOR_SET, v1::*};
 

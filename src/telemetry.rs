@@ -1,7 +1,6 @@
-//! Log lines on standard error, so that standard output stays what the program promises to print.
+//! Logs to standard error. Standard output has only what the program promises to print.
 //!
-//! Prompts, completions and credentials are in no log line, whichever the filter is, unless it names the crates of the AWS SDK, which
-//! trace whole requests.
+//! No log line has a prompt, a completion or a credential, unless the filter names the crates of the AWS SDK, which trace whole requests.
 
 use std::io::{IsTerminal, stderr};
 
@@ -14,29 +13,29 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// What the names of the SDK's crates begin with.
+/// The prefix of the names of the SDK's crates.
 const SDK: &str = "aws";
 
-/// Starts logging what this filter lets through, such as `info` or `outcrop=debug,warn`. A second call changes nothing.
+/// Starts logging with this filter, such as `info` or `outcrop=debug,warn`. A second call has no effect.
 ///
 /// # Errors
-/// If the filter cannot be read.
+/// If the filter cannot be parsed.
 pub fn start(filter: &str) -> Result<(), ParseError> {
     let lines = fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
     let filters = tracing_subscriber::registry().with(EnvFilter::builder().parse(filter)?).with(sdk_limit(filter));
-    // Fails only if something logs already, as it does in tests.
+    // Fails only if logging was started already, as in tests.
     let _ = filters.with(lines).try_init();
     Ok(())
 }
 
-/// Keeps every crate of the SDK at `info`, except those that the filter names, each at the level given for it.
+/// Keeps the crates of the SDK at `info`, except crates that the filter names.
 ///
-/// This is a second filter because no directive of the first can be relied on: `trace` applies to all crates, and a directive for a
-/// span, such as `[try_op]=trace`, to every event in that span.
+/// This is a second filter, because directives of the first can enable the SDK: `trace` applies to all crates, and a directive for a span,
+/// such as `[try_op]=trace`, to all events in the span.
 fn sdk_limit(filter: &str) -> Targets {
     let mut targets = Targets::new().with_default(LevelFilter::TRACE).with_target(SDK, LevelFilter::INFO);
     for directive in filter.split(',').map(str::trim).filter(|directive| directive.starts_with(SDK)) {
-        // A directive that names spans too is no directive of `Targets`, and leaves its crate at `info`.
+        // A directive with a span is not valid for `Targets`. Its crate stays at `info`.
         if let Ok(named) = directive.parse::<Targets>() {
             targets = targets.with_targets(&named);
         }

@@ -1,4 +1,4 @@
-//! The stream of chunks, which takes the server at its word: a gap or a missing `finish` is an error here.
+//! The stream of chunks. It checks the contract: a gap in `sequence` or a missing `finish` is an error.
 
 use std::{
     pin::Pin,
@@ -28,7 +28,7 @@ impl Chunks {
         Self { inner, next_sequence: 0, finished: false, ended: false }
     }
 
-    /// The next chunk, heartbeats among them where they were asked for; `None` once the answer is whole.
+    /// The next chunk, including heartbeats if the request sets them. `None` after the `finish` and the status OK.
     ///
     /// # Errors
     /// If the call failed, or the server broke the contract.
@@ -36,10 +36,10 @@ impl Chunks {
         StreamExt::next(self).await.transpose()
     }
 
-    /// Reads on to the end and puts the answer together.
+    /// Reads to the end and puts the answer together.
     ///
     /// # Errors
-    /// As [`Chunks::next`]: a broken answer is none.
+    /// As [`Chunks::next`].
     pub async fn answer(mut self) -> Result<Answer, ClientError> {
         let mut collector = Collector::default();
         while let Some(chunk) = self.next().await? {
@@ -53,11 +53,11 @@ impl Chunks {
             return Ok(());
         }
         if chunk.sequence() != self.next_sequence {
-            let message = format!("chunk {} came where {} was due", chunk.sequence(), self.next_sequence);
+            let message = format!("chunk {} arrived, and {} was expected", chunk.sequence(), self.next_sequence);
             return Err(ClientError::BrokenContract(message));
         }
         if self.finished {
-            return Err(ClientError::BrokenContract("a chunk came after the finish".to_owned()));
+            return Err(ClientError::BrokenContract("a chunk arrived after the finish".to_owned()));
         }
         self.next_sequence += 1;
         self.finished = matches!(chunk.event, Some(Event::Finish(_)));

@@ -1,6 +1,6 @@
-//! The program: arguments -> request -> answer printed as it arrives -> exit code.
+//! The program: parses arguments, sends a request, prints the answer as it arrives, and returns an exit code.
 //!
-//! The answer goes to standard output and nothing else does; notes and usage go to standard error.
+//! Standard output has only the answer. Notes and usage are printed to standard error.
 
 use std::{
     fs,
@@ -21,15 +21,15 @@ use crate::{
     terminal::Output,
 };
 
-/// How the program ends.
+/// The exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// The answer is whole, or the reader of our output has gone.
+    /// The answer is complete, or standard output was closed.
     Complete = 0,
-    /// The call ended with a status other than OK: what was printed is not the whole answer.
+    /// The call failed. What was printed is not the complete answer.
     Failed = 1,
-    /// The arguments cannot be used.
+    /// The arguments are invalid.
     Usage = 2,
     /// There is no server at the endpoint.
     Unreachable = 3,
@@ -37,7 +37,7 @@ pub enum Exit {
     Cancelled = 130,
 }
 
-/// What is asked, and how the answer is printed.
+/// The request, and how the answer is printed.
 #[derive(Clone, Debug, Args)]
 pub struct AskArgs {
     /// The prompt; `-` reads it from standard input
@@ -45,43 +45,43 @@ pub struct AskArgs {
     /// The model [default: the server's]
     #[arg(long, env = "OUTCROP_MODEL", default_value = "", hide_default_value = true)]
     pub model: String,
-    /// Instructions that stand before the prompt
+    /// The system prompt
     #[arg(long)]
     pub system: Option<String>,
-    /// The most tokens to generate
+    /// The maximum number of tokens to generate
     #[arg(long, value_name = "NUMBER")]
     pub max_tokens: Option<i32>,
-    /// 0 to 1; lower is more predictable
+    /// The temperature, 0 to 1; a lower value makes the answer more predictable
     #[arg(long, value_name = "NUMBER")]
     pub temperature: Option<f32>,
-    /// 0 to 1; the share of likely candidates considered
+    /// The share of most likely candidates for the next token, 0 to 1
     #[arg(long, value_name = "NUMBER")]
     pub top_p: Option<f32>,
-    /// Stop when this appears; may be repeated
+    /// A text that ends the generation; repeatable
     #[arg(long = "stop", value_name = "TEXT")]
     pub stop_sequences: Vec<String>,
-    /// Give up after this long
+    /// The time for the whole call
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub timeout: Option<Duration>,
-    /// Have a heartbeat sent after this long a silence, so that nothing between takes the connection for dead
+    /// The server sends a heartbeat after this time without a chunk, so that proxies keep the connection open
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub heartbeat: Option<Duration>,
-    /// The conversation to go on with: its id, or `new` to begin one, whose id is noted on standard error
+    /// The conversation to continue: its id, or `new` for a new one, whose id is printed to standard error
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
-    /// For an https:// endpoint: trust the authorities in this PEM file, instead of those that the machine trusts
+    /// For https:// endpoints: a PEM file with the certificate authorities to trust [default: those of the machine]
     #[arg(long, env = "OUTCROP_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Print one chunk a line, as JSON
+    /// Print each chunk as a line of JSON
     #[arg(long)]
     pub json: bool,
-    /// No notes on standard error, except errors
+    /// Print only errors to standard error
     #[arg(long, short)]
     pub quiet: bool,
 }
 
 impl AskArgs {
-    /// A plain question.
+    /// A request with only a prompt.
     pub fn new(prompt: String) -> Self {
         Self {
             prompt,
@@ -121,14 +121,14 @@ impl AskArgs {
                 .map(|text| SystemContentBlock { block: Some(Block::Text(text.clone())) })
                 .collect(),
             inference_config: (config != InferenceConfiguration::default()).then_some(config),
-            // What is too long for the contract the server refuses.
+            // The server refuses a duration that is too long.
             heartbeat_interval: self.heartbeat.and_then(|interval| interval.try_into().ok()),
             ..GenerateRequest::default()
         })
     }
 }
 
-/// Asks the server at the endpoint and prints the answer. Says on standard error what went wrong.
+/// Calls the server at the endpoint and prints the answer. Errors are printed to standard error.
 pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
     let mut printer: Box<dyn Printer> = if args.json {
         Box::new(JsonPrinter::new(Output::of(io::stdout())))
@@ -145,14 +145,16 @@ pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
         Failure::Prompt(error) => (Exit::Usage, vec![format!("cannot read the prompt from standard input: {error}")]),
         Failure::Authorities(error) => (Exit::Usage, vec![format!("cannot read the file of --ca: {error}")]),
         Failure::Interrupted => (Exit::Cancelled, vec!["cancelled".to_owned()]),
-        Failure::TimedOut => (Exit::Failed, vec!["gave up: the answer was not whole within --timeout".to_owned()]),
+        Failure::TimedOut => {
+            (Exit::Failed, vec!["the answer was not complete within --timeout. Allow more time".to_owned()])
+        }
         Failure::Client(error) => (exit_of(&error), explain(&error)),
     };
-    // An output that cannot be written to was reported as such, or is the reason itself.
+    // If the output cannot be written, the error says so already.
     if printer.cut_off().unwrap_or(true) {
-        lines.insert(1, "what was printed is not the whole answer".to_owned());
+        lines.insert(1, "what was printed is not the complete answer".to_owned());
     }
-    // If standard error is gone there is nobody to tell; the exit code still says it.
+    // If standard error is closed, only the exit code remains.
     let _ = Output::of(io::stderr()).text(&format!("outcrop-client: {}\n", lines.join("\n  ")));
     exit
 }
@@ -166,9 +168,9 @@ fn exit_of(error: &ClientError) -> Exit {
 }
 
 async fn asked(endpoint: &str, args: &AskArgs, printer: &mut dyn Printer) -> Result<(), Failure> {
-    // Read before anybody listens for Ctrl-C, which would then not end a wait for standard input.
+    // Read before the handler for Ctrl-C is installed, because the handler would not end a blocking read.
     let request = args.request().map_err(Failure::Prompt)?;
-    let patience = async {
+    let timed_out = async {
         match args.timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
             None => std::future::pending().await,
@@ -178,7 +180,7 @@ async fn asked(endpoint: &str, args: &AskArgs, printer: &mut dyn Printer) -> Res
     tokio::select! {
         result = ask(endpoint, args, request, printer) => result,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-        () = patience => Err(Failure::TimedOut),
+        () = timed_out => Err(Failure::TimedOut),
     }
 }
 
@@ -219,7 +221,7 @@ async fn ask(
     Ok(())
 }
 
-/// The request as a turn of the conversation that is wanted, if one is.
+/// Adds the conversation to the request, if one is given.
 async fn in_conversation(
     client: &Client,
     args: &AskArgs,
@@ -230,7 +232,7 @@ async fn in_conversation(
         Some("new") => {
             let conversation = client.create_conversation(CreateConversationRequest::default()).await?;
             if !args.quiet {
-                // A note that cannot be written is no reason not to ask.
+                // The call is made even if the note cannot be written.
                 let _ = Output::of(io::stderr()).text(&format!("[conversation {}]\n", conversation.conversation_id));
             }
             conversation.conversation_id
@@ -240,12 +242,12 @@ async fn in_conversation(
     Ok(GenerateRequest { conversation_id, ..request })
 }
 
-/// The error in lines, with what helps: whether to try again, the id to quote.
+/// The lines of an error: message, retry delay, request id.
 fn explain(error: &ClientError) -> Vec<String> {
     let ClientError::Call(call) = error else { return vec![error.to_string()] };
     let mut lines = vec![call.to_string()];
     if let Some(delay) = call.retry_delay {
-        lines.push(format!("trying again after {} may help", humantime::format_duration(delay)));
+        lines.push(format!("retry after {}", humantime::format_duration(delay)));
     }
     if let Some(id) = &call.request_id {
         lines.push(format!("AWS request id: {id}"));

@@ -1,6 +1,6 @@
-//! Connects to an endpoint: with TLS if and only if it says `https://`.
+//! Connects to an endpoint, with TLS if and only if it begins with `https://`.
 //!
-//! There is no way from one to the other: a server that speaks what the endpoint does not say is an error that says so.
+//! It never falls back to the other protocol. If the server uses another protocol than the endpoint says, the error says so.
 
 use std::{
     error::Error as StdError,
@@ -25,21 +25,21 @@ use tower::ServiceExt;
 
 use crate::ClientError;
 
-/// How often a connection that is silent during a call is asked whether it is alive, and how long it may take to answer.
+/// The interval of HTTP/2 pings during a call, and the time for their acknowledgement.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// What an endpoint must look like.
+/// The forms of an endpoint.
 const FORMS: &str = "write http://HOST:PORT (not encrypted) or https://HOST:PORT (TLS)";
 
-/// What the first bytes of the server are, where they are not those of HTTP/2.
+/// The protocol that the first bytes of the server show, if it is not HTTP/2.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Spoken(Arc<AtomicU8>);
+pub(crate) struct DetectedProtocol(Arc<AtomicU8>);
 
-impl Spoken {
+impl DetectedProtocol {
     const TLS: u8 = 1;
     const HTTP1: u8 = 2;
 
-    /// What is wrong with the endpoint, as the server's first bytes show.
+    /// The problem with the endpoint that the first bytes of the server show.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self.0.load(Ordering::Relaxed) {
             Self::TLS => Some("the server speaks TLS, and http:// does not. Write https://"),
@@ -48,8 +48,8 @@ impl Spoken {
         }
     }
 
-    /// Takes the first bytes of a connection.
-    fn notice(&self, first: &[u8]) {
+    /// Inspects the first bytes of a connection.
+    fn inspect(&self, first: &[u8]) {
         let spoken = match first {
             // An alert or a handshake record of any version of TLS.
             [0x15 | 0x16, 0x03, ..] => Self::TLS,
@@ -60,13 +60,16 @@ impl Spoken {
     }
 }
 
-/// A channel to the endpoint, and what shows that the endpoint is wrong if that comes out only during a call.
-pub(crate) async fn connect(endpoint: &str, authorities: Option<&[u8]>) -> Result<(Channel, Spoken), ClientError> {
+/// Connects to the endpoint. Returns the channel, and the protocol that the server's first bytes show during a call.
+pub(crate) async fn connect(
+    endpoint: &str,
+    authorities: Option<&[u8]>,
+) -> Result<(Channel, DetectedProtocol), ClientError> {
     let unusable = |message: String| ClientError::Endpoint { endpoint: endpoint.to_owned(), message };
     let channel = Endpoint::from_shared(endpoint.to_owned())
-        .map_err(|error| unusable(format!("is no address ({}): {FORMS}", root(&error))))?;
+        .map_err(|error| unusable(format!("is not a URL ({}): {FORMS}", root(&error))))?;
     let channel = channel.tcp_nodelay(true).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
-    let spoken = Spoken::default();
+    let spoken = DetectedProtocol::default();
     let failed = |error: tonic::transport::Error| ClientError::Connect {
         endpoint: endpoint.to_owned(),
         message: explained(&error),
@@ -77,14 +80,13 @@ pub(crate) async fn connect(endpoint: &str, authorities: Option<&[u8]>) -> Resul
         Some("https") => channel.tls_config(tls(authorities)?).map_err(failed)?.connect().await,
         _ if authorities.is_some() => {
             return Err(unusable(
-                "is not encrypted, so the certificate of an authority is of no use. Write https://, or leave --ca and OUTCROP_CA out"
-                    .to_owned(),
+                "is not encrypted, so --ca has no effect. Write https://, or leave --ca and OUTCROP_CA out".to_owned(),
             ));
         }
         Some("http") => channel.connect_with_connector(plaintext(&spoken)).await,
         Some("unix") => channel.connect().await,
         Some(_) if endpoint.contains("://") => {
-            return Err(unusable(format!("has no scheme that this client speaks: {FORMS}")));
+            return Err(unusable(format!("has another scheme: {FORMS}")));
         }
         _ => return Err(unusable(format!("has no scheme: {FORMS}"))),
     };
@@ -104,12 +106,12 @@ fn tls(authorities: Option<&[u8]>) -> Result<ClientTlsConfig, ClientError> {
     }
 }
 
-/// TCP connections whose first bytes are looked at.
+/// Makes TCP connections whose first bytes are inspected.
 fn plaintext(
-    spoken: &Spoken,
+    spoken: &DetectedProtocol,
 ) -> impl tower::Service<
     Uri,
-    Response = TokioIo<Noticing>,
+    Response = TokioIo<InspectedConnection>,
     Error = <HttpConnector as tower::Service<Uri>>::Error,
     Future: Send,
 > + Send
@@ -118,30 +120,30 @@ fn plaintext(
     tcp.set_nodelay(true);
     let spoken = spoken.clone();
     tcp.map_response(move |stream| {
-        TokioIo::new(Noticing { stream: stream.into_inner(), spoken: spoken.clone(), is_new: true })
+        TokioIo::new(InspectedConnection { stream: stream.into_inner(), spoken: spoken.clone(), is_new: true })
     })
 }
 
-/// A connection that shows its first bytes to [`Spoken`].
-pub(crate) struct Noticing {
+/// A connection whose first bytes are inspected.
+pub(crate) struct InspectedConnection {
     stream: TcpStream,
-    spoken: Spoken,
+    spoken: DetectedProtocol,
     is_new: bool,
 }
 
-impl AsyncRead for Noticing {
+impl AsyncRead for InspectedConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if let (true, Poll::Ready(Ok(()))) = (self.is_new, &read) {
             self.is_new = false;
-            self.spoken.notice(&buffer.filled()[before..]);
+            self.spoken.inspect(&buffer.filled()[before..]);
         }
         read
     }
 }
 
-impl AsyncWrite for Noticing {
+impl AsyncWrite for InspectedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -155,7 +157,7 @@ impl AsyncWrite for Noticing {
     }
 }
 
-/// Why there is no connection, and what may help.
+/// The cause of a failed connection, and what to do.
 fn explained(error: &tonic::transport::Error) -> String {
     let cause = root(error);
     match cause.downcast_ref::<rustls::Error>() {
@@ -175,7 +177,7 @@ fn explained(error: &tonic::transport::Error) -> String {
     }
 }
 
-/// The innermost cause, which alone says what happened.
+/// The innermost cause.
 pub(crate) fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
     let inner: Option<&(dyn StdError + 'static)> = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
     {

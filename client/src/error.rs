@@ -1,6 +1,4 @@
-//! What a call can fail with, its google.rpc details decoded.
-//!
-//! Made by [`crate::Client`] and [`crate::Chunks`].
+//! The errors of the client, with the google.rpc details of statuses decoded.
 
 use std::{collections::HashMap, error::Error as _, time::Duration};
 
@@ -9,39 +7,39 @@ use tonic_types::StatusExt;
 
 use crate::connect::root;
 
-/// Why there is no answer, or not the whole of it.
+/// The reason why there is no complete answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The endpoint cannot be used.
+    /// The endpoint is invalid.
     #[error("the endpoint {endpoint:?} {message}")]
     Endpoint {
-        /// The endpoint given.
+        /// The endpoint.
         endpoint: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and what to write.
         message: String,
     },
     /// The certificates of the authorities to trust cannot be read.
     #[error("no certificate of an authority can be read: {0}. It must be PEM")]
     Authorities(String),
-    /// There is no connection.
+    /// The connection failed.
     #[error("cannot connect to {endpoint}: {message}")]
     Connect {
-        /// The endpoint given.
+        /// The endpoint.
         endpoint: String,
-        /// Why not, and what may help.
+        /// The cause, and what to do.
         message: String,
         /// The error of the transport.
         source: tonic::transport::Error,
     },
-    /// The server at the endpoint speaks something else.
+    /// The server at the endpoint uses another protocol.
     #[error("cannot call {endpoint}: {message}")]
     Protocol {
-        /// The endpoint given.
+        /// The endpoint.
         endpoint: String,
-        /// What it speaks, and what may help.
+        /// The protocol, and what to do.
         message: &'static str,
     },
-    /// The server, or something between, ended the call with a status.
+    /// The call ended with a status other than OK, from the server or a proxy.
     #[error(transparent)]
     Call(#[from] Box<CallError>),
     /// The server broke a promise of the contract.
@@ -55,34 +53,34 @@ pub enum ClientError {
 pub struct CallError {
     /// The gRPC code.
     pub code: Code,
-    /// What happened, for people.
+    /// The message for people.
     pub message: String,
-    /// What happened, for programs: the `reason` of the ErrorInfo. Empty if something other than the server answered.
+    /// The `reason` of the ErrorInfo, for programs. Empty if a proxy answered.
     pub reason: String,
     /// The `metadata` of the ErrorInfo: `phase`, `exception`, `model_id`, `region`, `attempts`.
     pub metadata: HashMap<String, String>,
-    /// After which time the same call may succeed, if it may.
+    /// The delay after which the call can be retried. `None` if a retry cannot help.
     pub retry_delay: Option<Duration>,
     /// The AWS request id.
     pub request_id: Option<String>,
-    /// Everything wrong with the request.
+    /// The violations of the request.
     pub violations: Vec<FieldViolation>,
-    /// The limit of the server that was met.
+    /// The limit of the server that was reached.
     pub quota: Option<Quota>,
-    /// Whether the connection or the HTTP/2 stream broke. Then no status came, and the code is the one that gRPC gives such an end.
+    /// Whether the connection or the HTTP/2 stream broke. Then there was no status, and the code is that of gRPC for this case.
     pub is_disconnected: bool,
 }
 
 /// A limit of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Whose limit it is, such as `caller:192.0.2.7`.
+    /// The subject of the limit, such as `caller:192.0.2.7`.
     pub subject: String,
-    /// What the limit is.
+    /// The limit.
     pub description: String,
 }
 
-/// One thing wrong with a request.
+/// A violation of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
     /// The path of the field.
@@ -137,12 +135,12 @@ impl From<CallError> for ClientError {
     }
 }
 
-/// How the connection or the stream broke, if no status came. A status that the server sent has no source.
+/// The cause of a broken connection or stream. A status from the server has no source.
 fn broken(status: &Status) -> Option<String> {
     let mut cause = status.source()?;
     let innermost = root(cause);
     loop {
-        // The deadline of the call, which is also kept on this side.
+        // The client enforces the deadline of the call too.
         if cause.is::<tonic::TimeoutExpired>() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! JSON text and the messages of the contract, by the descriptors of the contract.
+//! Converts between JSON text and messages of the contract.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ pub use outcrop_contract::json::{parse, parse_object};
 
 use crate::proto::FILE_DESCRIPTOR_SET;
 
-/// Why JSON and a message do not go together.
+/// The error of a conversion.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).ok());
@@ -19,7 +19,7 @@ fn descriptor(name: &str) -> Result<MessageDescriptor, Error> {
     found.ok_or_else(|| format!("the contract has no message {name}").into())
 }
 
-/// A message in the JSON form of protobuf: what grpcurl prints.
+/// A message in the JSON form of protobuf, as grpcurl prints it.
 ///
 /// # Errors
 /// If the contract has no message of this name.
@@ -31,7 +31,7 @@ pub fn write(name: &str, message: &impl Message) -> Result<String, Error> {
 /// A message of the contract or a well-known one, such as `outcrop.v1.GenerateRequest`, from the JSON form of protobuf.
 ///
 /// # Errors
-/// If the text is no JSON, or not that of the message.
+/// If the text is not JSON, or not the JSON form of the message.
 pub fn read<M: Message + Default>(name: &str, json: &str) -> Result<M, Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let dynamic = DynamicMessage::deserialize(descriptor(name)?, &mut deserializer)?;

@@ -1,14 +1,13 @@
-//! The client of Outcrop: calls `Generate` and gives back typed chunks, with the promises of the contract checked.
+//! The client of Outcrop. It calls `Generate`, returns typed chunks, and checks the promises of the contract.
 //!
 //! # Layout
 //!
-//! - [`Client`] connects (`connect`) and calls; [`Chunks`] is the stream
-//! - [`Answer`] is a stream put together into a message that can be sent again
-//! - [`json`] JSON text and the messages of the contract
-//! - [`error`] what a call can fail with, its google.rpc details decoded
-//! - [`cli`] the program: arguments -> request -> printed answer -> exit code; `printer` has one printer per format,
-//!   and `terminal` keeps control characters from terminals
-//! - [`proto`] the contract, generated
+//! - [`Client`] connects (`connect`) and calls; [`Chunks`] is the stream of an answer
+//! - [`Answer`] is a complete answer with a message that can be sent back
+//! - [`json`] converts between JSON text and messages of the contract
+//! - [`error`] the errors, with google.rpc details decoded
+//! - [`cli`] the program; `printer` has a printer for each format, and `terminal` replaces control characters
+//! - [`proto`] the generated contract
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), outcrop_client::ClientError> {
@@ -22,7 +21,7 @@
 //!         answer.push_str(&text);
 //!     }
 //! }
-//! // Reached only if the message is whole: everything else is an error.
+//! // Reached only if the message is complete.
 //! # Ok(())
 //! # }
 //! ```
@@ -38,7 +37,7 @@ mod terminal;
 
 use tonic::{Status, transport::Channel};
 
-use crate::connect::Spoken;
+use crate::connect::DetectedProtocol;
 use crate::proto::{
     Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
     GetConversationRequest, ListConversationsRequest, Turn, generation_service_client::GenerationServiceClient,
@@ -58,7 +57,7 @@ const MAX_CHUNK: usize = 32 << 20;
 pub struct Client {
     service: GenerationServiceClient<Channel>,
     endpoint: String,
-    spoken: Spoken,
+    spoken: DetectedProtocol,
 }
 
 impl Client {
@@ -66,7 +65,7 @@ impl Client {
     /// certificate must come from an authority that the machine trusts.
     ///
     /// # Errors
-    /// If the endpoint cannot be used, nobody listens there, or the server speaks something else or is not trusted.
+    /// If the endpoint is invalid, there is no server, the server uses another protocol, or its certificate is not trusted.
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
         Self::connected(endpoint, None).await
     }
@@ -84,13 +83,13 @@ impl Client {
         Ok(Self { endpoint: endpoint.to_owned(), spoken, ..Self::over(channel) })
     }
 
-    /// Calls over a channel made elsewhere.
+    /// Uses an existing channel.
     pub fn over(channel: Channel) -> Self {
         let service = GenerationServiceClient::new(channel).max_decoding_message_size(MAX_CHUNK);
-        Self { service, endpoint: String::new(), spoken: Spoken::default() }
+        Self { service, endpoint: String::new(), spoken: DetectedProtocol::default() }
     }
 
-    /// Why a call failed.
+    /// The error of a failed call.
     fn failure(&self, status: &Status) -> ClientError {
         match self.spoken.problem() {
             Some(message) => ClientError::Protocol { endpoint: self.endpoint.clone(), message },
@@ -98,37 +97,37 @@ impl Client {
         }
     }
 
-    /// Asks for an answer. Returns once its first chunk is there; dropping the chunks cancels the call.
+    /// Generates an answer. Returns when its first chunk has arrived. Dropping the chunks cancels the call.
     ///
     /// # Errors
-    /// [`ClientError::Call`] with everything the server said.
+    /// [`ClientError::Call`] with the details of the status.
     pub async fn generate(&self, request: impl tonic::IntoRequest<GenerateRequest>) -> Result<Chunks, ClientError> {
         let response = self.service.clone().generate(request).await.map_err(|status| self.failure(&status))?;
         Ok(Chunks::new(response.into_inner()))
     }
 
-    /// Counts the tokens that a request would be charged for as its input.
+    /// Counts the input tokens of a request.
     ///
     /// # Errors
-    /// [`ClientError::Call`] with everything the server said.
+    /// [`ClientError::Call`] with the details of the status.
     pub async fn count_tokens(&self, request: impl tonic::IntoRequest<CountTokensRequest>) -> Result<i32, ClientError> {
         let response = self.service.clone().count_tokens(request).await.map_err(|status| self.failure(&status))?;
         Ok(response.into_inner().input_tokens)
     }
 
-    /// Begins a conversation, whose id `GenerateRequest::conversation_id` takes.
+    /// Creates a conversation. `GenerateRequest::conversation_id` takes its id.
     ///
     /// # Errors
-    /// [`ClientError::Call`] with everything the server said.
+    /// [`ClientError::Call`] with the details of the status.
     pub async fn create_conversation(&self, request: CreateConversationRequest) -> Result<Conversation, ClientError> {
         let response = self.service.clone().create_conversation(request).await;
         Ok(response.map_err(|status| self.failure(&status))?.into_inner().conversation.unwrap_or_default())
     }
 
-    /// A conversation and all its stored turns, oldest first. It reads as many pages as there are.
+    /// Returns a conversation with all stored turns, oldest first. It reads all pages.
     ///
     /// # Errors
-    /// [`ClientError::Call`] with everything the server said.
+    /// [`ClientError::Call`] with the details of the status.
     pub async fn conversation(&self, id: &str) -> Result<(Conversation, Vec<Turn>), ClientError> {
         let (mut turns, mut page_token) = (Vec::new(), String::new());
         loop {
@@ -143,10 +142,10 @@ impl Client {
         }
     }
 
-    /// A page of conversations, the one used last first, and the token of the next page; empty if there is none.
+    /// Returns a page of conversations, most recently used first, and the token of the next page, which is empty after the last.
     ///
     /// # Errors
-    /// [`ClientError::Call`] with everything the server said.
+    /// [`ClientError::Call`] with the details of the status.
     pub async fn conversations(
         &self,
         page_size: i32,
@@ -158,10 +157,10 @@ impl Client {
         Ok((page.conversations, page.next_page_token))
     }
 
-    /// Deletes a conversation and all that is kept of it.
+    /// Deletes a conversation and its turns.
     ///
     /// # Errors
-    /// [`ClientError::Call`] with everything the server said.
+    /// [`ClientError::Call`] with the details of the status.
     pub async fn delete_conversation(&self, id: &str) -> Result<(), ClientError> {
         let request = DeleteConversationRequest { conversation_id: id.to_owned() };
         self.service.clone().delete_conversation(request).await.map_err(|status| self.failure(&status))?;

@@ -1,18 +1,18 @@
-//! `outcrop-client "prompt"`: asks a server and prints the answer as it arrives. See [`outcrop_client::cli`].
+//! `outcrop-client "prompt"`: calls a server and prints the answer as it arrives. See [`outcrop_client::cli`].
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use outcrop_client::cli::{AskArgs, run};
 
-/// Asks an Outcrop server and prints the answer as it arrives.
+/// Calls an Outcrop server and prints the answer as it arrives.
 ///
-/// Exit codes: 0 the answer is whole, or the reader of the output has gone; 1 the call failed; 2 the arguments cannot be
-/// used; 3 no server at the endpoint; 130 cancelled with Ctrl-C.
+/// Exit codes: 0 the answer is complete, or standard output was closed; 1 the call failed; 2 the arguments are invalid; 3 there is no
+/// server at the endpoint; 130 cancelled with Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "outcrop-client", version)]
 struct Cli {
-    /// The server
+    /// The URL of the server
     #[arg(long, env = "OUTCROP_ENDPOINT", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     endpoint: String,
     #[command(flatten)]

@@ -1,6 +1,4 @@
-//! One printer per format: text for people, JSON for programs.
-//!
-//! Each chunk is flushed, because a stream that waits in a buffer is none.
+//! Prints answers: as text for people, or as JSON for programs. Each chunk is flushed.
 
 use std::{
     io::{self, Write},
@@ -22,7 +20,7 @@ pub(crate) trait Printer {
     fn cut_off(&mut self) -> io::Result<bool>;
 }
 
-/// The text to one writer, notes to another.
+/// Prints the text to one writer and notes to another.
 pub(crate) struct TextPrinter<W, N> {
     out: Output<W>,
     notes: Option<Output<N>>,
@@ -58,7 +56,7 @@ impl<W: Write, N: Write> TextPrinter<W, N> {
         if self.at_line_start { Ok(()) } else { self.text("\n") }
     }
 
-    /// A note that cannot be written is no reason to stop printing the answer.
+    /// Prints a note. An error is ignored, so that the answer is printed all the same.
     fn note(&mut self, note: &str) {
         if let Some(notes) = &mut self.notes {
             let _ = notes.text(&format!("[{note}]\n"));
@@ -103,7 +101,7 @@ impl<W: Write, N: Write> Printer for TextPrinter<W, N> {
     }
 }
 
-/// One chunk a line, in the JSON form of protobuf.
+/// Prints each chunk as a line in the JSON form of protobuf.
 pub(crate) struct JsonPrinter<W> {
     out: Output<W>,
     has_printed: bool,

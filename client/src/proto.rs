@@ -1,4 +1,4 @@
-//! The contract as a caller sees it: the messages of `outcrop-contract`, and the stub that [`crate::Client`] calls through.
+//! The contract for a client: the messages of `outcrop-contract`, and the generated stub that [`crate::Client`] uses.
 
 pub use outcrop_contract::{FILE_DESCRIPTOR_SET, v1::*};
 

@@ -1,7 +1,7 @@
-//! What an answer may do to a terminal: nothing but show text.
+//! Replaces control characters in output to a terminal.
 //!
-//! A model, or whoever wrote what it read, can put escape sequences into an answer: they move the cursor, set the title, answer to
-//! the shell, or show text in another order than it has. A terminal gets visible signs in their place. A pipe gets the text unchanged.
+//! An answer can contain escape sequences, from the model or from documents that it read. They could move the cursor, set the title, send
+//! input to the shell, or change the order of text. On a terminal they are printed as visible characters. A pipe gets the text unchanged.
 
 use std::{
     borrow::Cow,
@@ -45,14 +45,13 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Whether a terminal may do something else with the character than show it: C0 and C1 controls, and those that change the direction
-/// of the text around them.
+/// Whether a character controls a terminal: C0 and C1 controls, and characters that change the direction of text.
 fn is_control(character: char) -> bool {
     let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     reorders || (character.is_control() && !matches!(character, '\n' | '\t'))
 }
 
-/// Text with a visible sign for each control character. Line breaks and tabs stay.
+/// Text with a visible character for each control character. Line breaks and tabs stay.
 fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return text.into();
@@ -61,7 +60,7 @@ fn visible(text: &str) -> Cow<'_, str> {
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
         match character {
-            // The line break of Windows. The line feed alone does the same.
+            // A Windows line break. The line feed alone has the same effect.
             '\r' if rest.peek() == Some(&'\n') => {}
             control if is_control(control) => shown.push(sign(control)),
             other => shown.push(other),
@@ -70,7 +69,7 @@ fn visible(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// The picture of a C0 control or of DEL; for all others the replacement character.
+/// The control picture of a C0 control or of DEL. The replacement character for all others.
 fn sign(control: char) -> char {
     match control {
         '\u{7f}' => '\u{2421}',
@@ -79,7 +78,7 @@ fn sign(control: char) -> char {
     }
 }
 
-/// JSON text with an escape for each control character, which can stand in a string alone.
+/// JSON text with an escape for each control character. Control characters occur only in strings.
 fn escaped(json: &str) -> Cow<'_, str> {
     if !json.contains(is_control) {
         return json.into();

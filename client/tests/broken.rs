@@ -107,7 +107,7 @@ async fn a_server_that_breaks_off_is_an_error_that_says_that_the_answer_is_not_w
     for end in ENDS {
         let (out, err, code) = outcome(end, true, &[]).await;
         assert_eq!((out.as_str(), code), ("half\n", Some(1)), "{end:?}: {err}");
-        assert!(err.contains("what was printed is not the whole answer"), "{end:?}: {err}");
+        assert!(err.contains("what was printed is not the complete answer"), "{end:?}: {err}");
         let says =
             ["the connection to the server broke", "stream was terminated without a final status", "without a finish"];
         assert!(says.iter().any(|words| err.contains(words)), "{end:?}: {err}");
@@ -120,7 +120,7 @@ async fn with_json_as_well() {
     for end in ENDS {
         let (out, err, code) = outcome(end, true, &["--json"]).await;
         assert_eq!((out.lines().count(), code), (2, Some(1)), "{end:?}: {err}");
-        assert!(err.contains("what was printed is not the whole answer"), "{end:?}: {err}");
+        assert!(err.contains("what was printed is not the complete answer"), "{end:?}: {err}");
     }
 }
 

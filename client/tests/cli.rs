@@ -120,7 +120,7 @@ async fn a_failed_call_keeps_the_text_and_ends_with_1() {
     let (out, err, code) = run(server.client(&["--model", "emulator.exception", "hi"]), "").await;
     assert_eq!(out, "One two three\n");
     assert!(
-        err.contains("MODEL_ERROR") && err.contains("not the whole answer") && err.contains("AWS request id"),
+        err.contains("MODEL_ERROR") && err.contains("not the complete answer") && err.contains("AWS request id"),
         "{err}"
     );
     assert_eq!(code, Some(1));
@@ -171,7 +171,7 @@ async fn a_timeout_holds_for_the_whole_answer() {
     let server = Server::start().await;
     let (out, err, code) = run(server.client(&["--timeout", "700ms", "--model", "emulator.endless", "hi"]), "").await;
     assert!(out.starts_with("tick "), "{out}");
-    assert!(err.contains("gave up") || err.contains("CALLER_DEADLINE"), "{err}");
+    assert!(err.contains("was not complete within --timeout") || err.contains("CALLER_DEADLINE"), "{err}");
     assert_eq!(code, Some(1));
 }
 

@@ -154,8 +154,8 @@ async fn an_endpoint_or_an_authority_that_cannot_be_used_ends_with_2() {
     for (endpoint, flags, said) in [
         (format!("127.0.0.1:{plain}"), vec![], "has no scheme: write http://"),
         (format!("localhost:{plain}"), vec![], "has no scheme: write http://"),
-        (format!("ftp://localhost:{plain}"), vec![], "has no scheme that this client speaks"),
-        ("http://".to_owned(), vec![], "is no address"),
+        (format!("ftp://localhost:{plain}"), vec![], "has another scheme"),
+        ("http://".to_owned(), vec![], "is not a URL"),
         (format!("http://127.0.0.1:{plain}"), vec!["--ca", servers.ca()], "is not encrypted"),
         (encrypted.clone(), vec!["--ca", missing.to_str().unwrap()], "cannot read the file of --ca"),
         (encrypted, vec!["--ca", "/dev/null"], "no certificate of an authority"),

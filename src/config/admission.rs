@@ -5,43 +5,44 @@ use clap::Args;
 use super::problems::Problems;
 use crate::{admission::LimitSettings, proto::AbandonmentMode, response::abandoned::AbandonmentSettings};
 
-/// As typed.
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
 pub struct LimitArgs {
-    /// The most streams at once
+    /// The maximum number of running streams
     #[arg(long, env = "OUTCROP_MAX_STREAMS", default_value = "10000", value_name = "NUMBER")]
     pub max_streams: String,
-    /// The most streams of one client at once
+    /// The maximum number of running streams of one client
     #[arg(long, env = "OUTCROP_MAX_STREAMS_PER_CALLER", default_value = "1000", value_name = "NUMBER")]
     pub max_streams_per_caller: String,
-    /// The most streams to one model or route at once [default: no limit]
+    /// The maximum number of running streams of one model or route [default: no limit]
     #[arg(long, env = "OUTCROP_MAX_STREAMS_PER_MODEL", value_name = "NUMBER")]
     pub max_streams_per_model: Option<String>,
-    /// The most requests of one client in a minute to methods that call no model
+    /// The maximum number of requests per minute of one client to methods that call no model
     #[arg(long, env = "OUTCROP_OTHER_REQUESTS_PER_MINUTE", default_value = "1200", value_name = "NUMBER")]
     pub other_requests_per_minute: String,
-    /// The most requests of one client in a minute to methods that call a model [default: no limit]
+    /// The maximum number of requests per minute of one client to methods that call a model [default: no limit]
     #[arg(long, env = "OUTCROP_REQUESTS_PER_MINUTE", value_name = "NUMBER")]
     pub requests_per_minute: Option<String>,
-    /// The most tokens of one caller in a minute; input and `max_tokens` are reserved, and settled by the usage [default: no limit]
+    /// The maximum number of tokens per minute of one client. Input and `max_tokens` are reserved, then replaced by the usage
+    /// [default: no limit]
     #[arg(long, env = "OUTCROP_TOKENS_PER_MINUTE", value_name = "NUMBER")]
     pub tokens_per_minute: Option<String>,
-    /// The output tokens that are reserved for a request that sets no `max_tokens`
+    /// The output tokens that are reserved for a request without `max_tokens`
     #[arg(long, env = "OUTCROP_RESERVED_TOKENS", default_value = "4096", value_name = "NUMBER")]
     pub reserved_tokens: String,
-    /// How long a call may wait for a concurrency limit; 0s refuses at once
+    /// The time for which a call waits for a permit of a concurrency limit; 0s refuses at once
     #[arg(long, env = "OUTCROP_QUEUE_TIME", default_value = "0s", value_name = "DURATION")]
     pub queue_time: String,
-    /// How many calls may wait; one client may fill a quarter of the queue
+    /// The maximum number of waiting calls; one client can have a quarter of them
     #[arg(long, env = "OUTCROP_QUEUE_LENGTH", default_value = "100", value_name = "NUMBER")]
     pub queue_length: String,
-    /// What happens to the call to Bedrock when its caller leaves: `cancel` or `drain`
+    /// What happens to the call to Bedrock if the caller cancels or disconnects: `cancel` or `drain`
     #[arg(long, env = "OUTCROP_ABANDONMENT", default_value = "cancel", value_name = "MODE")]
     pub abandonment: String,
-    /// How long an abandoned call may be drained
+    /// The time for the drain of an abandoned call
     #[arg(long, env = "OUTCROP_DRAIN_TIME", default_value = "5m", value_name = "DURATION")]
     pub drain_time: String,
-    /// How many abandoned calls may be drained at once
+    /// The maximum number of drains; further abandoned calls are cancelled
     #[arg(long, env = "OUTCROP_MAX_DRAINS", default_value = "100", value_name = "NUMBER")]
     pub max_drains: String,
 }
@@ -66,7 +67,7 @@ impl LimitArgs {
         if let Some(tokens) = settings.tokens_per_minute.filter(|tokens| tokens.get() < settings.reserved_tokens) {
             let reserved = settings.reserved_tokens;
             problems.add(format!(
-                "--tokens-per-minute is {tokens}, which is less than --reserved-tokens ({reserved}): no request without max_tokens could ever be served"
+                "--tokens-per-minute is {tokens}, which is less than --reserved-tokens ({reserved}): no request without max_tokens can be served. Raise one or lower the other"
             ));
         }
         settings

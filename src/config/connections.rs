@@ -5,23 +5,23 @@ use clap::Args;
 use super::{ConnectionSettings, problems::Problems};
 use crate::edge::descriptors;
 
-/// As typed.
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
 pub struct ConnectionArgs {
-    /// The most connections at once; more are closed at once [default: three quarters of the limit of open files, at most 10000]
+    /// The maximum number of open connections. Further ones are closed at once [default: three quarters of the limit of open files, at
+    /// most 10000]
     #[arg(long, env = "OUTCROP_MAX_CONNECTIONS", value_name = "NUMBER")]
     pub max_connections: Option<String>,
-    /// The most connections of one client address at once [default: half of --max-connections]
+    /// The maximum number of open connections of one client address [default: half of --max-connections]
     #[arg(long, env = "OUTCROP_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER")]
     pub max_connections_per_address: Option<String>,
-    /// The most streams of one connection at once; the client waits with further calls
+    /// The maximum number of concurrent streams of one connection. The client waits before it sends further calls
     #[arg(long, env = "OUTCROP_MAX_STREAMS_PER_CONNECTION", default_value = "1000", value_name = "NUMBER")]
     pub max_streams_per_connection: String,
-    /// How long a connection may have no request in flight
+    /// The time after which a connection without a request in flight is closed
     #[arg(long, env = "OUTCROP_CONNECTION_IDLE_TIMEOUT", default_value = "10m", value_name = "DURATION")]
     pub connection_idle_timeout: String,
-    /// The age at which a connection takes no new calls, so that clients spread over the servers again; it varies by a tenth
-    /// [default: none]
+    /// The age at which a connection accepts no new calls, which balances load over several servers. It varies by 10% [default: none]
     #[arg(long, env = "OUTCROP_MAX_CONNECTION_AGE", value_name = "DURATION")]
     pub max_connection_age: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The flags about conversations: where they are stored, and how much of them.
+//! The flags about conversations.
 
 use std::{fmt, fs};
 
@@ -10,38 +10,39 @@ use crate::conversation::{
     place::{ConversationSettings, RedisSettings},
 };
 
-/// The variable that may hold the password of Redis. There is no flag for it, because arguments can be read by others.
+/// The variable for the password of Redis. There is no flag for it, because other users can read arguments.
 const PASSWORD: &str = "OUTCROP_CONVERSATIONS_PASSWORD";
 
-/// As typed.
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Args)]
 pub struct ConversationArgs {
-    /// Where conversations are stored: a file, redis://HOST:PORT/DATABASE (rediss:// for TLS; the nodes of a cluster are separated by commas), `memory` or `off` [default with --local: memory; otherwise off]
-    // An address may hold a password, which `--help` would print.
+    /// Where conversations are stored: a file, redis://HOST:PORT/DATABASE (rediss:// for TLS, commas between the nodes of a cluster),
+    /// `memory` or `off` [default with --local: memory; otherwise off]
+    // An address can contain a password, which `--help` would print.
     #[arg(long, env = "OUTCROP_CONVERSATIONS", hide_env_values = true, value_name = "PLACE")]
     pub conversations: Option<String>,
-    /// A file with the password of Redis; the variable OUTCROP_CONVERSATIONS_PASSWORD may hold it instead
+    /// A file with the password of Redis. Alternatively set the variable OUTCROP_CONVERSATIONS_PASSWORD
     #[arg(long, env = "OUTCROP_CONVERSATIONS_PASSWORD_FILE", value_name = "FILE")]
     pub conversations_password_file: Option<String>,
-    /// A file with the CA certificates (PEM) that the Redis at rediss:// is checked with [default: those of the system]
+    /// For rediss://: a PEM file with the certificate authorities to trust [default: those of the system]
     #[arg(long, env = "OUTCROP_CONVERSATIONS_CA", value_name = "FILE")]
     pub conversations_ca: Option<String>,
-    /// The most conversations at once
+    /// The maximum number of conversations
     #[arg(long, env = "OUTCROP_MAX_CONVERSATIONS", default_value = "100000", value_name = "NUMBER")]
     pub max_conversations: String,
-    /// The most bytes of all conversations
+    /// The maximum number of bytes of all conversations
     #[arg(long, env = "OUTCROP_MAX_STORED_BYTES", default_value = "17179869184", value_name = "BYTES")]
     pub max_stored_bytes: String,
-    /// The most bytes of the stored turns of a conversation
+    /// The maximum number of bytes of the stored turns of a conversation
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_BYTES", default_value = "16777216", value_name = "BYTES")]
     pub max_conversation_bytes: String,
-    /// The most stored messages of a conversation
+    /// The maximum number of stored messages of a conversation
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_MESSAGES", default_value = "200", value_name = "NUMBER")]
     pub max_conversation_messages: String,
-    /// The most input tokens that the stored turns of a conversation may cost
+    /// The maximum number of input tokens of the stored turns of a conversation
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_TOKENS", default_value = "150000", value_name = "NUMBER")]
     pub max_conversation_tokens: String,
-    /// How long a conversation is stored after its last turn
+    /// The time for which a conversation is stored after its last turn
     #[arg(long, env = "OUTCROP_MAX_CONVERSATION_AGE", default_value = "30days", value_name = "DURATION")]
     pub max_conversation_age: String,
 }

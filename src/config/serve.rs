@@ -9,20 +9,21 @@ use super::{
 };
 use crate::{bedrock::UpstreamSettings, edge::host, failover::routes::Routes, request::Rules};
 
-/// How many times its bytes the largest request may need: it is held encoded and decoded, and a client may hold half of the memory.
+/// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
+/// of the memory.
 const MEMORY_OF_LARGEST: usize = 8;
 
-/// As typed.
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Address and port to listen on; port 0 takes a free port
+    /// Address and port to listen on; port 0 selects a free port
     #[arg(long, env = "OUTCROP_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
     pub listen: String,
     /// Do not serve the web page
     #[arg(long, env = "OUTCROP_NO_PAGE")]
     pub no_page: bool,
-    /// A host name by which browsers may call this server, NAME or NAME:PORT, beside IP addresses and localhost. Repeatable; in the
-    /// environment names are separated by `,`
+    /// A host name under which browsers can call the server, NAME or NAME:PORT. IP addresses and localhost are always allowed. Repeatable;
+    /// in the environment names are separated by `,`
     #[arg(long = "allowed-host", env = "OUTCROP_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
     /// Address and port of the Prometheus endpoint /metrics [default: none]
@@ -37,24 +38,23 @@ pub struct ServeArgs {
     /// With --local: a folder of recordings; `folder/name.json` becomes the model `recording.folder/name`
     #[arg(long, env = "OUTCROP_RECORDINGS", value_name = "FOLDER")]
     pub recordings: Option<PathBuf>,
-    /// The AWS region [default: the standard chain, such as `AWS_REGION`]
+    /// The AWS region [default: from the standard chain, such as `AWS_REGION`]
     #[arg(long, env = "OUTCROP_REGION")]
     pub region: Option<String>,
-    /// The model or route of a request that names none [default with --local: emulator.default]
+    /// The model or route of requests that name none [default with --local: emulator.default]
     #[arg(long, env = "OUTCROP_DEFAULT_MODEL", value_name = "MODEL")]
     pub default_model: Option<String>,
-    /// A route, NAME=TARGET,TARGET, tried in this order. A target is MODEL, MODEL@REGION, @REGION or another route. Repeatable; in
-    /// the environment routes are separated by `;`
+    /// A route, NAME=TARGET,TARGET, whose targets are tried in this order. A target is MODEL, MODEL@REGION, @REGION or another route.
+    /// Repeatable; in the environment routes are separated by `;`
     #[arg(long = "route", env = "OUTCROP_ROUTES", value_name = "ROUTE", value_delimiter = ';')]
     pub routes: Vec<String>,
-    /// The most attempts of a call, including the first. All come before its first content
+    /// The maximum number of attempts of a call, including the first. All are made before its first content
     #[arg(long, env = "OUTCROP_ATTEMPTS", default_value = "3", value_name = "NUMBER")]
     pub attempts: String,
-    /// The largest request message, in bytes
+    /// The maximum size of a request message, in bytes
     #[arg(long, env = "OUTCROP_MAX_REQUEST_BYTES", default_value = "33554432", value_name = "BYTES")]
     pub max_request_bytes: String,
-    /// The memory that requests may take together while they are received and until their first content, in bytes. At least 8 times
-    /// --max-request-bytes
+    /// The maximum memory of all requests from their first byte until their first content, in bytes. At least 8 times --max-request-bytes
     #[arg(long, env = "OUTCROP_MAX_REQUEST_MEMORY", default_value = "536870912", value_name = "BYTES")]
     pub max_request_memory: String,
     #[command(flatten)]
@@ -72,13 +72,16 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// The settings, or every problem with them.
+    /// Parses the flags into settings.
+    ///
+    /// # Errors
+    /// All problems.
     pub fn resolve(self) -> Result<Settings, ConfigError> {
         let mut problems = Problems::default();
         let wanted = "an address and a port, such as 127.0.0.1:50051";
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = problems.parse("--listen", &self.listen, wanted).unwrap_or(free);
-        // Compose files set variables to the empty string; that counts as unset.
+        // An empty value counts as unset, because compose files set empty variables.
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.parse("--metrics-listen", &at, wanted));
         let max_request_bytes = problems.at_least_one("--max-request-bytes", &self.max_request_bytes);
@@ -145,13 +148,13 @@ impl ServeArgs {
         for (flag, folder) in [("--scripts", scripts), ("--recordings", recordings)] {
             let Some(folder) = folder else { continue };
             if !local {
-                problems.add(format!("{flag} is for the emulator: it goes with --local"));
+                problems.add(format!("{flag} applies only to the emulator. Add --local, or leave it out"));
             } else if !folder.is_dir() {
-                problems.add(format!("{flag} is {}, which is no folder", folder.display()));
+                problems.add(format!("{flag} is {}, which is not a folder. Name an existing folder", folder.display()));
             }
         }
         if *local && region.is_some() {
-            problems.add("--region is for AWS: it does not go with --local");
+            problems.add("--region applies only to AWS. Leave it out, or leave --local out");
         }
         if *local {
             UpstreamSettings::Local { scripts: scripts.clone(), recordings: recordings.clone() }

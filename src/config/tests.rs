@@ -50,7 +50,7 @@ fn all_problems_are_reported_at_once() {
         "--tokens-per-minute is 10, which is less than --reserved-tokens (4096)",
         "--abandonment is \"leave\"",
         "--route a names the unknown target \"b\"",
-        "--scripts is nowhere, which is no folder",
+        "--scripts is nowhere, which is not a folder",
         "--max-request-memory is 1000000; it must be at least 8 times --max-request-bytes (268435456)",
         "--body-timeout is \"never\"",
     ] {

@@ -10,43 +10,44 @@ use crate::{
     shutdown::steps::ShutdownSettings,
 };
 
-/// As typed.
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
 pub struct TimeArgs {
-    /// How long an attempt may wait for a connection to Bedrock
+    /// The time for an attempt to get a connection to Bedrock
     #[arg(long, env = "OUTCROP_CONNECT_TIMEOUT", default_value = "5s", value_name = "DURATION")]
     pub connect_timeout: String,
-    /// How long an attempt may wait for its first content
+    /// The time for an attempt to bring its first content
     #[arg(long, env = "OUTCROP_FIRST_CONTENT_TIMEOUT", default_value = "2m", value_name = "DURATION")]
     pub first_content_timeout: String,
-    /// How long Bedrock may send nothing in the middle of an answer
+    /// The time for which Bedrock may send nothing in the middle of an answer
     #[arg(long, env = "OUTCROP_IDLE_TIMEOUT", default_value = "5m", value_name = "DURATION")]
     pub idle_timeout: String,
-    /// How long a call may take, including retries and backoff
+    /// The time for a call, including retries and backoff
     #[arg(long, env = "OUTCROP_TOTAL_TIMEOUT", default_value = "1h", value_name = "DURATION")]
     pub total_timeout: String,
-    /// How long a caller may pause while it sends the message of a request; a whole message may take a second more for every 256 KiB
+    /// The time for which a caller may send nothing in the middle of a request message. A whole message has this time and a second for every
+    /// 256 KiB
     #[arg(long, env = "OUTCROP_BODY_TIMEOUT", default_value = "30s", value_name = "DURATION")]
     pub body_timeout: String,
-    /// How long a call may wait for its caller to read the next chunk
+    /// The time for which a caller may read nothing although there is more to read
     #[arg(long, env = "OUTCROP_UNREAD_TIMEOUT", default_value = "5m", value_name = "DURATION")]
     pub unread_timeout: String,
-    /// The longest --connect-timeout that a request may ask for
+    /// The maximum connect timeout of a request
     #[arg(long, env = "OUTCROP_MAX_CONNECT_TIMEOUT", default_value = "1m", value_name = "DURATION")]
     pub max_connect_timeout: String,
-    /// The longest --first-content-timeout that a request may ask for
+    /// The maximum first-content timeout of a request
     #[arg(long, env = "OUTCROP_MAX_FIRST_CONTENT_TIMEOUT", default_value = "15m", value_name = "DURATION")]
     pub max_first_content_timeout: String,
-    /// The longest --idle-timeout that a request may ask for
+    /// The maximum idle timeout of a request
     #[arg(long, env = "OUTCROP_MAX_IDLE_TIMEOUT", default_value = "15m", value_name = "DURATION")]
     pub max_idle_timeout: String,
-    /// The longest --total-timeout that a request may ask for
+    /// The maximum total timeout of a request
     #[arg(long, env = "OUTCROP_MAX_TOTAL_TIMEOUT", default_value = "6h", value_name = "DURATION")]
     pub max_total_timeout: String,
-    /// How long new calls are served after SIGTERM or Ctrl-C while health is NOT_SERVING, so that load balancers notice
+    /// The time for which new calls are still served after SIGTERM or Ctrl-C, while health is NOT_SERVING
     #[arg(long, env = "OUTCROP_LAME_DUCK", default_value = "0s", value_name = "DURATION")]
     pub lame_duck: String,
-    /// How long running streams may continue after that
+    /// The time after that in which running streams can end
     #[arg(long, env = "OUTCROP_GRACE", default_value = "30s", value_name = "DURATION")]
     pub grace: String,
 }

@@ -1,12 +1,12 @@
-//! One connection: which HTTP it speaks, how long it may be idle, and how it ends.
+//! A connection: its version of HTTP, its idle timeout, and its end.
 //!
-//! A connection ends gracefully when it is idle for long, when it is old, or when the server shuts down. HTTP/2 gets GOAWAY: calls
-//! that are on their way are served, the client opens no further ones, and streams run on. HTTP/1 gets `connection: close`. A
-//! client may withhold what would end its connection, or not read the end of an answer: a connection that was told to end and then
-//! has no request in flight for the idle timeout is closed all the same.
+//! A connection ends gracefully when it was idle for the idle timeout, when it reaches its maximum age, or when the server shuts down. Over
+//! HTTP/2 the server sends GOAWAY: calls that were already sent are served, the client sends no further calls, and streams continue. Over
+//! HTTP/1 it sends `connection: close`. If the client does not cooperate, the connection is closed after another idle timeout without a
+//! request in flight.
 //!
 //! - `activity` the requests in flight
-//! - `socket` the version of HTTP, and closing without losing what was sent last
+//! - `socket` detects the version of HTTP, and closes without losing the last bytes
 
 mod activity;
 mod socket;
@@ -40,48 +40,47 @@ use self::{
 };
 use crate::edge::descriptors;
 
-/// How long a connection may take for its first bytes once the server shuts down: a call may be on its way.
+/// The time for the first bytes of a connection during a shutdown, because the client can have sent a call already.
 const CROSSING: Duration = Duration::from_secs(1);
 
-/// The longest list of headers of a request, in bytes as HTTP/2 counts them.
+/// The maximum size of the headers of a request, in bytes as HTTP/2 counts them.
 const MAX_HEADERS: u32 = 16 << 10;
 
-/// How many bytes of request bodies a connection may send that nobody has read. This bounds what it can hold, however many
-/// bodies it sends at once.
+/// The bytes of request bodies that a connection can send before they are read. This bounds its memory for any number of bodies.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// The same for one body. It is less, so that a body that is not read does not hold up those beside it.
+/// The same for one body. It is smaller, so that a body that is not read does not block the others.
 const STREAM_WINDOW: u32 = CONNECTION_WINDOW / 2;
 
-/// How many streams a client may have cancelled that were not served yet. More is an attack (rapid reset, CVE-2023-44487), and
+/// The maximum number of streams that a client has cancelled before they were served. More is an attack (rapid reset, CVE-2023-44487) and
 /// closes the connection.
 const MAX_PENDING_RESETS: usize = 100;
 
-/// How many streams the server may have reset for errors of the client before it closes the connection.
+/// The maximum number of streams that the server resets because of errors of the client. More closes the connection.
 const MAX_LOCAL_RESETS: usize = 1_024;
 
-/// The age varies by a tenth, so that clients do not all come back at once.
+/// The jitter of the age, so that clients do not reconnect at the same time.
 const AGE_JITTER: f64 = 0.1;
 
-/// The most connections by default, if the limit of open files allows them.
+/// The default maximum of connections, if the limit of open files allows it.
 const DEFAULT_MAX: usize = 10_000;
 
 /// The limits and timeouts of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionSettings {
-    /// The most connections at once.
+    /// The maximum number of open connections.
     pub max: usize,
-    /// The most connections of one client address at once.
+    /// The maximum number of open connections of one client address.
     pub max_per_address: usize,
-    /// The most HTTP/2 streams of one connection at once. A client waits with further calls.
+    /// The maximum number of concurrent HTTP/2 streams of a connection. The client waits before it sends further calls.
     pub max_streams: u32,
-    /// How long a client may take for the preface of HTTP/2, or for the headers of a request over HTTP/1.
+    /// The time for the preface of HTTP/2, or for the headers of a request over HTTP/1.
     pub handshake_timeout: Duration,
-    /// How long an HTTP/2 connection may have no request in flight.
+    /// The time after which an HTTP/2 connection without a request in flight ends.
     pub idle_timeout: Duration,
-    /// After how much silence an HTTP/2 client is pinged, and how long it may take to answer.
+    /// The idle time after which an HTTP/2 client is pinged, and the time for the acknowledgement.
     pub keepalive: Duration,
-    /// The age at which a connection takes no new calls.
+    /// The age at which a connection accepts no new calls.
     pub max_age: Option<Duration>,
 }
 
@@ -101,22 +100,22 @@ impl Default for ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The most connections of one address by default: half of all, so that the others have some left.
+    /// The default maximum of connections of one address: half of all, so that one address cannot take all.
     pub(crate) fn share(max: usize) -> usize {
         max.div_ceil(2)
     }
 }
 
-/// What all connections of a listener share.
+/// The state that the connections of a listener share.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pub(super) router: Router,
     pub(super) settings: ConnectionSettings,
     /// The tasks of connections, and of the streams of HTTP/2.
     pub(super) tasks: TaskTracker,
-    /// Connections end gracefully.
+    /// Cancelled when connections end gracefully.
     pub(super) stopping: CancellationToken,
-    /// Connections end at once.
+    /// Cancelled when connections end at once.
     pub(super) closing: CancellationToken,
 }
 
@@ -178,7 +177,7 @@ impl Connections {
                 () = &mut old, if !told => {}
                 () = &mut check => {
                     let now = Instant::now();
-                    // While a request is in flight the time has not begun.
+                    // The idle timeout does not run while a request is in flight.
                     let idle_since = activity.idle_since().map_or(now, |since| since.max(counted_from));
                     let end = idle_since + self.settings.idle_timeout;
                     if end > now {
@@ -215,7 +214,7 @@ impl Connections {
         let mut builder = http2::Builder::new(StreamTasks(self.tasks.clone()));
         builder
             .timer(TokioTimer::new())
-            // A caller whose machine is gone must not hold a stream, and a request to Bedrock, for ever.
+            // A client that has disappeared must not keep a stream and a request to Bedrock.
             .keep_alive_interval(keepalive)
             .keep_alive_timeout(keepalive)
             .max_concurrent_streams(max_streams)
@@ -228,7 +227,7 @@ impl Connections {
     }
 }
 
-/// Runs the streams of HTTP/2 as tasks that the shutdown waits for.
+/// Runs the streams of HTTP/2 as tasks for which the shutdown waits.
 #[derive(Clone, Debug)]
 struct StreamTasks(TaskTracker);
 

@@ -1,22 +1,22 @@
-//! The limit of open files (`RLIMIT_NOFILE`), from which the default number of connections is taken.
+//! The limit of open files (`RLIMIT_NOFILE`). The default maximum of connections depends on it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How many files this process may open. `usize::MAX` if there is no limit.
+/// The number of files that this process can open. `usize::MAX` if there is no limit.
 pub(crate) fn limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Raises the soft limit of open files to the hard limit. If that is refused, the soft limit stays as it is.
+/// Raises the soft limit of open files to the hard limit. If this fails, the soft limit is unchanged.
 ///
-/// The soft limit is often 1024, for the sake of programs that call `select`. This one does not.
+/// The soft limit is often 1024, because of programs that call `select`. This program does not.
 pub fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// How many connections a process with this limit of open files can hold. A quarter of the files is left for connections to
-/// Bedrock, for the store and for the rest of the process.
+/// The number of connections for this limit of open files. A quarter of the files is reserved for connections to Bedrock, for the store and
+/// for the rest of the process.
 pub(crate) fn connections(limit: usize) -> usize {
     limit - limit.div_ceil(4)
 }

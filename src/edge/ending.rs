@@ -1,4 +1,4 @@
-//! Ends what is no call when the server shuts down: streams of health and reflection, which would never end by themselves.
+//! Ends streams of health and reflection when the server shuts down, because they do not end by themselves.
 
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::shutdown::Shutdown;
 
-/// The layer. A stream gets what is there for it, then ends with `DRAINING` when the token is cancelled.
+/// The layer. When the token is cancelled, a stream sends its pending messages and ends with `DRAINING`.
 pub(crate) async fn ending(State(stopping): State<CancellationToken>, request: Request, next: Next) -> Response {
     let stopped = Box::pin(stopping.cancelled_owned());
     next.run(request).await.map(|body| Body::new(EndingBody { body, stopped, ended: false }))

@@ -1,12 +1,12 @@
-//! The gates that every method of the generation service passes, in one order. The first two come before a byte of the body is read.
+//! The checks that every method of the generation service passes, in one order. The first two run before the body is read.
 //!
-//! 1. graceful shutdown: a server that refuses new calls answers `DRAINING`
+//! 1. graceful shutdown: `DRAINING`
 //! 2. rate limits of the client: `LOCAL_LIMIT`
-//! 3. the message ([`crate::edge::message`]): its time, the memory for requests, and the maxima of the contract
+//! 3. the message ([`crate::edge::message`]): its timeout, the memory for requests, and the maxima of the contract
 //!
-//! The gates stand in front of the service as a layer, so a method that is added later passes them too. A method takes what it was
-//! granted from the request ([`Admitted::take`]) and fails without it. The check of the request, the concurrency limits and the tokens
-//! follow in [`crate::service`], because they need the message.
+//! The gates are a layer in front of the service, so they also apply to methods that are added later. A handler takes their result from the
+//! request ([`Admitted::take`]) and fails without it. The request check, the concurrency limits and the reservation of tokens follow in
+//! [`crate::service`], because they need the message.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ use crate::{
     shutdown::{InFlight, Shutdown},
 };
 
-/// The methods that call a model. They have a rate limit of their own.
+/// The methods that call a model. They have a separate rate limit.
 const GENERATING: [&str; 2] = ["/outcrop.v1.GenerationService/Generate", "/outcrop.v1.GenerationService/CountTokens"];
 
-/// What the gates check against. Clones share it.
+/// The state of the gates. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Gates {
     pub(crate) shutdown: Shutdown,
@@ -38,22 +38,22 @@ pub(crate) struct Gates {
     pub(crate) metrics: Metrics,
 }
 
-/// What a call was granted.
+/// The result of the gates for a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     /// The client whose limits apply.
     pub(crate) client: ClientId,
-    /// Keeps the server from shutting down under the call.
+    /// The shutdown waits for it.
     pub(crate) in_flight: Arc<InFlight>,
-    /// The memory that the message takes. It is held until the message is dropped.
+    /// The memory of the message. Hold it until the message is dropped.
     pub(crate) memory: Arc<MemoryPermit>,
 }
 
 impl Admitted {
-    /// What the gates granted this request.
+    /// Takes the result of the gates from a request.
     ///
     /// # Errors
-    /// `INTERNAL` if it did not pass them.
+    /// `INTERNAL` if the request did not pass the gates.
     pub(crate) fn take<T>(request: &mut tonic::Request<T>) -> Result<Self, Error> {
         let granted = request.extensions_mut().remove();
         granted.ok_or_else(|| Error::new(Reason::Internal, "the call did not pass the gates of the server"))
@@ -61,7 +61,7 @@ impl Admitted {
 }
 
 impl Gates {
-    /// The request with its message received, and with what it was granted.
+    /// Applies the gates. Returns the request with its message received and the result attached.
     async fn pass(&self, request: Request) -> Result<Request, Error> {
         let in_flight = Arc::new(self.shutdown.enter()?);
         let client = ClientId::of(request.extensions());

@@ -1,5 +1,5 @@
-//! The outermost layer of gRPC: refuses requests that are not calls to a method of this server, enforces the caller's deadline,
-//! numbers calls, and gives every status that the gRPC library makes a reason.
+//! The outermost layer of gRPC: refuses unknown methods, enforces the caller's deadline, gives each call an id, and adds a reason to
+//! statuses that the gRPC library makes.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
 /// The trailer that carries the google.rpc details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// The most bytes of all requests on one stream to a service that passes no gates.
+/// The maximum number of bytes of all messages of a stream to health or reflection, which have no gates.
 const MAX_OTHER_BYTES: usize = 64 << 10;
 
 /// The paths of all methods: `/package.Service/Method`.
@@ -37,7 +37,7 @@ const MAX_OTHER_BYTES: usize = 64 << 10;
 pub(crate) struct Methods(Arc<BTreeSet<String>>);
 
 impl Methods {
-    /// Every method that these descriptor sets declare.
+    /// The methods that these descriptor sets declare.
     pub(crate) fn of(descriptor_sets: &[&[u8]]) -> Result<Self, DecodeError> {
         let mut paths = BTreeSet::new();
         for set in descriptor_sets {
@@ -52,12 +52,12 @@ impl Methods {
     }
 }
 
-/// What the layer needs.
+/// The state of the layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Front {
     /// The methods of the server.
     pub(crate) methods: Methods,
-    /// The names by which a browser may call it.
+    /// The host names under which browsers can call it.
     pub(crate) hosts: AllowedHosts,
 }
 
@@ -75,13 +75,13 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
     response
 }
 
-/// Whether this is the path of the generation service, whatever the method.
+/// Whether this is a path of the generation service, for any method.
 fn is_generation(path: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
     service.is_some_and(|(service, _)| service == SERVICE_NAME)
 }
 
-/// Bounds the bytes of a request to a service that passes no gates: to health and to reflection, whose requests have a name in them.
+/// Bounds the body of a request to health or reflection, which have no gates.
 fn bounded(request: Request) -> Request {
     if is_generation(request.uri().path()) {
         return request;
@@ -100,7 +100,7 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
     let deadline = time_left(request.headers());
-    // A stream ends a millisecond earlier, so that it ends with its own status and not with that of the layer.
+    // A stream ends a millisecond earlier, so that its own status is sent and not that of this layer.
     let for_stream = deadline.map(|time_left| time_left.saturating_sub(Duration::from_millis(1)));
     if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
         request.extensions_mut().insert(Deadline(at));
@@ -110,14 +110,14 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
         None => answer.await,
         Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {
             let message =
-                format!("the caller's deadline passed after {time_left:?}, before any content. Allow more time");
+                format!("the caller's deadline passed after {time_left:?}, before any content. Set a longer deadline");
             grpc(&Error::new(Reason::CallerDeadline, message).into_status())
         }),
     })
 }
 
-/// The caller's own deadline, from the header `grpc-timeout`: up to eight digits and a unit. A millisecond is taken off, so
-/// that the status and its reason can arrive before the caller's own timer ends the call.
+/// Parses the caller's deadline from the header `grpc-timeout`: up to eight digits and a unit. It is a millisecond shorter, so that the
+/// status can arrive before the caller's own timer ends the call.
 pub(crate) fn time_left(headers: &HeaderMap) -> Option<Duration> {
     let header = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
@@ -134,7 +134,7 @@ pub(crate) fn time_left(headers: &HeaderMap) -> Option<Duration> {
     Some(time_left.saturating_sub(Duration::from_millis(1)))
 }
 
-/// Gives a status that the gRPC library made its reason. Such a status comes in the headers, before any message.
+/// Adds a reason to a status that the gRPC library made. Such a status is in the headers, before any message.
 fn with_reason(response: Response) -> Response {
     if response.headers().contains_key(DETAILS) {
         return response;
@@ -149,8 +149,7 @@ fn with_reason(response: Response) -> Response {
     }
 }
 
-/// Adds the metadata of the library's own answer, such as `grpc-accept-encoding`: without it a client does not learn which
-/// compression it may use.
+/// Adds the metadata of the library's response, such as `grpc-accept-encoding`, which tells the client the accepted compressions.
 fn keep_metadata(headers: &mut HeaderMap, own: &HeaderMap) {
     for (name, value) in own {
         if !headers.contains_key(name) {
@@ -159,7 +158,7 @@ fn keep_metadata(headers: &mut HeaderMap, own: &HeaderMap) {
     }
 }
 
-/// A status as an answer in the headers, before any message.
+/// A response with a status in its headers and no message.
 pub(crate) fn grpc(status: &Status) -> Response {
     status.clone().into_http::<tonic::body::Body>().map(Body::new)
 }

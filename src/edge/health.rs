@@ -1,7 +1,7 @@
-//! The health service as its protocol demands: whoever watches a service that this server does not have is told so.
+//! The health service, with the behaviour of its protocol for unknown services.
 //!
-//! tonic-health ends such a Watch with `NOT_FOUND`. The protocol wants `SERVICE_UNKNOWN` on a stream that stays open, because
-//! clients that check health treat an error as a broken connection and try again.
+//! tonic-health ends the Watch of an unknown service with `NOT_FOUND`. The protocol requires `SERVICE_UNKNOWN` on a stream that stays open,
+//! because clients treat an error as a broken connection and retry.
 
 use std::pin::Pin;
 
@@ -16,7 +16,7 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-/// The health service of this reporter. The services that it knows are set before serving begins; none is added later.
+/// The health service of this reporter. All services are registered before the server accepts calls.
 pub(crate) fn server(reporter: HealthReporter) -> HealthServer<impl Health> {
     let service = WithUnknownServices(HealthService::from_health_reporter(reporter));
     HealthServer::new(service).accept_compressed(CompressionEncoding::Gzip)
@@ -39,7 +39,7 @@ impl Health for WithUnknownServices {
             Ok(known) => Box::pin(known.into_inner()),
             Err(status) if status.code() == Code::NotFound => {
                 let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
-                // Open until the caller leaves, or until connections are closed at the end of a shutdown.
+                // Open until the client cancels, or until the server shuts down.
                 Box::pin(once(Ok(unknown)).chain(pending()))
             }
             Err(status) => return Err(status),

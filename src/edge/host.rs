@@ -1,12 +1,12 @@
-//! Which requests of browsers are taken: those of this server's own page, under a name that this server has.
+//! Refuses requests of browsers that do not come from this server's own page, or use a host name that is not this server's.
 //!
-//! A page of any web site can make a browser resolve that site's name to this server's address (DNS rebinding). The browser then
-//! sends the site's name as both `Host` and `Origin`, so comparing the two proves nothing. What cannot be forged is the name
-//! itself: an attacker's name is neither an IP address nor localhost, and the operator has not allowed it.
+//! Any web site can resolve its own name to the address of this server (DNS rebinding). A browser then sends this name as both `Host` and
+//! `Origin`, so comparing the two proves nothing. The attacker cannot choose another name: it is neither an IP address nor localhost, and
+//! the operator has not allowed it.
 //!
-//! The check is for browsers: files of the page, gRPC-Web, and gRPC calls with `Origin` or `Sec-Fetch-*`. Other gRPC calls are
-//! not checked. A page cannot send them, because browsers do not let it send HTTP/2 requests with trailers and `te`, and always
-//! add `Origin` to cross-origin requests and to POST. So a server behind a name of Kubernetes needs no setting.
+//! The check applies to files of the page, to gRPC-Web, and to gRPC calls with `Origin` or `Sec-Fetch-*`. Other gRPC calls are not checked,
+//! because a page cannot send them: browsers do not let pages send `te` and trailers, and add `Origin` to cross-origin requests and to POST.
+//! So a server behind a Kubernetes service name needs no setting.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -25,17 +25,17 @@ use crate::{
     error::{Error, Reason},
 };
 
-/// The names that are allowed besides IP addresses and localhost, in lower case, each with its port if only that one is meant.
+/// The host names that are allowed besides IP addresses and localhost, in lower case, with a port if only this port is allowed.
 #[derive(Clone, Debug)]
 pub(crate) struct AllowedHosts(Arc<[(String, Option<u16>)]>);
 
 impl AllowedHosts {
-    /// These names; what is no name is left out.
+    /// Parses names. Invalid names are ignored.
     pub(crate) fn new(names: &[String]) -> Self {
         Self(names.iter().filter_map(|name| parse(name)).collect())
     }
 
-    /// Checks a call, by gRPC-Web or by gRPC proper from a browser.
+    /// Checks a gRPC-Web call, or a gRPC call of a browser.
     pub(crate) fn check_call(&self, request: &Request) -> Result<(), Error> {
         if request.extensions().get::<FromWeb>().is_none() && !is_from_browser(request.headers()) {
             return Ok(());
@@ -43,7 +43,7 @@ impl AllowedHosts {
         self.check(request, false)
     }
 
-    /// Checks a request for a file of the page. A link on any page may lead to the page.
+    /// Checks a request for a file of the page. Navigation from other sites is allowed.
     pub(crate) fn check_file(&self, request: &Request) -> Result<(), Error> {
         self.check(request, header(request, "sec-fetch-mode") == Some("navigate"))
     }
@@ -54,7 +54,7 @@ impl AllowedHosts {
         check_origin(request)
     }
 
-    /// Every name under which the request came must be one of this server's.
+    /// Checks all host names of the request.
     fn check_host(&self, request: &Request) -> Result<(), Error> {
         let authority = request.uri().authority().map(Authority::as_str);
         let mut named = authority.into_iter().chain(all(request, HOST.as_str())).peekable();
@@ -101,23 +101,21 @@ fn is_ipv6(name: &str) -> bool {
     name.parse::<Ipv6Addr>().is_ok()
 }
 
-/// Whether only a browser sends such headers.
+/// Whether the headers show that a browser sent the request.
 fn is_from_browser(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-/// Whether the browser itself says that the request comes from this server's own page, or from its user.
+/// Checks `Sec-Fetch-Site`: the request must come from this server's page or directly from the user.
 fn check_site(request: &Request, is_navigation: bool) -> Result<(), Error> {
     match all(request, "sec-fetch-site").find(|site| !matches!(*site, "same-origin" | "none")) {
         None => Ok(()),
         Some(_) if is_navigation => Ok(()),
-        Some(site) => Err(refused(format!(
-            "a {site} page may not call this server: only its own page may. Open the server's page"
-        ))),
+        Some(site) => Err(refused(format!("a {site} page may not call this server. Use the server's own page"))),
     }
 }
 
-/// Whether the page that calls has the origin under which the request came. A request without an origin comes from no page.
+/// Checks `Origin`: it must equal the host of the request. A request without `Origin` does not come from a page.
 fn check_origin(request: &Request) -> Result<(), Error> {
     let mut origins = request.headers().get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
@@ -126,11 +124,11 @@ fn check_origin(request: &Request) -> Result<(), Error> {
         return Err(refused("the request has several Origin headers, and browsers send one"));
     }
     let from = origin.parse::<Uri>().ok().and_then(|uri| Some((uri.scheme()?.clone(), uri.authority()?.clone())));
-    // HTTP/2 names the host in the address of the request.
+    // Over HTTP/2 the host is in `:authority`.
     let own = header(request, HOST.as_str()).or_else(|| request.uri().authority().map(Authority::as_str));
     match (from, own) {
         (Some((_, authority)), Some(own)) if authority.as_str().eq_ignore_ascii_case(own) => Ok(()),
-        _ => Err(refused(format!("the page of {origin:?} may not call this server: only its own page may"))),
+        _ => Err(refused(format!("the page of {origin:?} may not call this server. Use the server's own page"))),
     }
 }
 
@@ -138,7 +136,7 @@ fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
     all(request, name).next()
 }
 
-/// Every value of a header. One that is no text is no name either, and is refused as such.
+/// All values of a header. A value that is not text becomes an invalid name, which is refused.
 fn all<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
     let values = request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
     values.map(|value| std::str::from_utf8(value).unwrap_or("?"))

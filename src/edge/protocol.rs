@@ -1,4 +1,4 @@
-//! Tells the protocol of a request: gRPC, gRPC-Web, or plain HTTP.
+//! Detects the protocol of a request: gRPC, gRPC-Web or plain HTTP.
 
 use axum::{
     extract::Request,
@@ -29,7 +29,7 @@ pub(crate) fn is_grpc_web(request: &Request) -> bool {
     request.method() == Method::POST && GRPC_WEB.contains(&content_type(request))
 }
 
-/// The answer to a request that is neither. It explains what this port serves; `also` is appended.
+/// The response to a request that is neither gRPC nor gRPC-Web. It says what this port serves; `also` is appended.
 pub(crate) fn not_grpc(request: &Request, also: &str) -> Response {
     let status = match request.version() {
         Version::HTTP_2 => StatusCode::UNSUPPORTED_MEDIA_TYPE,

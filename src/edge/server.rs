@@ -1,4 +1,4 @@
-//! A listener and its connections: accepts, refuses what exceeds the limits, and ends.
+//! A listener and its connections: accepts connections within the limits, and ends them.
 
 use std::{
     future::{pending, poll_fn},
@@ -27,19 +27,19 @@ use super::{
 };
 use crate::{admission::client_id::ClientId, metrics::Metrics};
 
-/// The first and the longest wait after a failed accept.
+/// The minimum and the maximum backoff after a failed accept.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// A row of failed accepts is over when none has failed for this long. It is more than the longest wait.
+/// A series of failed accepts has ended when none has failed for this time. It is longer than the maximum backoff.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// How often it is logged, at most, that connections exceed a limit.
+/// The minimum interval of log lines about refused connections.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// How many connections are accepted at the end that the system has already established. A listener that is closed resets them.
+/// The maximum number of connections that are accepted from the backlog before the listener closes, because closing resets them.
 const MAX_LAST: usize = 4_096;
 
-/// A listener that is served, with its connections. All end when this is dropped.
+/// A listener and its connections. Dropping it ends all of them.
 #[derive(Debug)]
 pub(crate) struct Server {
     tasks: TaskTracker,
@@ -50,7 +50,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Begins to accept, until `stopping` is cancelled. `metrics` counts the connections, if they are to be counted.
+    /// Accepts connections until `stopping` is cancelled. `metrics`, if set, counts them.
     pub(crate) fn start(
         listener: TcpListener,
         router: Router,
@@ -73,7 +73,7 @@ impl Server {
         Self { tasks, slots, stopping, closing, _close: guard }
     }
 
-    /// Closes the listener and ends every connection gracefully: HTTP/2 gets GOAWAY, streams run on.
+    /// Closes the listener and ends every connection gracefully: with GOAWAY over HTTP/2, so that streams continue.
     pub(crate) fn stop_accepting(&self) {
         self.stopping.cancel();
     }
@@ -84,11 +84,11 @@ impl Server {
         self.tasks.wait().await;
     }
 
-    /// Closes the listener and the connections that are left.
+    /// Closes the listener and the remaining connections.
     pub(crate) async fn close(&self) {
         let open = self.slots.taken();
         if open > 0 {
-            info!(open, "connections are still open and are closed now");
+            info!(open, "closing the connections that are still open");
         }
         self.closing.cancel();
         self.closed().await;
@@ -121,16 +121,16 @@ impl Accept {
                     failures.wait = None;
                     self.serve(stream, peer);
                 }
-                // The client was gone before it was accepted. The next one may be there.
+                // The client has disconnected. The next accept can succeed.
                 Err(error) if is_of_one_client(&error) => {}
                 Err(error) => drop(stopping.run_until_cancelled(sleep(failures.next(&error))).await),
             }
         }
-        self.accept_the_last().await;
+        self.accept_backlog().await;
     }
 
-    /// Accepts what the system has established already. A call may be on its way on each.
-    async fn accept_the_last(&mut self) {
+    /// Accepts the connections in the backlog, because clients can have sent calls on them.
+    async fn accept_backlog(&mut self) {
         for _ in 0..MAX_LAST {
             let now = poll_fn(|cx| match self.listener.poll_accept(cx) {
                 Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
@@ -144,7 +144,7 @@ impl Accept {
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         match self.slots.take(ClientId::of_address(peer.ip())) {
             Ok(slot) => {
-                // Without them a connection is slower, or noticed to be broken later; it works all the same.
+                // A connection works without these options, but is slower, or detects a broken peer later.
                 let _ = stream.set_nodelay(true);
                 let keepalive = TcpKeepalive::new().with_time(self.connections.settings.keepalive);
                 let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
@@ -159,14 +159,14 @@ impl Accept {
     }
 }
 
-/// Whether accepting failed for this client alone.
+/// Whether accepting failed only for one client.
 fn is_of_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// A row of failed accepts: each waits longer. It is logged at its beginning and at its end, which comes when none has failed for
-/// [`SETTLED_AFTER`]. An accept that succeeds in between, for a connection that was closed, does not end it.
+/// A series of failed accepts, with a growing backoff. Its beginning and its end are logged. It ends when no accept has failed for
+/// [`SETTLED_AFTER`]; a single accept that succeeds does not end it.
 #[derive(Debug, Default)]
 struct Failures {
     number: u64,
@@ -175,12 +175,12 @@ struct Failures {
 }
 
 impl Failures {
-    /// How long to wait after this failure.
+    /// The backoff after this failure.
     fn next(&mut self, error: &io::Error) -> Duration {
         if self.number == 0 {
             warn!(
                 %error,
-                "cannot accept connections, trying again with backoff. Raise the limit of open files or lower --max-connections"
+                "cannot accept connections, retrying with backoff. Raise the limit of open files or lower --max-connections"
             );
         }
         let wait = self.wait.map_or(BACKOFF.0, |wait| (wait * 2).min(BACKOFF.1));
@@ -188,7 +188,7 @@ impl Failures {
         wait
     }
 
-    /// Ready when the row is over.
+    /// Ready when the series has ended.
     async fn settled(&self) {
         match self.last {
             Some(last) => sleep_until(last + SETTLED_AFTER).await,
@@ -202,7 +202,7 @@ impl Failures {
     }
 }
 
-/// Logs that connections were closed because they exceed a limit: once, and then what has come since, once a minute.
+/// Logs connections that were closed because of a limit: the first at once, then their number once a minute.
 #[derive(Debug, Default)]
 struct Refused {
     since_last_line: u64,
@@ -222,7 +222,7 @@ impl Refused {
             closed = self.since_last_line,
             max,
             max_per_address,
-            "connections above the limit are closed at once"
+            "closing connections because of a limit"
         );
         (self.since_last_line, self.next_line) = (0, Some(now + LOG_EVERY));
     }

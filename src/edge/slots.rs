@@ -1,4 +1,4 @@
-//! How many connections may be open: in total, and from one client address.
+//! Limits the open connections, in total and of each client address.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,7 +14,7 @@ pub(super) struct Slots(Arc<Inner>);
 struct Inner {
     max: usize,
     max_per_address: usize,
-    /// Where open and refused connections are counted, if they are.
+    /// Counts open and refused connections, if set.
     metrics: Option<Metrics>,
     open: Mutex<Open>,
 }
@@ -25,14 +25,14 @@ struct Open {
     by_client: HashMap<ClientId, usize>,
 }
 
-/// The slot of one connection, free again when it is dropped.
+/// The slot of a connection. Dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Slots,
     client: ClientId,
 }
 
-/// The limit that a connection exceeds.
+/// The limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     Total,
@@ -54,10 +54,10 @@ impl Slots {
         Self(Arc::new(Inner { max, max_per_address, metrics, open: Mutex::default() }))
     }
 
-    /// A slot for a connection of this client.
+    /// Takes a slot for a connection of this client.
     ///
     /// # Errors
-    /// The limit that it would exceed.
+    /// The limit that is reached.
     pub(super) fn take(&self, client: ClientId) -> Result<Slot, Full> {
         let taken = self.try_take(&client);
         if let Some(metrics) = &self.0.metrics {
@@ -83,7 +83,7 @@ impl Slots {
         Ok(())
     }
 
-    /// How many are taken.
+    /// The number of taken slots.
     pub(super) fn taken(&self) -> usize {
         self.0.open.lock().total
     }
@@ -94,7 +94,7 @@ impl Drop for Slot {
         let Inner { open, metrics, .. } = &*self.slots.0;
         let mut open = open.lock();
         open.total -= 1;
-        // A client without a connection is forgotten, so that the table does not grow.
+        // A client without a connection is removed, so that the table does not grow.
         match open.by_client.get_mut(&self.client) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(open.by_client.remove(&self.client)),

@@ -1,6 +1,4 @@
-//! The web page on the gRPC port: its files, and gRPC-Web for the calls that it makes.
-//!
-//! The files are built from `web/`.
+//! The web page on the gRPC port: its files, which are built from `web/`, and gRPC-Web for its calls.
 
 use std::{
     collections::BTreeMap,
@@ -79,7 +77,7 @@ fn files() -> Files {
 /// The layer.
 async fn page(State((files, hosts)): State<(Files, AllowedHosts)>, mut request: Request, next: Next) -> Response {
     if is_grpc_web(&request) {
-        // The layer of gRPC checks who calls: its refusal is a gRPC-Web status.
+        // The gRPC layer checks the origin, so that a refusal is a gRPC-Web status.
         request.extensions_mut().insert(FromWeb);
     } else if let Some(file) = file(&files, &request) {
         return match hosts.check_file(&request) {
@@ -90,7 +88,7 @@ async fn page(State((files, hosts)): State<(Files, AllowedHosts)>, mut request: 
             }
         };
     } else if !is_grpc(&request) {
-        return not_grpc(&request, "A browser finds a page at /, and gRPC-Web is spoken to it.\n");
+        return not_grpc(&request, "It also serves gRPC-Web, and a web page at /.\n");
     }
     next.run(request).await
 }
@@ -115,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_asks_for_files_that_are_there() {
+    fn the_files_that_the_page_loads_exist() {
         let index = include_str!("../../web/dist/index.html");
         let named = ["href=\"", "src=\""].map(|start| index.split(start).skip(1)).into_iter().flatten();
         let paths = named.filter_map(|rest| rest.split('"').next()).filter(|name| !name.starts_with('#'));

@@ -18,6 +18,8 @@ pub(crate) fn corrupt(what: impl Display) -> Error {
 pub(crate) fn truncated(what: impl Display) -> Error {
     Error::new(
         Reason::UpstreamTruncated,
-        format!("the stream from Bedrock ended before the message did: {what}. What was sent is not the whole answer"),
+        format!(
+            "the stream from Bedrock ended before the message did: {what}. What was sent is not the complete answer"
+        ),
     )
 }

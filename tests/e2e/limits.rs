@@ -140,7 +140,7 @@ async fn tokens_are_reserved_when_a_call_begins_and_settled_when_it_ends() {
     harness.counted("streams_running", &[], 0).await;
     harness.ask(may_generate(&model, 9_000)).await.failed();
     let (_, error) = harness.ask(may_generate(&model, 10_001)).await.failed();
-    assert!(error.retry_delay.is_none(), "trying again is of no use: {error:?}");
+    assert!(error.retry_delay.is_none(), "a retry cannot help: {error:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Which requests of a connection are in flight, and since when there are none.
+//! The requests in flight of a connection, and the time since the last one ended.
 
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ struct State {
     idle_since: Instant,
 }
 
-/// One request, in flight until this is dropped.
+/// A request in flight. Dropping it ends the request.
 #[derive(Debug)]
 pub(super) struct ActiveRequest(Activity);
 
@@ -34,18 +34,18 @@ pub(super) struct TrackedBody {
 }
 
 impl Activity {
-    /// Of a connection that was opened now.
+    /// The activity of a new connection.
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State { in_flight: 0, idle_since: Instant::now() })))
     }
 
-    /// A request has arrived.
+    /// Begins a request.
     pub(super) fn begin(&self) -> ActiveRequest {
         self.0.lock().in_flight += 1;
         ActiveRequest(self.clone())
     }
 
-    /// Since when no request is in flight; nothing while one is.
+    /// The time since which no request is in flight. `None` while there is one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.0.lock();
         (state.in_flight == 0).then_some(state.idle_since)
@@ -53,7 +53,7 @@ impl Activity {
 }
 
 impl ActiveRequest {
-    /// The body with which the request is answered.
+    /// Wraps the body of the response.
     pub(super) fn until_end_of(self, body: Body) -> TrackedBody {
         TrackedBody { body, _request: self }
     }

@@ -1,4 +1,4 @@
-//! The bytes of a connection: tells HTTP/1 from HTTP/2, and closes without losing what was sent last.
+//! The socket of a connection: detects the version of HTTP, and closes without losing the last bytes.
 
 use std::{
     io,
@@ -13,20 +13,20 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// What every HTTP/2 connection of a client begins with.
+/// The preface of HTTP/2.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long the peer may take to close its side after this side was closed.
+/// The time for the peer to close its side after this side was closed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The version of HTTP that a client speaks.
+/// The version of HTTP that a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     Http1,
     Http2,
 }
 
-/// A connection whose first bytes were read, and are read once more.
+/// A connection with its first bytes, which were read to detect the version.
 #[derive(Debug)]
 pub(super) struct Socket<T> {
     io: T,
@@ -35,7 +35,7 @@ pub(super) struct Socket<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
-    /// Reads until the version is known: at most the preface of HTTP/2. Without a version if the peer closed before.
+    /// Reads until the version is known: at most the preface of HTTP/2. `None` if the peer closed the connection before.
     ///
     /// # Errors
     /// If reading fails.
@@ -90,9 +90,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Ends this side, then reads and discards until the peer ends its own.
+    /// Closes this side, then reads and discards until the peer closes its side.
     ///
-    /// A socket that is closed before everything was read resets the connection, and with it what is still on its way to the peer.
+    /// Closing a socket with unread bytes resets the connection, and the peer could lose the last bytes.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, linger, .. } = &mut *self;
         if linger.is_none() {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn closing_waits_for_the_peer_and_not_for_ever() {
+    async fn closing_waits_for_the_peer_for_a_limited_time() {
         let (mut client, server) = duplex(64);
         client.write_all(b"GET").await.unwrap();
         let (_, mut socket) = Socket::detect(server).await.unwrap().unwrap();
