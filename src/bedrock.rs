@@ -47,42 +47,42 @@ use crate::{
     request::Valid,
 };
 
-/// Bedrock, in its own region and in those that routes name. Clones share the connections.
+/// Bedrock in the region of the server and in those of the routes. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Bedrock {
     config: Config,
     http: Http,
     home: String,
-    /// By region; their number is that of the configuration.
+    /// By region. The configuration bounds their number.
     pools: Arc<Mutex<HashMap<String, Pool>>>,
 }
 
-/// A stream that Bedrock has agreed to send.
+/// A response stream of Bedrock.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     /// Its frames.
     pub(crate) frames: Frames,
-    /// What its frames hold.
+    /// The format of the frames.
     pub(crate) format: Format,
-    /// The place that the stream takes up on its connection.
+    /// The client of the stream. Dropping it frees the stream in the pool.
     pub(crate) client: PooledClient,
-    /// What is known about the call; the attempts are known elsewhere.
+    /// The context of the call, without attempts.
     pub(crate) call: CallContext,
 }
 
-/// What the frames of an answer hold.
+/// The format of the frames of an answer.
 #[derive(Debug)]
 pub(crate) enum Format {
     /// The events of ConverseStream.
     Converse,
-    /// Chunks of a model's own format, and what reads them.
+    /// Chunks in a model's own format, and their decoder.
     Native(Box<dyn Decode>),
-    /// Chunks that nobody here reads.
+    /// Chunks that are sent to the caller unchanged.
     Raw,
 }
 
 impl Format {
-    /// The operation that answers so.
+    /// The operation with this format.
     pub(crate) fn operation(&self) -> Operation {
         match self {
             Self::Converse => Operation::ConverseStream,
@@ -93,7 +93,7 @@ impl Format {
 
 #[cfg(test)]
 impl Upstream {
-    /// A stream whose bytes a test makes.
+    /// A stream with these bytes, for tests.
     pub(crate) fn of_body(body: aws_smithy_types::body::SdkBody) -> Self {
         static HTTP: std::sync::OnceLock<Http> = std::sync::OnceLock::new();
         let http = HTTP.get_or_init(|| Http::load(Duration::from_secs(1)).expect("certificates"));
@@ -108,7 +108,7 @@ impl Bedrock {
         Self { config, http, home, pools: Arc::default() }
     }
 
-    /// The Bedrock emulator at this address. `max_connect` is the longest that a connection may take for any call.
+    /// The Bedrock emulator at this address. `max_connect` is the maximum connect timeout of a call.
     ///
     /// # Errors
     /// If TLS cannot be set up.
@@ -121,7 +121,7 @@ impl Bedrock {
         &self.home
     }
 
-    /// Makes one attempt to open the stream, by the operation that the request asks for or that suits its model.
+    /// Makes one attempt to open a stream, with the operation of the request.
     pub(crate) async fn open(
         &self,
         target: &Target,
@@ -149,7 +149,7 @@ impl Bedrock {
         let call = CallContext { model_id: target.model_id.clone(), region, request_id, attempts: Vec::new() };
         match (result, body) {
             (Ok(format), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, client, call }),
-            (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK answered without a body").in_call(call)),
+            (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK returned no response body").in_call(call)),
             (Err(error), _) => Err(error.in_call(call)),
         }
     }
@@ -176,7 +176,7 @@ impl Bedrock {
         }
     }
 
-    /// A place on a connection to the target's region, and which region that is.
+    /// The region of a target, and a client for one stream to it.
     fn client(&self, target: &Target) -> (String, PooledClient) {
         let region = target.region.as_ref().unwrap_or(&self.home);
         let mut pools = self.pools.lock();

@@ -47,7 +47,7 @@ pub(crate) struct EventMapper {
     /// The form of the JSON in tool results.
     json_form: JsonForm,
     /// Unknown members of native chunks that produced no chunk. They are sent with `start` or `finish`.
-    left: Vec<Map<String, Value>>,
+    unattached: Vec<Map<String, Value>>,
 }
 
 /// A parsed event.
@@ -74,7 +74,7 @@ impl EventMapper {
             guardrail_intervened: false,
             used: None,
             json_form: JsonForm::Unspecified,
-            left: Vec::new(),
+            unattached: Vec::new(),
         }
     }
 
@@ -119,7 +119,7 @@ impl EventMapper {
                 self.metadata = Some(metadata);
             }
             Parsed::Content(BlockEvent { index, event }) => {
-                self.release(index, event, members.rest(event_type), ready);
+                self.emit(index, event, members.rest(event_type), ready);
             }
             // The members of an unknown event are complete: nothing was removed.
             Parsed::Unknown => {
@@ -127,7 +127,7 @@ impl EventMapper {
                 let index = payload.get("contentBlockIndex").and_then(|index| index.as_i64()?.try_into().ok());
                 let json = Value::Object(payload).to_string();
                 let other = OtherEvent { event_type: event_type.to_owned(), json };
-                self.release(index, Event::Other(other), None, ready);
+                self.emit(index, Event::Other(other), None, ready);
             }
         }
     }
@@ -135,7 +135,7 @@ impl EventMapper {
     /// Maps an event of an unknown type whose payload is not a JSON object. It is sent to the caller as text.
     pub(crate) fn opaque(&mut self, event_type: String, payload: &[u8], ready: &mut VecDeque<Chunk>) {
         let json = String::from_utf8_lossy(payload).into_owned();
-        self.release(None, Event::Other(OtherEvent { event_type, json }), None, ready);
+        self.emit(None, Event::Other(OtherEvent { event_type, json }), None, ready);
     }
 
     /// Ends the answer when the bytes have ended: with the `finish`, or with an error if Bedrock did not report the end.
@@ -144,15 +144,15 @@ impl EventMapper {
             return Ok(());
         }
         let Some(stop) = self.stop.take() else {
-            return Err(truncated("it closed without messageStop"));
+            return Err(truncated("it ended without messageStop"));
         };
         self.finished = true;
         self.used = self.used();
         let Ending { finish, mut unrecognized } =
             finish::combine(stop, self.metadata.take(), self.guardrail_intervened);
         // If the answer has no content, `start` is sent now. Members of the end belong to `finish`.
-        attach(mem::take(&mut self.left), &mut unrecognized);
-        self.release(None, Event::Finish(finish), unrecognized, ready);
+        attach(mem::take(&mut self.unattached), &mut unrecognized);
+        self.emit(None, Event::Finish(finish), unrecognized, ready);
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl EventMapper {
     }
 
     /// Numbers a chunk and appends it to `ready`, after the `start` if it was not sent yet.
-    fn release(
+    fn emit(
         &mut self,
         content_block_index: Option<i32>,
         event: Event,
@@ -193,7 +193,7 @@ impl EventMapper {
         self.message_started = true;
         let chunk = Chunk { content_block_index, event: Some(event), unrecognized, ..Chunk::default() };
         let start = self.start.take().map(|mut start| {
-            attach(mem::take(&mut self.left), &mut start.unrecognized);
+            attach(mem::take(&mut self.unattached), &mut start.unrecognized);
             start
         });
         for chunk in start.into_iter().chain([chunk]) {

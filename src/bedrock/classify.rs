@@ -1,4 +1,4 @@
-//! Every failure of the call to Bedrock -> [`Error`]: one table of exceptions, for HTTP errors and for frames alike.
+//! Maps failures of calls to Bedrock to [`Error`], with one table of exceptions for HTTP errors and frames.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::redaction::{redacted, without_quoted_request};
 use crate::error::{Error, Reason, corrupt};
 
-/// The exceptions of the Bedrock Runtime API and of AWS's front door, with what they mean here. The same name means the
-/// same as an HTTP error and as an exception frame; the same table stands in `docs/errors.md`.
+/// The exceptions of the Bedrock Runtime API and of the AWS gateway, with their reasons, as HTTP errors and as exception frames. `docs/errors.md`
+/// has the same table; a test compares the two.
 pub const EXCEPTIONS: [(&str, Reason); 24] = [
     ("ValidationException", Reason::BedrockValidation),
     ("AccessDeniedException", Reason::BedrockAccessDenied),
@@ -39,10 +39,10 @@ pub const EXCEPTIONS: [(&str, Reason); 24] = [
     ("ModelTimeoutException", Reason::ModelTimeout),
 ];
 
-/// How much of a body that is no JSON goes into the message, in characters.
+/// The characters of a body that is not JSON which the message quotes.
 const QUOTED: usize = 200;
 
-/// What an HTTP error means that does not name its exception.
+/// The reasons of HTTP errors without an exception, by status.
 pub const STATUSES: [(u16, Reason); 11] = [
     (400, Reason::BedrockValidation),
     (401, Reason::UpstreamCredentials),
@@ -57,24 +57,24 @@ pub const STATUSES: [(u16, Reason); 11] = [
     (504, Reason::BedrockUnavailable),
 ];
 
-/// What an exception means, or, if its name says nothing, its HTTP status.
+/// The reason of an exception, or of its HTTP status if the exception is unknown.
 fn reason(exception: &str, status: Option<u16>) -> Reason {
     let named = EXCEPTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(exception)).map(|(_, reason)| *reason);
     let numbered = || STATUSES.iter().find(|(number, _)| Some(*number) == status).map(|(_, reason)| *reason);
     named.or_else(numbered).unwrap_or(Reason::BedrockUnknown)
 }
 
-/// An exception frame.
+/// The error of an exception frame.
 pub(crate) fn exception_frame(exception_type: &str, payload: &[u8]) -> Error {
     failure(exception_type, None, payload)
 }
 
-/// A frame with `:message-type: error`.
+/// The error of a frame with `:message-type: error`.
 pub(crate) fn error_frame(code: &str, message: &str) -> Error {
     failure(code, None, serde_json::json!({"message": message}).to_string().as_bytes())
 }
 
-/// A call that brought no stream.
+/// The error of a call without a response stream.
 pub(crate) fn sdk_error<E: StdError + Send + Sync + 'static>(error: SdkError<E, HttpResponse>) -> Error {
     if let Some(response) = error.raw_response() {
         if response.status().is_success() {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_json_is_quoted() {
+    fn a_body_that_is_not_json_is_quoted() {
         let error = failure("", Some(502), b"<html>Bad gateway</html>");
         assert!(error.to_string().contains("HTTP 502: <html>Bad gateway"), "{error}");
         assert!(failure("", Some(500), b"").to_string().contains("no message"));

@@ -1,4 +1,4 @@
-//! The configuration of the SDK clients: credentials, region, endpoint, retries and time limits, every one of them set on purpose.
+//! Configures the SDK: credentials, region, endpoint. Its retries and timeouts are off.
 
 use std::{io, time::Duration};
 
@@ -11,21 +11,21 @@ use aws_sdk_bedrockruntime::{
 
 use super::{Bedrock, http::Http};
 
-/// What a Bedrock API key is passed in.
+/// The environment variable of a Bedrock API key.
 const API_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
-/// The standard chain of credentials and region, asked once.
+/// The result of the standard chain of credentials and region.
 #[derive(Debug)]
 pub(super) struct Environment {
     sdk: SdkConfig,
-    /// `None` is one of the problems.
+    /// `None` if the certificates cannot be loaded, which is one of the problems.
     http: Option<Http>,
-    /// Everything that is missing, each with what to set.
+    /// What is missing, each with what to set.
     pub(super) problems: Vec<String>,
 }
 
 impl Environment {
-    /// Asks the chain. The region is the one given, if one is. `max_connect` is the longest that a connection may take for any call.
+    /// Runs the chain. `region`, if given, replaces its region. `max_connect` is the maximum connect timeout of a call.
     pub(super) async fn load(region: Option<String>, max_connect: Duration) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = region {
@@ -44,7 +44,7 @@ impl Environment {
         Self { sdk, http: http.ok(), problems }
     }
 
-    /// Bedrock there, or what is missing.
+    /// Returns Bedrock, or what is missing.
     pub(super) fn bedrock(self) -> Result<Bedrock, Vec<String>> {
         match (self.sdk.region(), self.http) {
             (Some(region), Some(http)) if self.problems.is_empty() => {
@@ -55,7 +55,7 @@ impl Environment {
     }
 }
 
-/// The emulator at this address.
+/// Bedrock at the address of an emulator.
 pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedrock> {
     let region = "us-east-1";
     let builder = Builder::new()
@@ -68,8 +68,8 @@ pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedr
 }
 
 fn config(builder: Builder) -> Config {
-    // Every limit is ours (`crate::request::timeouts`, `super::http`). Once a stream runs the SDK knows only one, the stalled stream protection,
-    // and that one takes a model that thinks for a stalled connection; the others would count the whole stream in.
+    // `crate::request::timeouts` and `super::http` have the timeouts. The stalled stream protection of the SDK would end a stream while its
+    // model thinks, and its other timeouts would include the whole stream.
     let timeouts = TimeoutConfig::builder()
         .disable_connect_timeout()
         .disable_read_timeout()
@@ -77,14 +77,14 @@ fn config(builder: Builder) -> Config {
         .disable_operation_timeout()
         .build();
     builder
-        // Ours too (`crate::failover::attempts`): two kinds of retries would multiply.
+        // `crate::failover::attempts` retries. Two kinds of retries would multiply.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
 }
 
-/// Asks the chain once, so that a server without credentials says so before it serves.
+/// Runs the credential chain once, so that a server without credentials does not start.
 async fn check_credentials(sdk: &SdkConfig) -> Result<(), String> {
     if std::env::var_os(API_KEY).is_some_and(|key| !key.is_empty()) {
         return Ok(());

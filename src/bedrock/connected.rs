@@ -1,4 +1,4 @@
-//! The settings -> AWS, or an emulator in this process. Never the one in place of the other.
+//! Connects to AWS, or to an emulator in this process, as configured. It never falls back to the other.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -8,12 +8,12 @@ use tracing::info;
 use super::{Bedrock, client::Environment};
 use crate::config::ConfigError;
 
-/// Where answers come from, as configured.
+/// The configured upstream.
 #[derive(Clone, Debug)]
 pub enum UpstreamSettings {
-    /// AWS, by the standard chain.
+    /// AWS, with the standard credential chain.
     Aws {
-        /// The region, if not that of the chain.
+        /// The region. `None` selects that of the chain.
         region: Option<String>,
     },
     /// An emulator inside this process.
@@ -25,16 +25,16 @@ pub enum UpstreamSettings {
     },
 }
 
-/// Where answers come from, ready for calls.
+/// A connected upstream.
 #[derive(Debug)]
 pub struct Connected {
-    /// What calls are made to.
+    /// Makes the calls.
     pub bedrock: Bedrock,
-    /// The emulator behind it, if that is what was asked for; it stops when this is dropped.
+    /// The emulator, if configured. Dropping it stops it.
     pub emulator: Option<Emulator>,
 }
 
-/// Why there is nothing to make calls to.
+/// The reason why the upstream cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Region or credentials are missing.
@@ -49,12 +49,12 @@ pub enum ConnectError {
 }
 
 impl Connected {
-    /// What the AWS environment lacks, for a configuration that cannot be used for other reasons already.
+    /// The problems of the AWS environment, to report them together with other problems of the configuration.
     pub async fn problems(region: Option<String>, max_connect: Duration) -> Vec<String> {
         Environment::load(region, max_connect).await.problems
     }
 
-    /// Reads the AWS environment, or starts the emulator. `max_connect` is the longest that a connection may take for any call.
+    /// Loads the AWS environment, or starts the emulator. `max_connect` is the maximum connect timeout of a call.
     ///
     /// # Errors
     /// See [`ConnectError`].

@@ -1,4 +1,4 @@
-//! Cuts the body of an answer that the SDK would read whole: an error, and an answer that is no stream.
+//! Bounds the bodies that the SDK reads completely: those of errors and of unary calls.
 
 use std::{
     pin::Pin,
@@ -9,19 +9,19 @@ use aws_smithy_types::body::{Error, SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// The most that is read of an error, in bytes. Bedrock's own have a few hundred.
+/// The maximum number of bytes of an error. Bedrock's errors have a few hundred.
 pub(super) const ERROR: usize = 64 << 10;
 
-/// The most that is read of an answer that is no stream, in bytes. The count of tokens has less than a hundred.
+/// The maximum number of bytes of a unary response. A token count has less than a hundred.
 pub(super) const UNARY: usize = 1 << 20;
 
-/// The first bytes of a body. The rest is not read, and the connection is let go of.
+/// The first bytes of a body. The rest is not read, and the connection is released.
 struct Cut {
     body: SdkBody,
     left: usize,
 }
 
-/// The same body, which ends after so many bytes at the latest.
+/// Bounds a body to this many bytes.
 pub(super) fn at_most(body: SdkBody, bytes: usize) -> SdkBody {
     SdkBody::from_body_1_x(Cut { body, left: bytes })
 }

@@ -1,7 +1,7 @@
-//! The response body as event-stream frames: pulled, checked, and never larger than AWS allows.
+//! Decodes a response body into event-stream frames, within AWS's maximum size.
 //!
-//! The decoder is the SDK's own; the prelude is checked here as soon as it has arrived, because a damaged length would
-//! otherwise be waited for.
+//! The decoder is the SDK's. The prelude is checked as soon as it has arrived, because with a damaged length the decoder would wait for bytes
+//! that never come.
 
 #[cfg(any(fuzzing, test))]
 pub(crate) mod pieces;
@@ -28,7 +28,7 @@ const SHORTEST: usize = 16;
 /// The longest frame that AWS sends.
 const LONGEST: usize = 16 << 20;
 
-/// What a frame says.
+/// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
     /// An event.
@@ -57,7 +57,7 @@ pub(crate) enum Frame {
 /// The frames of one response body.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    /// `None` once it has ended or failed: a connection is not held longer than it is of use.
+    /// `None` after its end or a failure, so that the connection is released.
     body: Option<SdkBody>,
     buffer: BytesMut,
     received: u64,
@@ -69,23 +69,23 @@ impl Frames {
         Self { body: Some(body), buffer: BytesMut::new(), received: 0, longest: LONGEST }
     }
 
-    /// How many bytes have come: a frame that is under way is a sign of life too.
+    /// The number of bytes received, including those of an incomplete frame.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Reads no more, and lets go of the connection.
+    /// Stops reading and releases the connection.
     pub(crate) fn close(&mut self) {
         self.body = None;
         self.buffer = BytesMut::new();
     }
 
-    /// From here on a frame longer than this is refused.
+    /// Refuses frames longer than this from now on.
     pub(crate) fn at_most(&mut self, longest: usize) {
         self.longest = longest;
     }
 
-    /// Takes the next whole frame out of the buffer.
+    /// Removes the next complete frame from the buffer.
     fn decode(buffer: &mut BytesMut, longest: usize) -> Result<Option<Frame>, Error> {
         let Some(prelude) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
         let (lengths, checksum) = prelude.split_at(8);
@@ -95,7 +95,7 @@ impl Frames {
         let [a, b, c, d, ..] = *prelude;
         let total = u32::from_be_bytes([a, b, c, d]) as usize;
         if !(SHORTEST..=longest).contains(&total) {
-            return Err(corrupt(format!("a frame declares {total} bytes; {SHORTEST} to {longest} are taken")));
+            return Err(corrupt(format!("a frame declares {total} bytes; {SHORTEST} to {longest} are accepted")));
         }
         if buffer.len() < total {
             buffer.reserve(total - buffer.len());
@@ -149,7 +149,7 @@ fn read(message: &Message) -> Result<Frame, Error> {
         found.value().as_string().ok().map(|value| value.as_str().to_owned())
     };
     let required = |name: &str| header(name).ok_or_else(|| corrupt(format!("a frame lacks the header {name}")));
-    // A frame that leaves out its :message-type is still told by the header that goes with it.
+    // A frame without :message-type is identified by its other header.
     let implied = || {
         let types = [(":event-type", "event"), (":exception-type", "exception")];
         types.into_iter().find(|(name, _)| header(name).is_some()).map(|(_, implied)| implied.to_owned())
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_three_kinds_of_message_are_told_apart() {
+    async fn the_three_kinds_of_message_are_distinguished() {
         let bytes = [
             frame(&[(":message-type", "event"), (":event-type", "messageStart")], "{}"),
             frame(&[(":message-type", "exception"), (":exception-type", "throttlingException")], "{}"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frame_without_message_type_is_told_by_its_other_header() {
+    async fn a_frame_without_message_type_is_identified_by_its_other_header() {
         let bytes = [frame(&[(":event-type", "a")], "{}"), frame(&[(":exception-type", "b")], "{}")];
         let frames = decode(bytes.concat()).await;
         assert!(matches!(frames[..], [Ok(Frame::Event { .. }), Ok(Frame::Exception { .. })]), "{frames:?}");

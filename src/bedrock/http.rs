@@ -1,8 +1,8 @@
-//! The HTTP client under the SDK: hyper and rustls as in the SDK's own, with windows and pings that the SDK's has no setting for.
+//! The HTTP client of the SDK: hyper and rustls, as in the SDK's own client, with settings for HTTP/2 windows and pings.
 //!
-//! One for each SDK client. Over HTTP/2 all streams of a connection share its window. With hyper's defaults three callers
-//! who do not read fill it, and nobody else on the connection gets anything; here the windows of all its streams together fit
-//! into it. A connection that is silent is pinged, so that one whose other end is gone is noticed.
+//! Each SDK client has one. Over HTTP/2 all streams of a connection share its window. With hyper's defaults three callers that do not read
+//! would fill it and block the others. Here the windows of all streams fit into it. Idle connections are pinged, so that a broken one is
+//! detected.
 
 use std::{
     fmt, io,
@@ -38,13 +38,13 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::
 use tokio::{net::TcpStream, sync::Mutex};
 use tower::{BoxError, Service, timeout::Timeout, util::BoxCloneSyncService};
 
-/// The most streams of one client: below Bedrock's limit, which counts a stream a moment longer than this side does.
+/// The maximum number of streams of a client. It is below Bedrock's limit, because Bedrock counts a stream slightly longer.
 pub(super) const STREAMS: usize = 90;
 
-/// How much of a stream may lie here unread, in bytes: HTTP/2's own default, and some hundred events.
+/// The HTTP/2 window of a stream, in bytes: the default of HTTP/2, or some hundred events.
 const STREAM_WINDOW: u32 = 64 << 10;
 
-/// How often a silent connection is asked whether it is alive, and how long it may take to answer.
+/// The interval of HTTP/2 pings, and the time for their acknowledgement.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 type Connecting = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
@@ -69,7 +69,7 @@ enum Protocol {
     Http2,
 }
 
-/// What all clients have in common.
+/// The settings that all clients share.
 #[derive(Clone)]
 pub(super) struct Http {
     tls: ClientConfig,
@@ -78,15 +78,15 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Trusts the authorities that the machine trusts. No connection may take longer to be made than `max_connect`.
+    /// Trusts the certificate authorities of the machine. `max_connect` bounds the time to make a connection.
     ///
     /// # Errors
-    /// If the machine has no certificates of authorities, or none that can be read.
+    /// If the certificates of the machine's authorities cannot be loaded.
     pub(super) fn load(max_connect: Duration) -> io::Result<Self> {
         Ok(Self::with(tls()?.with_native_roots()?.with_no_client_auth(), max_connect))
     }
 
-    /// Trusts nobody: for an emulator on a machine that has no certificates, as small containers are.
+    /// Trusts no authority. For an emulator on a machine without certificates, such as a small container.
     ///
     /// # Errors
     /// If TLS cannot be set up.
@@ -98,7 +98,7 @@ impl Http {
         Self { tls, proxies: Arc::new(Matcher::from_env()), max_connect }
     }
 
-    /// A client with connections of its own.
+    /// A client with its own connections.
     pub(super) fn client(&self) -> SharedHttpClient {
         let mut tcp = connect::HttpConnector::new();
         tcp.enforce_http(false);
@@ -128,7 +128,7 @@ fn tls() -> io::Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)
 }
 
-/// The address of a proxy may hold a password.
+/// The address of a proxy can contain a password.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("max_connect", &self.max_connect).finish_non_exhaustive()
@@ -188,7 +188,7 @@ impl HttpConnector for Connections {
     }
 }
 
-/// That there is a connection, for [`super::tap`]; and the way for the SDK to give up one that has failed.
+/// The metadata of a connection, for [`super::tap`], with the function by which the SDK drops a broken connection.
 fn metadata(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
     let proxied = connection.connection_metadata().as_ref()?.is_proxied();
     let connection = connection.clone();
@@ -200,7 +200,7 @@ fn metadata(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
     Some(ConnectionMetadata::builder().proxied(proxied).poison_fn(poison).build())
 }
 
-/// TCP, through the proxy that the environment names (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) if Bedrock is behind one.
+/// TCP, through the proxy of the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), if any.
 #[derive(Clone)]
 struct Proxied {
     tcp: connect::HttpConnector,

@@ -1,5 +1,5 @@
-//! As many SDK clients as the running streams need: over TLS the SDK speaks HTTP/2 on one connection a client, Bedrock allows
-//! about 100 streams on it, and the next one would wait in line until another ends.
+//! A pool of SDK clients. An SDK client has one HTTP/2 connection, on which Bedrock allows about 100 streams. With a single client further
+//! streams would wait, so the pool has as many clients as the running streams need.
 
 use std::{
     fmt,
@@ -23,14 +23,14 @@ pub(super) struct Pool {
     clients: Arc<Mutex<Vec<Slot>>>,
 }
 
-/// A client, and how many streams it has.
+/// A client and the number of its streams.
 #[derive(Clone)]
 struct Slot {
     client: Client,
     streams: Arc<AtomicUsize>,
 }
 
-/// The right to one stream of a client, given back when it is dropped.
+/// A client for one stream. Dropping it frees the stream.
 #[derive(Debug)]
 pub(crate) struct PooledClient {
     client: Client,
@@ -38,12 +38,12 @@ pub(crate) struct PooledClient {
 }
 
 impl Pool {
-    /// Clients of this configuration. None is made before it is needed.
+    /// A pool without clients.
     pub(super) fn new(config: Config, http: Http) -> Self {
         Self { config, http, clients: Arc::default() }
     }
 
-    /// A client with room for one more stream: the first that has it, so that there are no more than are needed.
+    /// The first client that can have one more stream, or a new one.
     pub(super) fn client(&self) -> PooledClient {
         let mut clients = self.clients.lock();
         let free = clients.iter().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS).cloned();

@@ -1,22 +1,22 @@
-//! What AWS says about the operator's account does not reach callers: account ids, ARNs of roles and users, access keys.
+//! Removes details of the operator's account from messages for callers: account ids, ARNs of roles and users, access keys.
 
 use std::{borrow::Cow, sync::LazyLock};
 
 use regex_lite::{Captures, Regex};
 
-/// What stands in place of an account id.
+/// Replaces an account id.
 const ACCOUNT: &str = "[account]";
 
-/// What stands in place of anything else.
+/// Replaces other details.
 const REDACTED: &str = "[redacted]";
 
 /// The digits of an account id.
 const ACCOUNT_DIGITS: usize = 12;
 
-/// The services whose ARNs keep their resource: a model, an inference profile or a guardrail that the caller asked for.
+/// The service whose ARNs keep their resource: a model, an inference profile or a guardrail of the request.
 const PUBLIC: &str = "bedrock";
 
-/// From here on the message for a wrong signature quotes the request with its headers, and among them the session token.
+/// The message for an invalid signature quotes the request with its headers and the session token after this text.
 const QUOTED_REQUEST: &str = "The Canonical String for this request";
 
 static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -32,7 +32,7 @@ static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The text without what identifies the operator's account and its users. ARNs of Bedrock keep their resource.
+/// The text without details of the operator's account and its users. ARNs of Bedrock keep their resource.
 pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     match PATTERN.as_ref() {
         Some(pattern) => pattern.replace_all(without_quoted_request(text), replacement),
@@ -40,7 +40,7 @@ pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text up to where it quotes the signed request.
+/// The text before the quoted request.
 pub(super) fn without_quoted_request(text: &str) -> &str {
     text.split(QUOTED_REQUEST).next().unwrap_or_default().trim_end()
 }

@@ -28,7 +28,7 @@ use tokio::time::sleep;
 use super::{classify, cut};
 use crate::error::{Error, Reason};
 
-/// One per attempt; clones share what they see.
+/// The interceptor of one attempt. Clones share its state.
 #[derive(Clone, Debug)]
 pub(super) struct Tap {
     takes_body: bool,
@@ -53,8 +53,7 @@ impl Tap {
         Self { takes_body: false, seen: Arc::default() }
     }
 
-    /// What comes of the attempt, unless there is no connection for it after this time. The SDK's own limit cannot differ from call
-    /// to call without a pool of connections for each.
+    /// Runs the attempt with a connect timeout. The timeout of the SDK belongs to its connection pool, so it cannot differ from call to call.
     pub(super) async fn connected_within<T>(
         &self,
         limit: Duration,
@@ -63,7 +62,7 @@ impl Tap {
         tokio::select! {
             result = attempt => result,
             () = self.unconnected_after(limit) => {
-                let message = format!("there was no connection to Bedrock after {limit:?}. Try again, or allow more time");
+                let message = format!("there was no connection to Bedrock within {limit:?}. Try again, or allow more time with time_limits.connect");
                 Err(Error::new(Reason::ConnectTimeout, message))
             }
         }
@@ -76,7 +75,7 @@ impl Tap {
         }
     }
 
-    /// The body, if Bedrock agreed, and the request id.
+    /// The response body, if the status was a success, and the AWS request id.
     pub(super) fn into_parts(self) -> (Option<SdkBody>, String) {
         let seen = mem::take(&mut *self.seen());
         (seen.body, seen.request_id)
@@ -98,7 +97,7 @@ impl Intercept for Tap {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // A compressed stream is held back until there is enough to compress.
+        // A compressed stream would be delayed until there is enough to compress.
         context.request_mut().headers_mut().insert("accept-encoding", "identity");
         Ok(())
     }

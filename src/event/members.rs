@@ -1,24 +1,24 @@
-//! A JSON object whose members are taken out one by one. What is left in the end was not understood.
+//! A JSON object whose known members are removed one by one. The remaining members are unknown.
 //!
-//! A member of another type than expected is not taken, so it is left too: nothing is lost, and nothing is guessed.
+//! A member that has another type than expected is not removed, so it is not lost.
 
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
 use outcrop_contract::json;
 
-/// Bedrock's padding: a beginning of [`ALPHABET`] of random length, which hides the length of a frame from onlookers.
+/// Bedrock's padding: a prefix of [`ALPHABET`] of random length. It hides the length of a frame from observers of the network.
 const PADDING: &str = "p";
 
-/// What padding consists of.
+/// The characters of padding, in order.
 const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// The members that were not taken yet.
+/// The remaining members.
 #[derive(Debug)]
 pub(crate) struct Members(Map<String, Value>);
 
 impl Members {
-    /// The members of a provider's own chunk. It has no padding, and a member `p` is the provider's.
+    /// The members of a provider's chunk, which has no padding.
     pub(crate) fn of_chunk(members: Map<String, Value>) -> Self {
         Self(members)
     }
@@ -31,7 +31,7 @@ impl Members {
         Self(members)
     }
 
-    /// A string.
+    /// Removes a string.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.take(name, |value| match value {
             Value::String(text) => Ok(text),
@@ -39,39 +39,39 @@ impl Members {
         })
     }
 
-    /// A whole number of 32 bits.
+    /// Removes a whole number of 32 bits.
     pub(crate) fn int32(&mut self, name: &str) -> Option<i32> {
         self.take(name, |value| whole(&value).and_then(|number| number.try_into().ok()).ok_or(value))
     }
 
-    /// A string that `decode` understands.
+    /// Removes a string that `decode` accepts.
     pub(crate) fn decoded<T>(&mut self, name: &str, decode: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.take(name, |value| value.as_str().and_then(decode).ok_or(value))
     }
 
-    /// A truth value.
+    /// Removes a boolean.
     pub(crate) fn bool(&mut self, name: &str) -> Option<bool> {
         self.take(name, |value| value.as_bool().ok_or(value))
     }
 
-    /// Takes a member that says nothing: null.
+    /// Removes a member that is null.
     pub(crate) fn null(&mut self, name: &str) {
         if self.0.get(name).is_some_and(Value::is_null) {
             self.0.remove(name);
         }
     }
 
-    /// Puts a member back that was looked at.
+    /// Puts a member back.
     pub(crate) fn put(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);
     }
 
-    /// JSON of any kind.
+    /// Removes a member of any type.
     pub(crate) fn json(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
 
-    /// A JSON object, whole.
+    /// Removes an object.
     pub(crate) fn map(&mut self, name: &str) -> Option<Map<String, Value>> {
         self.take(name, |value| match value {
             Value::Object(members) => Ok(members),
@@ -79,7 +79,7 @@ impl Members {
         })
     }
 
-    /// An object, of which `read` takes what it knows. `None` also if `read` knows nothing of it.
+    /// Removes the known members of an object. Unknown members stay. `None` if `read` returns `None`.
     pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Members) -> Option<T>) -> Option<T> {
         let Value::Object(members) = self.0.get_mut(name)? else { return None };
         let mut inner = Members(std::mem::take(members));
@@ -92,7 +92,7 @@ impl Members {
         result
     }
 
-    /// An array of objects, each read by `read`. If anything of an item is left, the array is left with these rests.
+    /// Removes the known members of each object in an array. If an object has unknown members, the array stays with those.
     pub(crate) fn list<T>(&mut self, name: &str, mut read: impl FnMut(&mut Members) -> T) -> Option<Vec<T>> {
         let Value::Array(items) = self.0.get(name)? else { return None };
         if !items.iter().all(Value::is_object) {
@@ -112,17 +112,17 @@ impl Members {
         Some(results)
     }
 
-    /// Whether everything was taken.
+    /// Whether no member remains.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What was not taken.
+    /// The remaining members.
     pub(crate) fn into_rest(self) -> Map<String, Value> {
         self.0
     }
 
-    /// What was not taken, as the `unrecognized` of a chunk.
+    /// The remaining members as the `unrecognized` of a chunk.
     pub(crate) fn rest(self, event_type: &str) -> Option<Struct> {
         if self.0.is_empty() {
             return None;

@@ -1,7 +1,7 @@
-//! Chunks of a model's own format -> the same chunks of ours.
+//! Maps chunks in a model's own format to the chunks of the contract.
 //!
-//! A decoder of [`crate::bedrock`]'s families reads a chunk and tells the [`Sink`] what it means; what Bedrock itself adds to every
-//! family (metrics, guardrail) is read here. As everywhere in [`super`], what nobody took out goes to the caller.
+//! The decoder of a family parses a chunk and passes its content to the [`Sink`]. This module parses the members that Bedrock adds for every
+//! family (metrics, guardrail). Members that neither knows are sent to the caller.
 
 use std::{collections::VecDeque, fmt::Debug, mem};
 
@@ -24,28 +24,30 @@ use crate::{
 /// The event type of every native chunk.
 pub(crate) const CHUNK: &str = "chunk";
 
-/// Reads the chunks of one answer in the format of one family.
+/// Decodes the chunks of an answer in the format of a family.
 pub(crate) trait Decode: Debug + Send {
-    /// Takes out of the chunk what it knows, and tells what it means. A chunk of which it knows nothing is an error: it is
-    /// another family's.
+    /// Removes the known members of a chunk and passes their content to the sink.
+    ///
+    /// # Errors
+    /// `UPSTREAM_CORRUPT` if the chunk is in the format of another family.
     fn decode(&mut self, chunk: &mut Members, sink: &mut Sink<'_>) -> Result<(), Error>;
 }
 
-/// Where a decoder tells what a chunk means.
+/// Receives the content of chunks from a decoder.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
     mapper: &'a mut EventMapper,
     ready: &'a mut VecDeque<Chunk>,
-    newer: bool,
+    unknown: bool,
 }
 
 impl Sink<'_> {
-    /// The chunk is of the family, and newer than its decoder: it goes to the caller as it is.
-    pub(crate) fn newer(&mut self) {
-        self.newer = true;
+    /// The chunk has a kind that the decoder does not know. It is sent to the caller unchanged.
+    pub(crate) fn unknown(&mut self) {
+        self.unknown = true;
     }
 
-    /// Who speaks.
+    /// The role of the message.
     pub(crate) fn role(&mut self, name: &str) {
         if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.mapper.start {
             start.set_role(super::role(name));
@@ -53,15 +55,15 @@ impl Sink<'_> {
         }
     }
 
-    /// Something happened to a block.
+    /// An event of a block.
     pub(crate) fn event(&mut self, index: i32, event: Event) {
-        // One of several choices had ended, and not the message.
+        // Only one of several choices had ended, and not the message.
         self.mapper.stop = None;
         self.mapper.open_blocks.insert(index);
-        self.mapper.release(Some(index), event, None, self.ready);
+        self.mapper.emit(Some(index), event, None, self.ready);
     }
 
-    /// Text; an empty one says nothing.
+    /// Text. Empty text is ignored.
     pub(crate) fn text(&mut self, index: i32, text: String) {
         if !text.is_empty() {
             self.event(index, Event::Text(text));
@@ -71,20 +73,20 @@ impl Sink<'_> {
     /// The block is complete.
     pub(crate) fn block_stop(&mut self, index: i32) {
         if self.mapper.open_blocks.remove(&index) {
-            self.mapper.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
+            self.mapper.emit(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
         }
     }
 
     /// The message has ended, and with it every block.
     pub(crate) fn stop(&mut self, name: &str) {
         for index in mem::take(&mut self.mapper.open_blocks) {
-            self.mapper.release(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
+            self.mapper.emit(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
         }
         let stop = Stop { reason: stop_reason(name), reason_name: name.to_owned(), ..Stop::default() };
         self.mapper.stop.get_or_insert(stop);
     }
 
-    /// The tokens, as the provider has counted them so far.
+    /// The usage that the provider has reported so far.
     pub(crate) fn usage(&mut self, usage: TokenUsage) {
         let usage = TokenUsage { source: UsageSource::Provider.into(), ..usage };
         self.mapper.metadata().usage = Some(usage);
@@ -96,17 +98,17 @@ impl Sink<'_> {
     }
 }
 
-/// What a chunk says of the guardrail.
+/// The result of the guardrail in a chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guardrail {
-    /// The model answers, perhaps with parts masked.
+    /// The model answers. Parts of the answer can be masked.
     Passed,
-    /// The guardrail answers in the model's place. Its one chunk has the action and the trace, and no stop reason of the model.
+    /// The guardrail answers instead of the model, with one chunk that has the action and the trace and no stop reason.
     Blocked,
 }
 
 impl EventMapper {
-    /// Takes a native chunk. `beside` is what stood beside its bytes.
+    /// Maps a native chunk. `beside` has the members beside its bytes.
     pub(crate) fn native(
         &mut self,
         decoder: &mut dyn Decode,
@@ -119,7 +121,7 @@ impl EventMapper {
         let guardrail = self.take_guardrail(&mut members);
         let metrics = self.take_metrics(&mut members);
         let before = ready.len();
-        let mut sink = Sink { mapper: self, ready, newer: false };
+        let mut sink = Sink { mapper: self, ready, unknown: false };
         if !(members.is_empty() && (metrics || guardrail.is_some())) {
             decoder.decode(&mut members, &mut sink)?;
         }
@@ -127,24 +129,24 @@ impl EventMapper {
             sink.stop("");
         }
         let mut rest = members.into_rest();
-        if sink.newer && !rest.is_empty() {
+        if sink.unknown && !rest.is_empty() {
             let json = Value::Object(mem::take(&mut rest)).to_string();
-            self.release(None, Event::Other(OtherEvent { event_type: CHUNK.to_owned(), json }), None, ready);
+            self.emit(None, Event::Other(OtherEvent { event_type: CHUNK.to_owned(), json }), None, ready);
         }
         self.pass_on([rest, beside.into_rest()], before, ready);
         Ok(())
     }
 
-    /// Takes a chunk that goes to the caller untouched; only what Bedrock itself has added is read too.
+    /// Sends a chunk to the caller unchanged. Only the members that Bedrock adds are parsed.
     pub(crate) fn raw(&mut self, chunk: &[u8], beside: Members, ready: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let json = std::str::from_utf8(chunk).map_err(|_| corrupt("a native chunk is no text"))?;
+        let json = std::str::from_utf8(chunk).map_err(|_| corrupt("a native chunk is not text"))?;
         let mut members = Members::of_chunk(super::parse(CHUNK, chunk)?);
         self.message_started_by_assistant();
         let guardrail = self.take_guardrail(&mut members);
         let before = ready.len();
-        self.release(None, Event::Native(NativeChunk { json: json.to_owned() }), None, ready);
+        self.emit(None, Event::Native(NativeChunk { json: json.to_owned() }), None, ready);
         self.pass_on([beside.into_rest()], before, ready);
-        // Bedrock adds its metrics to the last chunk, and answers a blocked prompt with one chunk: either proves the end.
+        // Bedrock adds its metrics to the last chunk, and answers a blocked prompt with one chunk. Either proves the end.
         if self.take_metrics(&mut members) || guardrail == Some(Guardrail::Blocked) {
             self.stop.get_or_insert_default();
         }
@@ -173,7 +175,7 @@ impl EventMapper {
         Some(if intervened && has_trace { Guardrail::Blocked } else { Guardrail::Passed })
     }
 
-    /// `amazon-bedrock-invocationMetrics`: Bedrock's own count, which stands if the provider has none.
+    /// `amazon-bedrock-invocationMetrics`: Bedrock's own count, used as `usage` if the provider reports none.
     fn take_metrics(&mut self, members: &mut Members) -> bool {
         let read = members.object("amazon-bedrock-invocationMetrics", |metrics| {
             let usage = TokenUsage {
@@ -198,19 +200,19 @@ impl EventMapper {
         true
     }
 
-    /// What was not understood of a chunk goes with the last chunk that came of it; if none did, or the message has ended, with the start
-    /// that waits or with the finish.
+    /// Attaches the unknown members of a chunk to the last chunk that it produced. If it produced none, or the message has ended, they are
+    /// sent with `start` or `finish`.
     fn pass_on<const N: usize>(&mut self, rest: [Map<String, Value>; N], before: usize, ready: &mut VecDeque<Chunk>) {
         let rest = rest.into_iter().filter(|rest| !rest.is_empty());
         let has_own = ready.len() > before && self.stop.is_none();
         match ready.back_mut().filter(|_| has_own) {
             Some(last) => super::attach(rest.collect(), &mut last.unrecognized),
-            None => self.left.extend(rest),
+            None => self.unattached.extend(rest),
         }
     }
 }
 
-/// What a provider's word for the end means.
+/// Maps a provider's stop reason.
 fn stop_reason(name: &str) -> StopReason {
     let name = name.to_ascii_lowercase();
     match name.as_str() {
@@ -220,7 +222,7 @@ fn stop_reason(name: &str) -> StopReason {
         "tool_call" | "tool_calls" => StopReason::ToolUse,
         "content_filter" | "refusal" | "error_toxic" => StopReason::ContentFiltered,
         "error_limit" => StopReason::ModelContextWindowExceeded,
-        // Many use the words of Converse.
+        // Many providers use the words of Converse.
         _ => finish::stop_reason(&name),
     }
 }

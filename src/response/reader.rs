@@ -1,7 +1,7 @@
-//! Reads one answer: frames in, chunks out, with the idle timeout.
+//! Reads an answer: frames in, chunks out, with the idle timeout.
 //!
-//! [`crate::failover`] waits for the first content, [`crate::response::call`] reads for the caller, and
-//! [`crate::response::abandoned`] drains abandoned answers.
+//! [`crate::failover`] waits for the first content, [`crate::response::call`] reads the answer, and [`crate::response::abandoned`] drains
+//! abandoned answers.
 
 use std::{
     collections::VecDeque,
@@ -25,11 +25,11 @@ use crate::{
     proto::{Attempt, Chunk, JsonForm, Start},
 };
 
-/// How long Bedrock may take to close a stream after both terminal events. It closes at once; a connection that does not must not
-/// hold up a complete answer.
+/// The time for Bedrock to close a stream after both terminal events. It usually closes at once; a connection that stays open must not
+/// delay a complete answer.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// How long Bedrock may take to send `metadata` after `messageStop`. Without it the answer is complete, and its usage is unknown.
+/// The time for `metadata` after `messageStop`. Without it the answer is complete, and its usage is unknown.
 const METADATA_GRACE: Duration = Duration::from_secs(5);
 
 /// An answer as it arrives: a stream of chunks that ends after its `finish` or with an error.
@@ -45,26 +45,26 @@ pub(crate) struct ResponseReader {
     call: CallContext,
     grace: Grace,
     idle: IdleTimer,
-    /// The idle timeout runs from the first content on; before it the first-content timeout runs.
+    /// The idle timeout runs after the first content. Before it the first-content timeout runs.
     has_content: bool,
 }
 
-/// Waits a moment for the end of the bytes after the end of the message.
+/// The grace periods after the end of the message.
 #[derive(Debug, Default)]
 struct Grace {
-    /// When the message had ended, with its metadata or without.
+    /// The times at which the message ended, without metadata and with it.
     ended: [Option<Instant>; 2],
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Runs while there is nothing to read. It stops while the caller does not read, because then nothing is polled.
+/// The idle timeout. It runs while there is nothing to read, and not while the caller does not read, because then nothing is polled.
 #[derive(Debug)]
 struct IdleTimer {
     limit: Duration,
-    /// The number of bytes received when it began; `None` while there is something to read.
+    /// The number of bytes that were received when it began. `None` while there is something to read.
     received: Option<u64>,
     since: Instant,
-    /// Reset only when it has fired, and not for each frame.
+    /// Reset when it fires and not for each frame.
     timer: Pin<Box<Sleep>>,
 }
 
@@ -111,14 +111,14 @@ impl ResponseReader {
         self.mapper.used()
     }
 
-    /// Waits for the first content. It stays in the stream.
+    /// Waits for the first content, without removing it from the stream.
     pub(crate) async fn first_content(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_ready(cx)).await?;
         self.has_content = true;
         Ok(())
     }
 
-    /// Reads to the end and discards everything, in no more memory than one frame of this length.
+    /// Reads to the end and discards the chunks. Frames have at most `longest_frame` bytes.
     pub(crate) async fn drain(&mut self, longest_frame: usize) -> Result<(), Error> {
         self.frames.at_most(longest_frame);
         self.has_content = true;
@@ -129,12 +129,12 @@ impl ResponseReader {
         Ok(())
     }
 
-    /// Whether the whole answer has arrived, if need be without the end of its bytes. A complete answer is sent, however late.
+    /// Whether the answer is complete, even if the bytes have not ended.
     pub(crate) fn complete(&mut self) -> bool {
         self.ended || (self.mapper.is_complete() && self.end().is_ok())
     }
 
-    /// Ends the answer with an error of this call.
+    /// Ends the answer with this error, and adds the phase and the context of the call.
     pub(crate) fn fail(&mut self, error: Error) -> Error {
         self.close();
         error.in_phase(self.mapper.phase()).in_call(self.call.clone())
@@ -147,7 +147,7 @@ impl ResponseReader {
                 Poll::Ready(Some(frame)) => {
                     self.idle.received = None;
                     match frame.and_then(|frame| self.accept(frame)) {
-                        // The message has ended, so its text is complete; only the metadata may be missing.
+                        // The message has ended, so its content is complete. Only metadata can be missing.
                         Err(error) if error.reason() == Reason::UpstreamTruncated && self.mapper.is_stopped() => {
                             self.end()?;
                         }
@@ -207,7 +207,7 @@ impl ResponseReader {
         ended.map_err(|error| self.fail(error))
     }
 
-    /// Returns what it holds upstream.
+    /// Releases the connection.
     fn close(&mut self) {
         self.ended = true;
         self.frames.close();
@@ -227,7 +227,7 @@ impl Stream for ResponseReader {
 }
 
 impl Grace {
-    /// Ready when the bytes have not ended in time. `complete` says whether the metadata has arrived too.
+    /// Ready when the grace period has passed. `complete` says whether the metadata has arrived.
     fn poll_over(&mut self, cx: &mut Context<'_>, complete: bool) -> Poll<()> {
         let limit = if complete { CLOSE_GRACE } else { METADATA_GRACE };
         let over = *self.ended[usize::from(complete)].get_or_insert_with(Instant::now) + limit;
@@ -240,7 +240,7 @@ impl Grace {
 }
 
 impl IdleTimer {
-    /// Ready when nothing has arrived for as long as the limit. `received` is the number of bytes received so far.
+    /// Ready when nothing was received for the limit. `received` is the number of bytes received so far.
     fn poll_over(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
         if self.received != Some(received) {
             self.received = Some(received);

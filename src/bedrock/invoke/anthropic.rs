@@ -223,7 +223,7 @@ impl Decode for Decoder {
             // `ping` and unknown types are sent to the caller unchanged.
             other => {
                 chunk.put("type", other.into());
-                sink.newer();
+                sink.unknown();
             }
         }
         Ok(())
@@ -278,7 +278,7 @@ fn block_start(chunk: &mut Members, sink: &mut Sink<'_>) {
             }
             other => {
                 block.put("type", other.into());
-                sink.newer();
+                sink.unknown();
             }
         }
         Some(())
@@ -300,7 +300,7 @@ fn block_delta(chunk: &mut Members, sink: &mut Sink<'_>) {
             }
             other => {
                 delta.put("type", other.into());
-                sink.newer();
+                sink.unknown();
             }
         }
         Some(())

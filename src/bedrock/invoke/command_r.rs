@@ -65,7 +65,7 @@ impl Decode for Decoder {
             // Other events (citations, searches) have no counterpart and are sent to the caller unchanged.
             Some(other) => {
                 chunk.put("event_type", other.into());
-                sink.newer();
+                sink.unknown();
             }
             None => return Err(foreign("Cohere Command R")),
         }
