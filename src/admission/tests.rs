@@ -111,10 +111,10 @@ async fn call(
     ];
     let limits: Vec<_> = limits.into_iter().filter_map(|(limit, subject)| Some((subject, limit?))).collect();
     let counted = running.enter(&limits);
-    let Permit { places, reservation } = permit;
+    let Permit { streams, reservation } = permit;
     until_left(random, true, Duration::from_secs(1), sleep(Duration::from_millis(300))).await;
     drop(counted);
-    drop(places);
+    drop(streams);
     sleep(Duration::from_millis(random.u64(..300))).await;
     let reserved = reservation.reserved;
     let used = random.u32(..4_000);
@@ -200,7 +200,7 @@ async fn a_permit_is_never_given_twice_by_threads_at_once() {
         let (limit, running) = (Arc::clone(&limit), Arc::clone(&running));
         std::thread::spawn(move || {
             for _ in 0..2_000 {
-                if let Some(permit) = limit.try_enter("key") {
+                if let Some(permit) = limit.try_acquire("key") {
                     assert!(running.fetch_add(1, Ordering::SeqCst) < 3);
                     running.fetch_sub(1, Ordering::SeqCst);
                     drop(permit);

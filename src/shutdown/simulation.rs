@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    steps::{Served, ShutdownSettings, walk},
+    steps::{Served, ShutdownSettings, run},
     *,
 };
 use crate::simulation::{self, until_left};
@@ -127,7 +127,7 @@ async fn simulate(mut random: fastrand::Rng, tally: &mut BTreeMap<&'static str, 
         grace: Duration::from_millis(random.u64(..3) * 3_000),
     };
     let (began, hurry) = (Instant::now(), Duration::from_millis(random.u64(..20_000)));
-    let ended = walk(&server.shutdown, &server, settings, sleep(hurry)).await;
+    let ended = run(&server.shutdown, &server, settings, sleep(hurry)).await;
     let waited = began.elapsed();
     let most = (settings.lame_duck + settings.grace).min(hurry.max(Duration::from_millis(1)) + settings.grace);
     assert!(waited <= most + Duration::from_secs(6), "{waited:?} of {settings:?}");

@@ -10,7 +10,6 @@ use super::*;
 enum Ask {
     Text,
     Int32,
-    Int64,
     Bool,
     Json,
     Map,
@@ -20,8 +19,8 @@ enum Ask {
 }
 
 fn any_ask() -> impl Strategy<Value = (Ask, &'static str)> {
-    use Ask::{Bool, Decoded, Int32, Int64, Json, List, Map, Object, Text};
-    let ask = prop::sample::select(vec![Text, Int32, Int64, Bool, Json, Map, Object, List, Decoded]);
+    use Ask::{Bool, Decoded, Int32, Json, List, Map, Object, Text};
+    let ask = prop::sample::select(vec![Text, Int32, Bool, Json, Map, Object, List, Decoded]);
     (ask, prop::sample::select(vec!["a", "b", "c"]))
 }
 
@@ -67,7 +66,6 @@ fn take(members: &mut Members, asks: &[(Ask, &str)], taken: &mut Vec<Value>) {
     match ask {
         Ask::Text => taken.extend(members.text(name).map(Value::from)),
         Ask::Int32 => taken.extend(members.int32(name).map(Value::from)),
-        Ask::Int64 => taken.extend(members.int64(name).map(Value::from)),
         Ask::Bool => drop(members.bool(name)),
         Ask::Json => taken.extend(members.json(name)),
         Ask::Map => taken.extend(members.map(name).map(Value::Object)),
