@@ -18,7 +18,7 @@ async fn promise_21_a_hung_store_stops_neither_the_sweep_nor_a_forced_shutdown()
     let Some(redis) = Redis::start("hung") else { return };
     let mut harness = Harness::with(|settings| {
         settings.attempts = 1;
-        settings.conversations = ConversationSettings::Redis(RedisSettings::at(&redis.address()));
+        settings.conversations = ConversationSettings::Redis(RedisSettings::at(redis.address()));
         settings.unread_timeout = Duration::from_millis(500);
         settings.shutdown.grace = Duration::from_millis(200);
     })
