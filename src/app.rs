@@ -17,7 +17,7 @@ use crate::{
     admission::{AdmissionControl, request_memory::RequestMemory},
     bedrock::Bedrock,
     config::Settings,
-    conversation::{Conversations, place::OpenError},
+    conversation::{Conversations, settings::OpenError},
     edge::{
         connection::ConnectionSettings,
         ending::ending,

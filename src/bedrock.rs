@@ -1,19 +1,17 @@
-//! Everything that knows AWS: a checked request goes out through the SDK, and frames come back.
+//! Calls Amazon Bedrock through the AWS SDK. Requests are sent with the SDK's typed builders. Responses are read as raw frames, because the
+//! SDK's types drop members that are newer than they are.
 //!
-//! Requests go out typed, through the SDK's builders; answers come in raw, because the SDK's own types drop what is newer
-//! than they are.
-//!
-//! - `pool` as many SDK clients as the running streams need
-//! - `http` the HTTP client under the SDK: windows, pings, proxies
-//! - `connected` the settings -> AWS, or an emulator in this process
-//! - [`client`] the SDK client: credentials, region, endpoint, time limits
-//! - [`converse`] request -> ConverseStream input
-//! - [`invoke`] request -> native body, native chunk -> events; one file a model family
-//! - `cut` bounds the bodies that the SDK reads whole
-//! - [`tap`] takes the response body out of the SDK, and tells whether there is a connection
-//! - [`frames`] body -> event-stream frames
-//! - [`classify`] every failure -> [`Error`]
-//! - `redaction` what identifies the operator's account is taken out of what AWS says
+//! - `pool` the SDK clients, as many as the running streams need
+//! - `http` the HTTP client of the SDK: windows, pings, proxies
+//! - `connected` connects to AWS, or to an emulator in this process
+//! - [`client`] configures the SDK: credentials, region, endpoint, timeouts
+//! - [`converse`] maps a request to ConverseStream
+//! - [`invoke`] maps a request to a native body, and native chunks to events; one file for each family
+//! - `cut` bounds the bodies that the SDK reads completely
+//! - [`tap`] takes the response body from the SDK, and enforces the connect timeout
+//! - [`frames`] decodes the body into event-stream frames
+//! - [`classify`] maps failures to [`Error`]
+//! - `redaction` removes details of the operator's account from messages
 
 pub(crate) mod classify;
 mod client;

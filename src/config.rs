@@ -24,7 +24,7 @@ pub use crate::edge::connection::ConnectionSettings;
 use crate::{
     admission::LimitSettings,
     bedrock::UpstreamSettings,
-    conversation::{bounds::Bounds, place::ConversationSettings},
+    conversation::{bounds::Bounds, settings::ConversationSettings},
     request::Rules,
     response::abandoned::AbandonmentSettings,
     shutdown::steps::ShutdownSettings,

@@ -1,21 +1,20 @@
 //! Conversations: the server stores turns, so that a request carries only the new one.
 //!
-//! [`crate::service`] begins a turn before the request is checked. [`crate::response::call`] stores it before the caller learns that the
-//! answer is complete. A call without a conversation uses none of this.
+//! [`crate::service`] begins a turn before the request is checked. [`crate::response::call`] stores it before `finish` is sent.
 //!
 //! - `turn` a running turn
-//! - [`bounds`] how much is stored; `history` how much goes to Bedrock
-//! - [`place`] where conversations are stored, and opening it
+//! - [`bounds`] the bounds of what is stored; `history` the part that is sent to Bedrock
+//! - [`settings`] the storage that is configured, and opening it
 //! - `leases` the leases of running turns, and their renewal
-//! - `record` the values that are stored; `store` what a storage engine does; `embedded` (a file or memory) and `redis` are the engines
+//! - `record` the stored values; `store` the interface of storage engines; `embedded` (a file or memory) and `redis` are the engines
 
 pub mod bounds;
 mod embedded;
 mod history;
 mod leases;
-pub mod place;
 mod record;
 mod redis;
+pub mod settings;
 mod store;
 mod turn;
 
@@ -30,8 +29,8 @@ use self::{
     bounds::Bounds,
     embedded::now,
     leases::{HeldLease, Leases},
-    place::{ConversationSettings, OpenError},
-    store::{Ask, Created, Cursor, Grant, Head, Key, OwnerLimits, PageLimit, Record, Store, StoreError, Taken},
+    settings::{ConversationSettings, OpenError},
+    store::{Created, Cursor, Grant, Head, Key, OwnerLimits, PageLimit, Record, Store, StoreError, Taken, TurnRequest},
 };
 use crate::{
     config::Settings,
@@ -42,19 +41,19 @@ use crate::{
     },
 };
 
-/// The conversations of a page if its caller does not say.
+/// The default number of conversations of a page.
 const PAGE: usize = 50;
 
-/// The turns of a page if its caller does not say.
+/// The default number of turns of a page.
 const TURNS: usize = 100;
 
-/// The most bytes of a page of turns. The usual limit of gRPC clients is 4 MiB.
+/// The maximum number of bytes of a page of turns. The usual limit of gRPC clients is 4 MiB.
 const PAGE_BYTES: usize = 3 << 20;
 
-/// How long the removal of expired conversations may take, so that a store that hangs holds up nothing else.
+/// The time for the removal of expired conversations, because a store can hang.
 const REMOVAL: Duration = Duration::from_secs(30);
 
-/// The owner of all conversations, until callers have identities.
+/// The owner of all conversations, because callers have no identities.
 const OWNER: &str = "";
 
 /// All conversations. Clones share them.
@@ -68,7 +67,7 @@ pub(crate) struct Conversations {
 }
 
 impl Conversations {
-    /// Opens the place that these settings name.
+    /// Opens the storage that these settings name.
     ///
     /// # Errors
     /// If it cannot be opened; its content is left unchanged.
@@ -77,7 +76,7 @@ impl Conversations {
         Self::open(&settings.conversations, settings.conversation_bounds, limits).await
     }
 
-    /// Opens the place where they are stored.
+    /// Opens the storage.
     ///
     /// # Errors
     /// If it cannot be opened; its content is left unchanged.
@@ -86,7 +85,7 @@ impl Conversations {
         bounds: Bounds,
         limits: OwnerLimits,
     ) -> Result<Self, OpenError> {
-        Ok(Self { store: place::open(settings).await?, bounds, limits, leases: Leases::default() })
+        Ok(Self { store: settings::open(settings).await?, bounds, limits, leases: Leases::default() })
     }
 
     /// Begins a turn if the request names a conversation, and completes the request with the conversation's model and system
@@ -94,9 +93,9 @@ impl Conversations {
     ///
     /// # Errors
     /// `NO_CONVERSATIONS`, `CONVERSATION_NOT_FOUND`, `CONVERSATION_BUSY`, `CONVERSATION_CHANGED`, `CONVERSATION_TURN_STORED`,
-    /// `CONVERSATION_STORE`, `LOCAL_LIMIT` if the owner has no room for the request's messages.
+    /// `CONVERSATION_STORE`, `LOCAL_LIMIT` if the owner's conversations have too many bytes.
     pub(crate) async fn begin(&self, request: &mut GenerateRequest) -> Result<Option<RunningTurn>, Error> {
-        // A raw body is sent unchanged. That the two exclude each other is reported with all other violations.
+        // A raw body has no conversation. The request check reports it.
         if request.conversation_id.is_empty() || !request.native_body.is_empty() {
             return Ok(None);
         }
@@ -105,12 +104,12 @@ impl Conversations {
         let turn_id = if request.turn_id.is_empty() { Uuid::new_v4().to_string() } else { request.turn_id.clone() };
         let bytes = request.prompt.len() + request.messages.iter().map(prost::Message::encoded_len).sum::<usize>();
         let (bounds, owner_bytes) = (self.bounds, self.limits.bytes);
-        let ask = Ask { turn_id: turn_id.clone(), bounds, bytes: bytes as u64, owner_bytes };
-        match store.take(&key, &ask).await.map_err(|error| failed(&error))? {
+        let turn_request = TurnRequest { turn_id: turn_id.clone(), bounds, bytes: bytes as u64, owner_bytes };
+        match store.take(&key, &turn_request).await.map_err(|error| failed(&error))? {
             Taken::Granted(grant) => {
                 let Grant { lease, record, turns } = *grant;
                 let lease = self.leases.hold(Arc::clone(store), lease);
-                self.begin_granted(request, turn_id, lease, (record, turns)).map(Some)
+                self.begin_granted(request, turn_id, lease, record, turns).map(Some)
             }
             Taken::Busy => {
                 let id = &key.id;
@@ -135,7 +134,8 @@ impl Conversations {
         request: &mut GenerateRequest,
         turn_id: String,
         lease: HeldLease,
-        (record, turns): (Record, Vec<store::Kept>),
+        record: Record,
+        turns: Vec<store::StoredTurn>,
     ) -> Result<RunningTurn, Error> {
         let revision = u32::try_from(record.head.next).unwrap_or(u32::MAX);
         if let Some(seen) = request.conversation_revision.filter(|seen| *seen != revision) {
@@ -216,7 +216,7 @@ impl Conversations {
         }
     }
 
-    /// Waits until the leases of ended turns have ended, once no turn is running.
+    /// Waits until the leases of ended turns are released. Call it when no turn is running.
     pub(crate) async fn settle(&self) {
         if let Some(store) = &self.store {
             store.settle().await;
@@ -251,16 +251,15 @@ fn cursor(token: &str) -> Option<Cursor> {
     Some(Cursor { used_at: used_at.parse().ok()?, id: id.to_owned() })
 }
 
-/// The error for a store that did not do what it was asked.
+/// The error of a call whose store failed.
 fn failed(error: &StoreError) -> Error {
     let (reason, message) = match error {
-        StoreError::Failed(_) => (
-            Reason::ConversationStore,
-            "the store of the conversations fails. Try again, or call without a conversation",
-        ),
+        StoreError::Failed(_) => {
+            (Reason::ConversationStore, "the store of conversations failed. Try again, or call without a conversation")
+        }
         StoreError::Unknown(_) => (
             Reason::ConversationOutcomeUnknown,
-            "the store of the conversations did not confirm the turn. Read the conversation, or send the turn again with the same turn_id",
+            "the store of conversations did not confirm the turn. Read the conversation, or send the turn again with the same turn_id",
         ),
     };
     Error::new(reason, message).with_source(error.to_string())
@@ -271,7 +270,7 @@ fn not_found(id: &str) -> Error {
     Error::new(Reason::ConversationNotFound, message)
 }
 
-/// The error for an owner whose conversations have too many bytes.
+/// The error of an owner whose conversations have too many bytes.
 fn no_room(most: u64) -> Error {
     over_limit(format!("the conversations of an owner may have {most} bytes (--max-stored-bytes)"))
 }
@@ -282,7 +281,7 @@ fn over_limit(description: String) -> Error {
     Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry()
 }
 
-/// The error for a turn whose lease was lost.
+/// The error of a turn whose lease was lost.
 fn lease_lost() -> Error {
     let message = "this server lost the lease of the conversation, so the turn is not stored. Send it again";
     Error::new(Reason::ConversationLeaseLost, message)

@@ -1,6 +1,6 @@
-//! Every failure as data: its reason, whether it may be retried, and what is known about the call.
+//! Failures of calls: the reason, the message, whether a retry can help, and the context of the call.
 //!
-//! Modules make errors with [`Error::new`]; only this module turns them into a [`tonic::Status`].
+//! All modules make errors with [`Error::new`]. Only this module turns them into a [`tonic::Status`].
 //!
 //! - `reason` the table of reasons with their codes and retry delays
 //! - `status` the wire form, and how large it may be
@@ -22,13 +22,13 @@ pub(crate) use self::{
     upstream::{corrupt, truncated},
 };
 
-/// Whether content had reached the caller when it went wrong.
+/// Whether content was sent to the caller before the failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// No chunk was sent: the call may be made again unseen.
+    /// No content was sent, so the call can be retried.
     #[default]
     BeforeContent,
-    /// Chunks were sent.
+    /// Content was sent.
     AfterContent,
 }
 
@@ -47,29 +47,29 @@ impl Phase {
 pub struct Violation {
     /// The path of the field, such as `messages[2].content[0].text`.
     pub field: String,
-    /// What is wrong, with the value, and what would be right.
+    /// What is wrong, with the value, and what to write.
     pub description: String,
 }
 
-/// What was known about the call to Bedrock.
+/// The context of a call to Bedrock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallContext {
-    /// The model asked.
+    /// The model of the last attempt.
     pub model_id: String,
-    /// The AWS region asked.
+    /// The AWS region of the last attempt.
     pub region: String,
-    /// The AWS request id, once there was an answer.
+    /// The AWS request id, if Bedrock has answered.
     pub request_id: String,
-    /// Every attempt that was made, this one among them.
+    /// All attempts, including this one.
     pub attempts: Vec<Attempt>,
 }
 
-/// A limit of this server that a call has met.
+/// A limit of this server that a call has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Whose limit it is, such as `caller:192.0.2.7`.
+    /// The subject of the limit, such as `caller:192.0.2.7`.
     pub subject: String,
-    /// What the limit is.
+    /// The limit.
     pub description: String,
 }
 
@@ -87,9 +87,9 @@ struct Inner {
     /// The name of Bedrock's exception.
     exception: String,
     /// Further entries of the metadata of ErrorInfo, such as `original_status_code`.
-    facts: Vec<(&'static str, String)>,
+    metadata: Vec<(&'static str, String)>,
     call: Option<CallContext>,
-    /// The delay that Bedrock asked for. It replaces the delay of the reason.
+    /// The `Retry-After` of Bedrock, or the time until a rate limit allows the call. It replaces the delay of the reason.
     retry_after: Option<Duration>,
     /// Whether a retry of the same call cannot succeed, although its reason allows retries.
     not_retryable: bool,
@@ -108,7 +108,7 @@ impl Error {
             message: message.into(),
             phase: Phase::default(),
             exception: String::new(),
-            facts: Vec::new(),
+            metadata: Vec::new(),
             call: None,
             retry_after: None,
             not_retryable: false,
@@ -119,35 +119,35 @@ impl Error {
         }))
     }
 
-    /// The same with the error that caused it. It is logged and not sent.
+    /// Adds the cause, which is logged and not sent.
     #[must_use]
     pub fn with_source(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
         self
     }
 
-    /// The same with another text for the log, for a message that may quote a prompt.
+    /// Replaces the message in the log, for a message that can quote a prompt.
     #[must_use]
     pub fn logged_as(mut self, words: impl Into<String>) -> Self {
         self.0.logged_as = Some(words.into());
         self
     }
 
-    /// The same with the phase in which it happened.
+    /// Sets the phase.
     #[must_use]
     pub fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
     }
 
-    /// The same with what was known about the call.
+    /// Sets the context of the call.
     #[must_use]
     pub fn in_call(mut self, call: CallContext) -> Self {
         self.0.call = Some(call);
         self
     }
 
-    /// The same with the attempts of the whole call. The model, region and request id that it already has are kept.
+    /// Adds the attempts of the whole call. The model, the region and the request id do not change if they are set.
     #[must_use]
     pub fn after(mut self, call: CallContext) -> Self {
         self.0.call = Some(match self.0.call.take() {
@@ -157,42 +157,42 @@ impl Error {
         self
     }
 
-    /// The same with Bedrock's exception.
+    /// Sets the name of Bedrock's exception.
     #[must_use]
     pub fn with_exception(mut self, exception: impl Into<String>) -> Self {
         self.0.exception = exception.into();
         self
     }
 
-    /// The same with a further entry in the metadata of ErrorInfo.
+    /// Adds an entry to the metadata of ErrorInfo.
     #[must_use]
     pub fn with_metadata(mut self, name: &'static str, value: String) -> Self {
-        self.0.facts.push((name, value));
+        self.0.metadata.push((name, value));
         self
     }
 
-    /// The same with the delay that Bedrock asked for.
+    /// Sets the delay after which the call can be retried.
     #[must_use]
     pub fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
         self.0.retry_after = delay;
         self
     }
 
-    /// The same for a call that must not be retried, although its reason allows retries.
+    /// Forbids retries of the call, although its reason allows them.
     #[must_use]
     pub fn without_retry(mut self) -> Self {
         self.0.not_retryable = true;
         self
     }
 
-    /// The same with the limit that was met.
+    /// Sets the limit that was reached.
     #[must_use]
     pub fn with_quota(mut self, quota: Quota) -> Self {
         self.0.quota = Some(quota);
         self
     }
 
-    /// The same with what is wrong with the request.
+    /// Sets the violations of the request.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.0.violations = violations;
@@ -204,22 +204,22 @@ impl Error {
         self.0.reason
     }
 
-    /// The delay that Bedrock asked for, if it did.
+    /// The delay that was set, if any.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// What was known about the call to Bedrock.
+    /// The context of the call to Bedrock.
     pub(crate) fn call(&self) -> CallContext {
         self.0.call.clone().unwrap_or_default()
     }
 
-    /// Whether content had reached the caller.
+    /// Whether content was sent to the caller.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// Everything wrong with the request, if that is what it is about.
+    /// The violations of the request, if any.
     pub fn violations(&self) -> &[Violation] {
         &self.0.violations
     }

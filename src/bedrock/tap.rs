@@ -1,8 +1,6 @@
-//! An SDK interceptor that takes the body of a stream before the SDK reads it, cuts any other body that the SDK reads, and tells
-//! whether there is a connection yet.
+//! An SDK interceptor that takes the body of a stream before the SDK reads it, bounds other bodies, and observes the connection.
 //!
-//! Comes between [`super::converse`], which makes the operation it is attached to, and [`super::frames`], which reads
-//! the body. The SDK is left with an empty body, which it takes for an empty stream.
+//! It leaves an empty body to the SDK, which is an empty stream for the SDK.
 
 use std::{future::pending, mem, sync::Arc, time::Duration};
 

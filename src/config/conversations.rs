@@ -7,7 +7,7 @@ use clap::Args;
 use super::problems::Problems;
 use crate::conversation::{
     bounds::Bounds,
-    place::{ConversationSettings, RedisSettings},
+    settings::{ConversationSettings, RedisSettings},
 };
 
 /// The variable for the password of Redis. There is no flag for it, because other users can read arguments.
@@ -54,8 +54,8 @@ impl fmt::Debug for ConversationArgs {
 }
 
 impl ConversationArgs {
-    pub(super) fn place(&self, local: bool, problems: &mut Problems) -> ConversationSettings {
-        let place = match self.conversations.as_deref().map(str::trim).filter(|place| !place.is_empty()) {
+    pub(super) fn storage(&self, local: bool, problems: &mut Problems) -> ConversationSettings {
+        let storage = match self.conversations.as_deref().map(str::trim).filter(|storage| !storage.is_empty()) {
             None if local => ConversationSettings::Memory,
             None | Some("off") => ConversationSettings::Off,
             Some("memory") => ConversationSettings::Memory,
@@ -76,7 +76,7 @@ impl ConversationArgs {
         for (flag, _) in flags.into_iter().filter(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty())) {
             problems.add(format!("{flag} is for a Redis, and --conversations names none"));
         }
-        place
+        storage
     }
 
     fn redis(&self, address: &str, problems: &mut Problems) -> ConversationSettings {

@@ -109,7 +109,7 @@ impl ServeArgs {
             body_timeout: self.time.body_timeout(&mut problems),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             limits: self.limits.limits(&mut problems),
-            conversations: self.conversations.place(self.local, &mut problems),
+            conversations: self.conversations.storage(self.local, &mut problems),
             conversation_bounds: self.conversations.bounds(&mut problems),
             max_conversations: self.conversations.most(&mut problems),
             max_stored_bytes: self.conversations.stored_bytes(&mut problems),

@@ -1,4 +1,4 @@
-//! How much of a conversation is stored, and how much of it goes to Bedrock before a turn.
+//! The bounds of what is stored of a conversation, and of the history that is sent to Bedrock.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use prost_types::Duration as ProtoDuration;
 
 use crate::proto::ConversationBounds;
 
-/// The bounds of a server: the defaults of a conversation, and the most that one may ask for.
+/// The bounds of a server, which are the defaults and the maxima of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The most messages.
+    /// The maximum number of messages.
     pub messages: u32,
-    /// The most input tokens that the stored turns may cost.
+    /// The maximum number of input tokens of the stored turns.
     pub tokens: u32,
-    /// The most bytes of the stored turns, in protobuf's encoding.
+    /// The maximum number of bytes of the stored turns, in protobuf's encoding.
     pub bytes: u64,
-    /// How long a conversation is stored after its last turn.
+    /// The time for which a conversation is stored after its last turn.
     pub age: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// These, or what a conversation asks for if that is less.
+    /// These bounds, lowered to those that a conversation sets.
     pub(crate) fn of(self, given: Option<&ConversationBounds>) -> Self {
         let Some(given) = given else { return self };
         let or = |given: u32, default: u32| if given == 0 { default } else { given.min(default) };
@@ -39,7 +39,7 @@ impl Bounds {
         }
     }
 
-    /// As the contract has them.
+    /// The bounds as a message of the contract.
     pub(crate) fn written(self) -> ConversationBounds {
         ConversationBounds {
             max_messages: self.messages,

@@ -1,7 +1,7 @@
 //! Conversations in a file or in memory: the embedded engine, for one server.
 //!
 //! Storing a turn is one transaction, which is on the disk before it is confirmed: after a crash the turn is there whole or not at
-//! all. Leases are in memory, because no other process can open the file.
+//! all. LeaseTable are in memory, because no other process can open the file.
 //!
 //! - `file` creates, opens and reopens the database
 //! - `tables` the schema, and what is read and written in one transaction
@@ -24,27 +24,27 @@ use self::{
     tables::ReadTables,
 };
 use super::store::{
-    Append, Appended, Ask, Created, Cursor, Grant, Kept, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store,
-    StoreError, Taken,
+    Append, Appended, Created, Cursor, Grant, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store, StoreError,
+    StoredTurn, Taken, TurnRequest,
 };
 
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded {
     file: Arc<File>,
-    leases: Arc<Mutex<Leases>>,
+    leases: Arc<Mutex<LeaseTable>>,
 }
 
 /// The leases that are held.
 #[derive(Debug, Default)]
-struct Leases {
+struct LeaseTable {
     /// The fencing token of the last lease.
     last: u64,
-    held: HashMap<Key, Held>,
+    held: HashMap<Key, ActiveLease>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct ActiveLease {
     fence: u64,
     /// A transaction is storing the turn. The lease ends with it and not before.
     storing: bool,
@@ -115,7 +115,7 @@ impl Store for Embedded {
         self.blocking(move |store| store.file.read(|tables| tables.record(&key))).await
     }
 
-    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError> {
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, StoredTurn)>, StoreError> {
         let key = key.clone();
         self.blocking(move |store| store.file.read(|tables| tables.turns(&key, from, limit))).await
     }
@@ -130,21 +130,21 @@ impl Store for Embedded {
         self.blocking(move |store| store.file.change(|tables| tables.remove(&key))).await
     }
 
-    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError> {
+    async fn take(&self, key: &Key, turn_request: &TurnRequest) -> Result<Taken, StoreError> {
         let fence = {
             let mut leases = self.leases.lock();
             let fence = leases.last + 1;
             match leases.held.entry(key.clone()) {
                 Entry::Occupied(_) => return Ok(Taken::Busy),
-                Entry::Vacant(free) => free.insert(Held { fence, storing: false }),
+                Entry::Vacant(free) => free.insert(ActiveLease { fence, storing: false }),
             };
             leases.last = fence;
             fence
         };
         // Released when this future is dropped before the lease is handed over.
         let guard = Guard { store: self, lease: Lease { key: key.clone(), fence }, armed: true };
-        let (owned, ask) = (key.clone(), ask.clone());
-        let read = self.blocking(move |store| store.file.read(|tables| look(tables, &owned, &ask)));
+        let (owned, turn_request) = (key.clone(), turn_request.clone());
+        let read = self.blocking(move |store| store.file.read(|tables| look(tables, &owned, &turn_request)));
         match read.await? {
             Ok((record, turns)) => {
                 let lease = guard.keep();
@@ -178,15 +178,19 @@ impl Store for Embedded {
 }
 
 /// A conversation and the newest of its turns, or why a turn cannot begin.
-fn look(tables: &ReadTables, key: &Key, ask: &Ask) -> Result<Result<(Record, Vec<Kept>), Taken>, redb::Error> {
+fn look(
+    tables: &ReadTables,
+    key: &Key,
+    turn_request: &TurnRequest,
+) -> Result<Result<(Record, Vec<StoredTurn>), Taken>, redb::Error> {
     let Some(record) = tables.record(key)? else { return Ok(Err(Taken::Missing)) };
-    if tables.has_turn(key, &ask.turn_id)? {
+    if tables.has_turn(key, &turn_request.turn_id)? {
         return Ok(Err(Taken::TurnStored));
     }
-    if tables.owner_bytes(&key.owner)?.saturating_add(ask.bytes) > ask.owner_bytes {
+    if tables.owner_bytes(&key.owner)?.saturating_add(turn_request.bytes) > turn_request.owner_bytes {
         return Ok(Err(Taken::NoRoom));
     }
-    let bounds = ask.bounds.of(record.origin.bounds.as_ref());
+    let bounds = turn_request.bounds.of(record.origin.bounds.as_ref());
     let turns = tables.newest_turns(key, &bounds)?;
     Ok(Ok((record, turns)))
 }

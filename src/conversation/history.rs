@@ -2,14 +2,19 @@
 
 use prost::Message as _;
 
-use super::{bounds::Bounds, store::Kept};
+use super::{bounds::Bounds, store::StoredTurn};
 use crate::proto::{History, Message, content_block::Block};
 
 /// The history of a turn, and the input tokens that it costs: the newest stored turns that are within bounds and may begin a
 /// conversation. The bytes of the caller's own messages count too, because both go to Bedrock in one body.
-pub(super) fn history(bounds: Bounds, turns: Vec<Kept>, asked: &[Message], next: u64) -> (Vec<Message>, History, u64) {
+pub(super) fn history(
+    bounds: Bounds,
+    turns: Vec<StoredTurn>,
+    messages_of_request: &[Message],
+    next: u64,
+) -> (Vec<Message>, History, u64) {
     let size = |messages: &[Message]| messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
-    let (mut messages, mut tokens, mut bytes) = (0, 0, size(asked));
+    let (mut messages, mut tokens, mut bytes) = (0, 0, size(messages_of_request));
     let within = turns.iter().rev().take_while(|kept| {
         messages += kept.messages().len();
         tokens += kept.tokens;
@@ -34,7 +39,7 @@ pub(super) fn history(bounds: Bounds, turns: Vec<Kept>, asked: &[Message], next:
 }
 
 /// Whether a conversation can begin with this turn. Bedrock refuses the result of a tool before any tool was used.
-fn may_begin(turn: &Kept) -> bool {
+fn may_begin(turn: &StoredTurn) -> bool {
     let first = turn.messages().first();
     let results = |message: &Message| message.content.iter().any(|b| matches!(b.block, Some(Block::ToolResult(_))));
     !first.is_some_and(results)
@@ -46,20 +51,20 @@ mod tests {
     use crate::proto::{ContentBlock, ToolResultBlock, Turn};
 
     /// A turn of two messages with this block in the first.
-    fn turn(block: Block, tokens: u64) -> Kept {
+    fn turn(block: Block, tokens: u64) -> StoredTurn {
         let first = Message { role: 1, content: vec![ContentBlock { block: Some(block) }] };
-        Kept { turn: Some(Turn { messages: vec![first, Message::default()], ..Turn::default() }), tokens }
+        StoredTurn { turn: Some(Turn { messages: vec![first, Message::default()], ..Turn::default() }), tokens }
     }
 
-    fn text(tokens: u64) -> Kept {
+    fn text(tokens: u64) -> StoredTurn {
         turn(Block::Text("hi".to_owned()), tokens)
     }
 
-    fn result(tokens: u64) -> Kept {
+    fn result(tokens: u64) -> StoredTurn {
         turn(Block::ToolResult(ToolResultBlock::default()), tokens)
     }
 
-    fn sent(bounds: Bounds, turns: Vec<Kept>) -> (u32, u32) {
+    fn sent(bounds: Bounds, turns: Vec<StoredTurn>) -> (u32, u32) {
         let all = turns.len() as u64;
         let (messages, history, _) = history(bounds, turns, &[Message::default()], all);
         assert_eq!(messages.len(), history.messages as usize);

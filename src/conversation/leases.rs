@@ -1,4 +1,4 @@
-//! The leases of running turns: renewed together, and released when their turn ends.
+//! The leases of running turns. They are renewed together, and released when their turns end.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,18 +9,18 @@ use tracing::warn;
 
 use super::store::{Lease, Renewed, Store};
 
-/// How long a lease lasts in an engine whose leases expire.
+/// The lifetime of a lease in an engine whose leases expire.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 
-/// How often leases are renewed: several times before one expires.
+/// The interval of renewals: several within the lifetime of a lease.
 const RENEW: Duration = Duration::from_secs(8);
 
 /// The leases that turns of this server hold. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leases(Arc<Mutex<HashMap<Lease, Held>>>);
+pub(super) struct Leases(Arc<Mutex<HashMap<Lease, LeaseState>>>);
 
 #[derive(Debug)]
-struct Held {
+struct LeaseState {
     /// When the store last confirmed it.
     confirmed: Instant,
     lost: CancellationToken,
@@ -40,11 +40,11 @@ impl Leases {
     /// Holds a granted lease.
     pub(super) fn hold(&self, store: Arc<dyn Store>, lease: Lease) -> HeldLease {
         let lost = CancellationToken::new();
-        self.0.lock().insert(lease.clone(), Held { confirmed: Instant::now(), lost: lost.clone() });
+        self.0.lock().insert(lease.clone(), LeaseState { confirmed: Instant::now(), lost: lost.clone() });
         HeldLease { store, lease, lost, leases: self.clone() }
     }
 
-    /// Renews all leases, again and again.
+    /// Renews all leases at every interval, while it is polled.
     pub(super) async fn renew(&self, store: &dyn Store) {
         loop {
             sleep(RENEW).await;
@@ -53,7 +53,7 @@ impl Leases {
                 continue;
             }
             let began = Instant::now();
-            // Expired leases are noticed even if the store hangs.
+            // With a timeout, so that expired leases are detected even if the store hangs.
             match timeout(RENEW, store.renew(&leases)).await {
                 Ok(Ok(renewed)) => self.confirm(&renewed, leases.len(), began),
                 Ok(Err(error)) => warn!(%error, leases = leases.len(), "the leases of conversations were not renewed"),
@@ -63,8 +63,8 @@ impl Leases {
         }
     }
 
-    fn confirm(&self, Renewed { confirmed, lost }: &Renewed, asked: usize, at: Instant) {
-        let unanswered = asked - (confirmed.len() + lost.len()).min(asked);
+    fn confirm(&self, Renewed { confirmed, lost }: &Renewed, renewed: usize, at: Instant) {
+        let unanswered = renewed - (confirmed.len() + lost.len()).min(renewed);
         if unanswered > 0 {
             warn!(leases = unanswered, "the store did not answer for some leases of conversations");
         }
@@ -81,7 +81,7 @@ impl Leases {
         }
     }
 
-    /// A lease that was not confirmed for as long as it lasts has expired.
+    /// Ends leases that were not confirmed within their lifetime.
     fn end_expired(&self) {
         for held in self.0.lock().values().filter(|held| held.confirmed.elapsed() >= LEASE) {
             held.lost.cancel();

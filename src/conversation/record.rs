@@ -47,7 +47,7 @@ pub(crate) struct Record {
 
 /// A stored turn, and what it costs as history.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Kept {
+pub(crate) struct StoredTurn {
     #[prost(message, optional, tag = "1")]
     pub(crate) turn: Option<Turn>,
     /// The input tokens that it adds to the next turn, as counted by the model.
@@ -55,7 +55,7 @@ pub(crate) struct Kept {
     pub(crate) tokens: u64,
 }
 
-impl Kept {
+impl StoredTurn {
     /// The messages of the turn.
     pub(crate) fn messages(&self) -> &[crate::proto::Message] {
         self.turn.as_ref().map(|turn| turn.messages.as_slice()).unwrap_or_default()
@@ -64,7 +64,7 @@ impl Kept {
 
 impl Head {
     /// Counts a turn in.
-    pub(crate) fn add(&mut self, kept: &Kept, bytes: u64, at: u64) {
+    pub(crate) fn add(&mut self, kept: &StoredTurn, bytes: u64, at: u64) {
         self.used_at = at;
         self.next += 1;
         self.messages += kept.messages().len() as u64;
@@ -73,7 +73,7 @@ impl Head {
     }
 
     /// Counts the oldest turn out.
-    pub(crate) fn drop_first(&mut self, kept: &Kept, bytes: u64) {
+    pub(crate) fn drop_first(&mut self, kept: &StoredTurn, bytes: u64) {
         self.first += 1;
         self.messages = self.messages.saturating_sub(kept.messages().len() as u64);
         self.tokens = self.tokens.saturating_sub(kept.tokens);

@@ -28,8 +28,8 @@ use self::{
     leasing::Taking,
 };
 use super::store::{
-    Append, Appended, Ask, Created, Cursor, Head, Kept, Key, Lease, OwnerLimits, PageLimit, Probe, Record, Renewed,
-    Store, StoreError, Taken,
+    Append, Appended, Created, Cursor, Head, Key, Lease, OwnerLimits, PageLimit, Probe, Record, Renewed, Store,
+    StoreError, StoredTurn, Taken, TurnRequest,
 };
 use crate::proto::Conversation;
 
@@ -80,8 +80,8 @@ impl Redis {
         Self { connection: Connection::new(settings), releasing: TaskTracker::new() }
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
-        self.connection.ask(command).await
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        self.connection.query(command).await
     }
 
     async fn append_once(&self, append: &Append, turn: &[u8]) -> Result<(i64, u64), RedisError> {
@@ -90,7 +90,7 @@ impl Redis {
         let mut call = scripts::call(scripts::APPEND, &keys);
         call.arg(lease.fence).arg(turn_id).arg(turn).arg(kept.messages().len()).arg(kept.tokens).arg(turn.len());
         call.arg(at).arg(title).arg(millis(bounds.age)).arg(bounds.messages).arg(bounds.tokens).arg(bounds.bytes);
-        self.ask(&call).await
+        self.query(&call).await
     }
 }
 
@@ -107,8 +107,8 @@ fn record(fields: &Value) -> Option<Record> {
 }
 
 /// The turns in the answer of Redis.
-fn turns(values: &[Vec<u8>]) -> Result<Vec<Kept>, StoreError> {
-    values.iter().map(|turn| Kept::decode(turn.as_slice())).collect::<Result<_, _>>().map_err(StoreError::failed)
+fn turns(values: &[Vec<u8>]) -> Result<Vec<StoredTurn>, StoreError> {
+    values.iter().map(|turn| StoredTurn::decode(turn.as_slice())).collect::<Result<_, _>>().map_err(StoreError::failed)
 }
 
 #[tonic::async_trait]
@@ -121,27 +121,27 @@ impl Store for Redis {
         }
         let mut call = scripts::call(scripts::CREATE, &Keys::of(key).keys(["head"]));
         call.arg(record.origin.encode_to_vec()).arg(record.head.used_at).arg(millis(record.max_age()));
-        self.ask::<i64>(&call).await.map(|_| Created::Stored).map_err(StoreError::failed)
+        self.query::<i64>(&call).await.map(|_| Created::Stored).map_err(StoreError::failed)
     }
 
     async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
         self.head(key).await.map_err(StoreError::failed)
     }
 
-    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError> {
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, StoredTurn)>, StoreError> {
         let (mut page, mut bytes, mut from) = (Vec::new(), 0, from);
         while page.len() < limit.turns {
             let count = TURNS_AT_ONCE.min(limit.turns - page.len());
             let mut call = scripts::call(scripts::TURNS, &Keys::of(key).keys(["head", "turns"]));
             call.arg(from).arg(count);
-            let (first, found): (u64, Vec<Vec<u8>>) = self.ask(&call).await.map_err(StoreError::failed)?;
+            let (first, found): (u64, Vec<Vec<u8>>) = self.query(&call).await.map_err(StoreError::failed)?;
             let read = found.len();
             for (number, turn) in (first..).zip(found) {
                 bytes += turn.len();
                 if bytes > limit.bytes && !page.is_empty() {
                     return Ok(page);
                 }
-                page.push((number, Kept::decode(turn.as_slice()).map_err(StoreError::failed)?));
+                page.push((number, StoredTurn::decode(turn.as_slice()).map_err(StoreError::failed)?));
                 from = number + 1;
             }
             if read < count {
@@ -157,16 +157,18 @@ impl Store for Redis {
 
     async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
         let keys = Keys::of(key).keys(["head", "ids", "turns", "sizes"]);
-        let removed: Result<i64, RedisError> = self.ask(cmd("DEL").arg(&keys)).await;
+        let removed: Result<i64, RedisError> = self.query(cmd("DEL").arg(&keys)).await;
         let removed = removed.map_err(|error| StoreError::Unknown(error.into()))?;
         self.forget(key).await.map(|()| removed > 0).map_err(StoreError::failed)
     }
 
-    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError> {
+    async fn take(&self, key: &Key, turn_request: &TurnRequest) -> Result<Taken, StoreError> {
         // Storing the turn checks again; a total that cannot be read now holds up nothing.
-        let (taken, total) = tokio::join!(Taking::new(self, key).take(ask), self.total(&key.owner));
+        let (taken, total) = tokio::join!(Taking::new(self, key).take(turn_request), self.total(&key.owner));
         match taken? {
-            Taken::Granted(grant) if total.unwrap_or(0).saturating_add(ask.bytes) > ask.owner_bytes => {
+            Taken::Granted(grant)
+                if total.unwrap_or(0).saturating_add(turn_request.bytes) > turn_request.owner_bytes =>
+            {
                 self.release(grant.lease);
                 Ok(Taken::NoRoom)
             }

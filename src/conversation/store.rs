@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::bounds::Bounds;
-pub(crate) use super::record::{Head, Kept, Record};
+pub(crate) use super::record::{Head, Record, StoredTurn};
 
 /// The name of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ pub(crate) struct Append {
     /// Makes storing idempotent: a turn id is stored once.
     pub(crate) turn_id: String,
     /// The turn.
-    pub(crate) kept: Kept,
+    pub(crate) kept: StoredTurn,
     /// The title of the conversation if it has none yet.
     pub(crate) title: String,
     /// When, in microseconds since 1970.
@@ -82,7 +82,7 @@ pub(crate) enum Appended {
 
 /// What a turn asks for when it takes its lease.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct TurnRequest {
     pub(crate) turn_id: String,
     /// Older turns than these bounds allow are not read.
     pub(crate) bounds: Bounds,
@@ -119,8 +119,8 @@ pub(crate) struct Renewed {
 pub(crate) struct Grant {
     pub(crate) lease: Lease,
     pub(crate) record: Record,
-    /// The newest stored turns that are within the bounds of [`Ask`], oldest first.
-    pub(crate) turns: Vec<Kept>,
+    /// The newest stored turns that are within the bounds of [`TurnRequest`], oldest first.
+    pub(crate) turns: Vec<StoredTurn>,
 }
 
 /// A position in a list of conversations: the next page begins after it.
@@ -168,7 +168,7 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     async fn record(&self, key: &Key) -> Result<Option<Record>, StoreError>;
 
     /// A page of turns, each with its number, beginning with the first whose number is at least `from`.
-    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError>;
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, StoredTurn)>, StoreError>;
 
     /// Conversations of an owner that have a stored turn, the most recently used first.
     async fn list(&self, owner: &str, after: Option<Cursor>, most: usize) -> Result<Vec<Record>, StoreError>;
@@ -177,7 +177,7 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     async fn remove(&self, key: &Key) -> Result<bool, StoreError>;
 
     /// Takes the lease of a conversation for a turn.
-    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError>;
+    async fn take(&self, key: &Key, turn_request: &TurnRequest) -> Result<Taken, StoreError>;
 
     /// Extends leases, all at once where there is a network.
     async fn renew(&self, leases: &[Lease]) -> Result<Renewed, StoreError>;

@@ -1,6 +1,6 @@
-//! A running turn: collects the answer beside the stream, and stores the turn when the answer is complete.
+//! A running turn. It collects the chunks of the answer, and stores the turn when the answer is complete.
 //!
-//! Dropping a turn releases its lease. A write that has not begun by then is refused; one that has begun ends first.
+//! Dropping a turn releases its lease. A write that has begun ends first, and a later one is refused.
 
 use std::{
     fmt, mem,
@@ -19,7 +19,7 @@ use super::{
     lease_lost,
     leases::HeldLease,
     no_room, not_found,
-    store::{Append, Appended, Kept, Record},
+    store::{Append, Appended, Record, StoredTurn},
     timestamp,
 };
 use crate::{
@@ -33,7 +33,7 @@ const TITLE: usize = 80;
 
 type Storing = Pin<Box<dyn Future<Output = Result<Appended, Error>> + Send>>;
 
-/// A turn of which the answer is not complete yet.
+/// A turn whose answer is not complete.
 pub(crate) struct RunningTurn {
     lease: HeldLease,
     lost: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -48,14 +48,14 @@ pub(crate) struct RunningTurn {
     revision: u32,
     history: Vec<Message>,
     sent: History,
-    /// The caller's messages of this turn.
-    asked: Vec<Message>,
+    /// The messages of the request.
+    messages_of_request: Vec<Message>,
     collector: Collector,
     storing: Option<Storing>,
     stored: bool,
 }
 
-/// What a turn begins with.
+/// The parts of a new turn.
 pub(super) struct Begun {
     pub(super) lease: HeldLease,
     pub(super) turn_id: String,
@@ -63,7 +63,7 @@ pub(super) struct Begun {
     /// The most bytes of the owner's conversations.
     pub(super) owner_bytes: u64,
     pub(super) record: Record,
-    pub(super) turns: Vec<Kept>,
+    pub(super) turns: Vec<StoredTurn>,
 }
 
 impl fmt::Debug for RunningTurn {
@@ -77,14 +77,14 @@ impl RunningTurn {
     pub(super) fn begin(begun: Begun, request: &mut GenerateRequest) -> Self {
         let Begun { lease, turn_id, bounds, owner_bytes, record, turns } = begun;
         take_prompt(&mut request.prompt, &mut request.messages);
-        let asked = request.messages.clone();
+        let messages_of_request = request.messages.clone();
         if request.model.is_empty() {
             request.model.clone_from(&record.origin.model);
         }
         if request.system.is_empty() {
             request.system.clone_from(&record.origin.system);
         }
-        let (history, sent, tokens_before) = history(bounds, turns, &asked, record.head.next);
+        let (history, sent, tokens_before) = history(bounds, turns, &messages_of_request, record.head.next);
         Self {
             lost: Box::pin(lease.lost.clone().cancelled_owned()),
             lease,
@@ -97,7 +97,7 @@ impl RunningTurn {
             revision: sent.revision,
             history,
             sent,
-            asked,
+            messages_of_request,
             collector: Collector::default(),
             storing: None,
             stored: false,
@@ -109,7 +109,7 @@ impl RunningTurn {
         mem::take(&mut self.history)
     }
 
-    /// Takes a chunk that is on its way to the caller. `start` gets what is known about the history.
+    /// Adds a chunk of the answer. `start` gets the metadata of the history.
     pub(crate) fn add(&mut self, chunk: &mut Chunk) {
         if let Some(Event::Start(start)) = &mut chunk.event {
             start.history = Some(self.sent);
@@ -117,16 +117,16 @@ impl RunningTurn {
         self.collector.add(chunk.clone());
     }
 
-    /// Ready with an error when the lease is lost: nothing more of this turn should be paid for.
+    /// Ready with an error when the lease is lost, so that the call to Bedrock ends.
     pub(crate) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        // A turn that is being stored waits for the store's verdict, which also knows whether the lease was lost.
+        // A turn that is being stored waits for the store, which checks the lease.
         if self.storing.is_some() || self.stored {
             return Poll::Pending;
         }
         self.lost.as_mut().poll(cx).map(|()| lease_lost())
     }
 
-    /// Stores the turn with its last chunk. Only when this is ready may the caller learn that the answer is complete.
+    /// Stores the turn. `finish` may be sent only when this is ready.
     pub(crate) fn poll_store(&mut self, cx: &mut Context<'_>, finish: &mut Chunk) -> Poll<Result<(), Error>> {
         if !self.stored && self.storing.is_none() {
             self.collector.add(finish.clone());
@@ -151,20 +151,20 @@ impl RunningTurn {
         Poll::Ready(Ok(()))
     }
 
-    /// The turn with its answer. `None` for an answer without content, because no conversation could continue with it.
+    /// The complete turn. `None` for an answer without content, because no conversation can continue with it.
     fn append(&mut self) -> Option<Append> {
         let Answer { start, message, finish, .. } = mem::take(&mut self.collector).into_answer();
         if message.content.is_empty() {
             return None;
         }
         let used = finish.usage.clone().unwrap_or_default();
-        // Bedrock counts the input that came from the prompt cache or went into it apart.
+        // Bedrock reports tokens of the prompt cache separately from the other input tokens.
         let inputs = [used.input_tokens(), used.cache_read_input_tokens(), used.cache_write_input_tokens()];
         let input: u64 = inputs.into_iter().filter_map(|tokens| u64::try_from(tokens).ok()).sum();
         // The input of this turn was the history and the caller's messages.
         let new = input.saturating_sub(self.tokens_before);
         let tokens = new + u64::try_from(used.output_tokens()).unwrap_or_default();
-        let messages: Vec<_> = mem::take(&mut self.asked).into_iter().chain([message]).collect();
+        let messages: Vec<_> = mem::take(&mut self.messages_of_request).into_iter().chain([message]).collect();
         let (at, title) = (now(), title(&messages).unwrap_or_default());
         let turn = Turn {
             messages,
@@ -177,7 +177,7 @@ impl RunningTurn {
         Some(Append {
             lease: self.lease.lease.clone(),
             turn_id: self.turn_id.clone(),
-            kept: Kept { turn: Some(turn), tokens },
+            kept: StoredTurn { turn: Some(turn), tokens },
             title,
             at,
             bounds: self.bounds,
@@ -190,8 +190,8 @@ impl RunningTurn {
 
 /// The beginning of the first text that a user wrote.
 fn title(messages: &[Message]) -> Option<String> {
-    let asked = messages.iter().filter(|message| message.role() == Role::User);
-    let mut texts = asked.flat_map(|message| &message.content).filter_map(|block| match &block.block {
+    let users = messages.iter().filter(|message| message.role() == Role::User);
+    let mut texts = users.flat_map(|message| &message.content).filter_map(|block| match &block.block {
         Some(Block::Text(text)) => Some(text.split_whitespace().collect::<Vec<_>>().join(" ")),
         _ => None,
     });

@@ -1,4 +1,4 @@
-//! Statuses that the gRPC library made by itself: they get a reason and keep their code where the contract has no row.
+//! Adds a reason to statuses that the gRPC library makes. They keep their code if the contract has no reason for them.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use super::{
     status::{DOMAIN, with_reason},
 };
 
-/// How a status begins that tonic makes of a message that prost cannot decode.
+/// The prefix of tonic's message for a request that prost cannot decode.
 const UNDECODABLE: &str = "failed to decode Protobuf message: ";
 
-/// How a status begins that tonic makes of a message that it cannot decompress.
+/// The prefix of tonic's message for a request that it cannot decompress.
 const NOT_DECOMPRESSED: &str = "Error decompressing: ";
 
 /// The same failure with a reason. `message` is tonic's own.

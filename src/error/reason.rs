@@ -1,6 +1,6 @@
 //! The table of the error contract: each reason with its gRPC code, its retry delay, and what it means.
 //!
-//! The same table stands in `docs/errors.md`; a test holds the two together.
+//! `docs/errors.md` has the same table; a test compares the two.
 
 use std::time::Duration;
 

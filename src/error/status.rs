@@ -65,7 +65,7 @@ impl Error {
             }
         }
         // Only the number of facts is left to exceed the limit: the reason and the message always fit.
-        let details = ErrorDetails::with_error_info(inner.reason.name(), DOMAIN, [inner.phase_fact()]);
+        let details = ErrorDetails::with_error_info(inner.reason.name(), DOMAIN, [inner.phase_entry()]);
         let message = shortened(&inner.message, TEXT_LIMITS[0] / 4);
         Status::with_error_details_and_metadata(inner.reason.code(), message, details, pushback(inner.retry_delay()))
     }
@@ -84,12 +84,12 @@ impl Inner {
     }
 
     fn details(&self, limit: usize, violations: usize) -> ErrorDetails {
-        let mut metadata = HashMap::from([self.phase_fact()]);
+        let mut metadata = HashMap::from([self.phase_entry()]);
         let mut details = ErrorDetails::new();
         if !self.exception.is_empty() {
             metadata.insert("exception".to_owned(), shortened(&self.exception, limit));
         }
-        metadata.extend(self.facts.iter().map(|(name, value)| ((*name).to_owned(), shortened(value, limit))));
+        metadata.extend(self.metadata.iter().map(|(name, value)| ((*name).to_owned(), shortened(value, limit))));
         if let Some(call) = &self.call {
             metadata.insert("model_id".to_owned(), shortened(&call.model_id, limit));
             metadata.insert("region".to_owned(), shortened(&call.region, limit));
@@ -114,7 +114,7 @@ impl Inner {
         details
     }
 
-    fn phase_fact(&self) -> (String, String) {
+    fn phase_entry(&self) -> (String, String) {
         ("phase".to_owned(), self.phase.name().to_owned())
     }
 

@@ -19,7 +19,7 @@ pub(crate) fn truncated(what: impl Display) -> Error {
     Error::new(
         Reason::UpstreamTruncated,
         format!(
-            "the stream from Bedrock ended before the message did: {what}. What was sent is not the complete answer"
+            "the stream from Bedrock ended before the message was complete: {what}. What was sent is not the complete answer"
         ),
     )
 }

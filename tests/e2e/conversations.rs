@@ -1,7 +1,7 @@
 //! Conversations: a turn that ended well is kept whole, and nothing else is.
 
 use bedrock_emulator::{At, FaultKind, Script, Step};
-use outcrop::{config::Settings, conversation::place::ConversationSettings};
+use outcrop::{config::Settings, conversation::settings::ConversationSettings};
 use outcrop_client::{
     ClientError, Collector,
     proto::{

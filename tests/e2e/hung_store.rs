@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bedrock_emulator::{Script, Step};
-use outcrop::conversation::place::{ConversationSettings, RedisSettings};
+use outcrop::conversation::settings::{ConversationSettings, RedisSettings};
 use outcrop_client::{ClientError, proto::CreateConversationRequest};
 use tokio::task::JoinSet;
 

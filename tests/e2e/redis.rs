@@ -11,7 +11,7 @@ mod tls;
 use std::time::Duration;
 
 use bedrock_emulator::{Script, Step};
-use outcrop::conversation::place::{ConversationSettings, RedisSettings};
+use outcrop::conversation::settings::{ConversationSettings, RedisSettings};
 use outcrop_client::{
     Client,
     proto::{CreateConversationRequest, GenerateRequest},

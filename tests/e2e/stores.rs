@@ -1,4 +1,4 @@
-//! Conversations in a file: what was acknowledged survives a crash, and a file that cannot be used is left as it is.
+//! Conversations in a file: what was acknowledged survives a crash, and a file that cannot be used is left unchanged.
 
 use std::{
     fs,
@@ -107,7 +107,7 @@ fn assert_refused(store: &str) {
     let (out, err, code) =
         run(&mut outcrop(&["serve", "--local", "--listen", "127.0.0.1:0", "--conversations", store]));
     assert_eq!((out.as_str(), code), ("", Some(1)), "{err}");
-    assert!(err.contains(store) && err.contains("It was left as it is"), "{err}");
+    assert!(err.contains(store) && err.contains("It was left unchanged"), "{err}");
     assert!(fs::read(store).unwrap() == content, "it was written to");
 }
 

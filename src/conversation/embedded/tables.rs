@@ -9,7 +9,7 @@ use super::now;
 use crate::{
     conversation::{
         bounds::Bounds,
-        store::{Append, Appended, Created, Cursor, Head, Kept, Key, OwnerLimits, PageLimit, Record},
+        store::{Append, Appended, Created, Cursor, Head, Key, OwnerLimits, PageLimit, Record, StoredTurn},
     },
     proto::Conversation,
 };
@@ -73,12 +73,12 @@ impl ReadTables {
     }
 
     /// The newest turns that are within these bounds, oldest first. Older ones are not read.
-    pub(super) fn newest_turns(&self, key: &Key, bounds: &Bounds) -> Result<Vec<Kept>, redb::Error> {
+    pub(super) fn newest_turns(&self, key: &Key, bounds: &Bounds) -> Result<Vec<StoredTurn>, redb::Error> {
         let (owner, id) = (key.owner.as_str(), key.id.as_str());
         let (mut turns, mut sums) = (Vec::new(), Head::default());
         for entry in self.turns.range((owner, id, 0)..=(owner, id, u64::MAX))?.rev() {
             let (_, turn) = entry?;
-            let kept: Kept = decoded(turn.value())?;
+            let kept: StoredTurn = decoded(turn.value())?;
             sums.add(&kept, turn.value().len() as u64, 0);
             if sums.is_over(bounds) {
                 break;
@@ -99,7 +99,7 @@ impl ReadTables {
         Ok(self.turn_ids.get((key.owner.as_str(), key.id.as_str(), turn_id))?.is_some())
     }
 
-    pub(super) fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, redb::Error> {
+    pub(super) fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, StoredTurn)>, redb::Error> {
         let (owner, id) = (key.owner.as_str(), key.id.as_str());
         let (mut page, mut bytes) = (Vec::new(), 0_usize);
         for entry in self.turns.range((owner, id, from)..=(owner, id, u64::MAX))? {
@@ -217,7 +217,7 @@ impl<'t> Tables<'t> {
             }
             let (oldest_at, oldest) = entry?;
             let bytes = oldest.value().len() as u64;
-            let oldest = decoded::<Kept>(oldest.value())?;
+            let oldest = decoded::<StoredTurn>(oldest.value())?;
             record.head.drop_first(&oldest, bytes);
             removed.push((oldest_at.value().2, oldest.turn.unwrap_or_default().turn_id));
         }

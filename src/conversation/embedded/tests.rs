@@ -128,16 +128,16 @@ fn turn_within(store: &Embedded, turn_id: &str, bounds: Bounds) -> Result<Append
         let mut leases = store.leases.lock();
         leases.last += 1;
         let fence = leases.last;
-        assert!(leases.held.insert(key(), Held { fence, storing: false }).is_none(), "the last lease has ended");
+        assert!(leases.held.insert(key(), ActiveLease { fence, storing: false }).is_none(), "the last lease has ended");
         fence
     };
     let messages = vec![Message::default(), Message::default()];
     let turn = Turn { messages, turn_id: turn_id.to_owned(), ..Turn::default() };
-    let kept = Kept { turn: Some(turn), tokens: 3 };
+    let kept = StoredTurn { turn: Some(turn), tokens: 3 };
     store.append_now(&append(fence, turn_id, kept, bounds))
 }
 
-fn append(fence: u64, turn_id: &str, kept: Kept, bounds: Bounds) -> Append {
+fn append(fence: u64, turn_id: &str, kept: StoredTurn, bounds: Bounds) -> Append {
     Append {
         lease: Lease { key: key(), fence },
         turn_id: turn_id.to_owned(),
@@ -236,13 +236,16 @@ async fn an_owner_is_counted_exactly_at_any_concurrency() {
     let mut results = Vec::new();
     for round in 0..6 {
         let turns = futures_util::future::join_all(ids.iter().map(async |id| {
-            let ask = Ask { turn_id: round.to_string(), bounds: NO_BOUNDS, bytes: 0, owner_bytes: most.bytes };
-            let Taken::Granted(grant) = store.take(&named(id), &ask).await.unwrap() else { return Appended::Missing };
+            let turn_request =
+                TurnRequest { turn_id: round.to_string(), bounds: NO_BOUNDS, bytes: 0, owner_bytes: most.bytes };
+            let Taken::Granted(grant) = store.take(&named(id), &turn_request).await.unwrap() else {
+                return Appended::Missing;
+            };
             let turn = Turn { model_id: "m".repeat(20), turn_id: round.to_string(), ..Turn::default() };
-            let kept = Kept { turn: Some(turn), tokens: 0 };
+            let kept = StoredTurn { turn: Some(turn), tokens: 0 };
             let lease = grant.lease.clone();
             store
-                .append(Append { lease, owner_bytes: most.bytes, ..append(0, &ask.turn_id, kept, NO_BOUNDS) })
+                .append(Append { lease, owner_bytes: most.bytes, ..append(0, &turn_request.turn_id, kept, NO_BOUNDS) })
                 .await
                 .unwrap()
         }));
@@ -295,9 +298,9 @@ fn a_write_does_not_outlive_its_lease() {
     let store = Embedded::in_memory().unwrap();
     create(&store);
     let lease = Lease { key: key(), fence: 1 };
-    store.leases.lock().held.insert(key(), Held { fence: 1, storing: false });
+    store.leases.lock().held.insert(key(), ActiveLease { fence: 1, storing: false });
     store.release(lease);
-    let append = append(1, "late", Kept::default(), Bounds::default());
+    let append = append(1, "late", StoredTurn::default(), Bounds::default());
     assert_eq!(store.append_now(&append).unwrap(), Appended::Lost);
     assert_eq!(stored(&store), [""; 0]);
 }

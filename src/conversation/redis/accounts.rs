@@ -64,7 +64,7 @@ impl Redis {
         let mut call = scripts::call(scripts::ACCOUNT, &Owner::of(&key.owner).keys());
         call.arg(what).arg(now()).arg(&key.id).arg(fence).arg(bytes).arg(expires_at);
         call.arg(age.saturating_add(SLACK / 1_000)).arg(used_at).arg(limits.conversations).arg(limits.bytes);
-        self.ask(&call).await
+        self.query(&call).await
     }
 
     /// Counts a new conversation.

@@ -48,7 +48,7 @@ impl Connection {
     }
 
     /// Runs a command. All its keys are in one slot.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         match self.opened().await? {
             Opened::One(mut connection) => command.query_async(&mut connection).await,
             Opened::Cluster(mut connection) => command.query_async(&mut connection).await,
@@ -58,7 +58,7 @@ impl Connection {
     /// Whether Redis answers, and what is wrong if it does not.
     pub(super) async fn probe(&self) -> Result<(), Probe> {
         let answered = match self.opened().await {
-            Ok(_) => self.ask::<Value>(cmd("GET").arg("outcrop:{probe}")).await,
+            Ok(_) => self.query::<Value>(cmd("GET").arg("outcrop:{probe}")).await,
             Err(error) => Err(error),
         };
         answered.map(drop).map_err(|error| match advice(&error) {

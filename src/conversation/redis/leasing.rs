@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Keys, Redis, TRIES, millis, record, scripts, turns};
 use crate::conversation::{
     leases::LEASE,
-    store::{Ask, Grant, Key, Lease, Renewed, StoreError, Taken},
+    store::{Grant, Key, Lease, Renewed, StoreError, Taken, TurnRequest},
 };
 
 /// How long until the release of a lease is tried again.
@@ -33,13 +33,13 @@ impl<'a> Taking<'a> {
     }
 
     /// Takes the lease. If the answer does not arrive, the same holder asks again.
-    pub(super) async fn take(mut self, ask: &Ask) -> Result<Taken, StoreError> {
-        let taken = granted(self.key, &self.ask(ask).await?)?;
+    pub(super) async fn take(mut self, turn_request: &TurnRequest) -> Result<Taken, StoreError> {
+        let taken = granted(self.key, &self.query(turn_request).await?)?;
         self.armed = false;
         Ok(taken)
     }
 
-    async fn ask(&self, Ask { turn_id, bounds, .. }: &Ask) -> Result<Vec<Value>, StoreError> {
+    async fn query(&self, TurnRequest { turn_id, bounds, .. }: &TurnRequest) -> Result<Vec<Value>, StoreError> {
         let mut call =
             scripts::call(scripts::TAKE, &Keys::of(self.key).keys(["head", "lease", "ids", "turns", "sizes"]));
         call.arg(millis(LEASE)).arg(turn_id).arg(&self.holder);
@@ -47,7 +47,7 @@ impl<'a> Taking<'a> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.redis.ask(&call).await {
+            match self.redis.query(&call).await {
                 Ok(taken) => return Ok(taken),
                 Err(error) if tries == TRIES => return Err(StoreError::failed(error)),
                 Err(_) => {}
@@ -89,7 +89,7 @@ impl Redis {
         let renewals = join_all(leases.iter().map(async |lease| {
             let mut call = scripts::call(scripts::RENEW, &Keys::of(&lease.key).keys(["lease"]));
             call.arg(lease.fence).arg(millis(LEASE));
-            self.ask::<i64>(&call).await
+            self.query::<i64>(&call).await
         }));
         let (mut renewed, mut failure) = (Renewed::default(), None);
         for (lease, answer) in leases.iter().zip(renewals.await) {
@@ -113,7 +113,7 @@ impl Redis {
         let mut call = scripts::call(script, keys);
         call.arg(argument);
         let released = async move {
-            while redis.ask::<i64>(&call).await.is_err() {
+            while redis.query::<i64>(&call).await.is_err() {
                 sleep(RELEASE_RETRY).await;
             }
         };

@@ -10,13 +10,13 @@ use crate::conversation::store::{Cursor, Key, Record, StoreError};
 impl Redis {
     /// A conversation without its turns.
     pub(super) async fn head(&self, key: &Key) -> Result<Option<Record>, RedisError> {
-        let fields: Value = self.ask(cmd("HMGET").arg(Keys::of(key).key("head")).arg(&FIELDS)).await?;
+        let fields: Value = self.query(cmd("HMGET").arg(Keys::of(key).key("head")).arg(&FIELDS)).await?;
         Ok(record(&fields))
     }
 
     /// The bytes of an owner's conversations.
     pub(super) async fn total(&self, owner: &str) -> Result<u64, RedisError> {
-        let total: Option<u64> = self.ask(cmd("GET").arg(Owner::of(owner).total())).await?;
+        let total: Option<u64> = self.query(cmd("GET").arg(Owner::of(owner).total())).await?;
         Ok(total.unwrap_or(0))
     }
 
@@ -32,7 +32,7 @@ impl Redis {
         while page.len() < most {
             let mut range = cmd("ZREVRANGEBYSCORE");
             range.arg(&list).arg(&from).arg("-inf").arg("WITHSCORES").arg("LIMIT").arg(skip).arg(most + 1);
-            let found: Vec<(String, u64)> = self.ask(&range).await.map_err(StoreError::failed)?;
+            let found: Vec<(String, u64)> = self.query(&range).await.map_err(StoreError::failed)?;
             let keys = found.iter().map(|(id, _)| Key { owner: owner.to_owned(), id: id.clone() }).collect::<Vec<_>>();
             let records = try_join_all(keys.iter().map(|key| self.head(key))).await.map_err(StoreError::failed)?;
             let mut gone = Vec::new();
@@ -52,7 +52,7 @@ impl Redis {
                 }
             }
             if !gone.is_empty() {
-                self.ask::<i64>(cmd("ZREM").arg(&list).arg(gone)).await.map_err(StoreError::failed)?;
+                self.query::<i64>(cmd("ZREM").arg(&list).arg(gone)).await.map_err(StoreError::failed)?;
             }
             if found.len() <= most {
                 break;

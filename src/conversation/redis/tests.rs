@@ -98,8 +98,9 @@ const RUN: Run = Run { read: NO_BOUNDS, kept: NO_BOUNDS, owner_bytes: u64::MAX }
 
 /// A turn, with what it read.
 async fn turn(redis: &Redis, id: &str, turn_id: &str, run: Run) -> (Taken, Option<Appended>) {
-    let ask = Ask { turn_id: turn_id.to_owned(), bounds: run.read, bytes: 0, owner_bytes: run.owner_bytes };
-    let taken = redis.take(&key(id), &ask).await.unwrap();
+    let turn_request =
+        TurnRequest { turn_id: turn_id.to_owned(), bounds: run.read, bytes: 0, owner_bytes: run.owner_bytes };
+    let taken = redis.take(&key(id), &turn_request).await.unwrap();
     let Taken::Granted(grant) = &taken else { return (taken, None) };
     let messages = vec![Message::default(), Message::default()];
     let turn =
@@ -107,7 +108,7 @@ async fn turn(redis: &Redis, id: &str, turn_id: &str, run: Run) -> (Taken, Optio
     let append = Append {
         lease: grant.lease.clone(),
         turn_id: turn_id.to_owned(),
-        kept: Kept { turn: Some(turn), tokens: 3 },
+        kept: StoredTurn { turn: Some(turn), tokens: 3 },
         title: "a title".to_owned(),
         at: crate::conversation::embedded::now(),
         bounds: run.kept,

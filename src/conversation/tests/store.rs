@@ -23,8 +23,8 @@ use crate::conversation::{
     embedded::Embedded,
     leases::LEASE,
     store::{
-        Append, Appended, Ask, Created, Cursor, Kept, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store,
-        StoreError, Taken,
+        Append, Appended, Created, Cursor, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store, StoreError,
+        StoredTurn, Taken, TurnRequest,
     },
 };
 
@@ -113,7 +113,7 @@ impl Misbehaving {
     }
 
     /// Runs a request apart from its caller, who waits for the answer for a limited time. `None`: there was no answer.
-    async fn ask<T: Send + 'static>(&self, fault: Fault, run: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    async fn query<T: Send + 'static>(&self, fault: Fault, run: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.late.spawn(async move {
             sleep(fault.before).await;
@@ -165,7 +165,7 @@ impl Store for Misbehaving {
         self.inner.record(key).await
     }
 
-    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, Kept)>, StoreError> {
+    async fn turns(&self, key: &Key, from: u64, limit: PageLimit) -> Result<Vec<(u64, StoredTurn)>, StoreError> {
         self.inner.turns(key, from, limit).await
     }
 
@@ -177,21 +177,21 @@ impl Store for Misbehaving {
         self.inner.remove(key).await
     }
 
-    async fn take(&self, key: &Key, ask: &Ask) -> Result<Taken, StoreError> {
+    async fn take(&self, key: &Key, turn_request: &TurnRequest) -> Result<Taken, StoreError> {
         let fault = self.fault();
         if fault.refused {
             return Err(StoreError::failed("refused"));
         }
         let lease = Arc::<Mutex<Handover>>::default();
         let granted = Granted { store: self, key, lease: Arc::clone(&lease) };
-        let (store, owned, ask) = (self.clone(), key.clone(), ask.clone());
-        let taken = self.ask(fault, move || {
+        let (store, owned, turn_request) = (self.clone(), key.clone(), turn_request.clone());
+        let taken = self.query(fault, move || {
             store.expire(&owned);
             let mut lease = lease.lock();
             if matches!(*lease, Handover::Over) {
                 return Ok(Taken::Busy);
             }
-            let taken = at_once(store.inner.take(&owned, &ask));
+            let taken = at_once(store.inner.take(&owned, &turn_request));
             if let Ok(Taken::Granted(grant)) = &taken {
                 *lease = Handover::Granted(grant.lease.fence);
                 store.confirmed.lock().insert(owned, (grant.lease.fence, Instant::now()));
@@ -215,7 +215,7 @@ impl Store for Misbehaving {
         }
         let (store, mut leases) = (self.clone(), leases.to_vec());
         leases.sort_by_key(|lease| lease.fence);
-        let renewed = self.ask(fault, move || {
+        let renewed = self.query(fault, move || {
             let (mut confirmed_now, mut lost) = (Vec::new(), Vec::new());
             for lease in leases {
                 store.expire(&lease.key);
@@ -248,7 +248,7 @@ impl Store for Misbehaving {
             return Err(StoreError::failed("refused"));
         }
         let store = self.clone();
-        let appended = self.ask(fault, move || {
+        let appended = self.query(fault, move || {
             store.expire(&append.lease.key);
             at_once(store.inner.append(append))
         });

@@ -1,4 +1,4 @@
-//! Where conversations are stored, and how that place is opened.
+//! The settings of the storage of conversations, and opening it.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,7 +14,7 @@ use super::{
 /// Where conversations are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConversationSettings {
-    /// Nowhere.
+    /// Conversations are not stored.
     Off,
     /// In memory.
     Memory,
@@ -24,16 +24,16 @@ pub enum ConversationSettings {
     Redis(RedisSettings),
 }
 
-/// Why conversations cannot be stored at a place.
+/// The reason why the storage cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("conversations cannot be stored in {place}: {source}. {advice}")]
+#[error("conversations cannot be stored in {storage}: {source}. {advice}")]
 pub struct OpenError {
-    place: String,
+    storage: String,
     source: Box<dyn std::error::Error + Send + Sync>,
     advice: &'static str,
 }
 
-/// Opens the place. `None` if conversations are off. A Redis that is away is said and may come later.
+/// Opens the storage. `None` if conversations are off. If Redis cannot be reached, this is logged, and calls try again.
 pub(super) async fn open(settings: &ConversationSettings) -> Result<Option<Arc<dyn Store>>, OpenError> {
     let opened = match settings {
         ConversationSettings::Off => return Ok(None),
@@ -43,13 +43,14 @@ pub(super) async fn open(settings: &ConversationSettings) -> Result<Option<Arc<d
     };
     opened.map(Some).map_err(|error| {
         let (StoreError::Failed(source) | StoreError::Unknown(source)) = error;
-        let (place, advice) = match settings {
-            ConversationSettings::File(path) => {
-                (path.display().to_string(), "It was left as it is. Move it away, or name another with --conversations")
-            }
+        let (storage, advice) = match settings {
+            ConversationSettings::File(path) => (
+                path.display().to_string(),
+                "It was left unchanged. Move it away, or name another with --conversations",
+            ),
             _ => ("memory".to_owned(), "Turn them off with --conversations off"),
         };
-        OpenError { place, source, advice }
+        OpenError { storage, source, advice }
     })
 }
 
@@ -63,7 +64,7 @@ async fn redis(settings: &RedisSettings) -> Result<Arc<dyn Store>, OpenError> {
         ),
         Err(Probe::Misconfigured(problem)) => {
             let advice = "Calls without conversations need no Redis: turn them off with --conversations off";
-            return Err(OpenError { place: settings.address.clone(), source: problem.into(), advice });
+            return Err(OpenError { storage: settings.address.clone(), source: problem.into(), advice });
         }
     }
     Ok(shared(store))
