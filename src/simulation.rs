@@ -39,12 +39,12 @@ pub(crate) fn run(seeds: u64, mut simulate: impl AsyncFnMut(fastrand::Rng)) -> R
 pub(crate) async fn until_left<T>(
     random: &mut fastrand::Rng,
     leaves: bool,
-    patience: Duration,
+    limit: Duration,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut polls = if leaves && random.u8(..4) == 0 { random.u32(1..12) } else { u32::MAX };
-    let patience = if leaves && random.u8(..4) == 0 { patience.mul_f64(random.f64()) } else { 30 * patience };
-    let (mut future, mut leaving) = (pin!(future), pin!(sleep(patience)));
+    let limit = if leaves && random.u8(..4) == 0 { limit.mul_f64(random.f64()) } else { 30 * limit };
+    let (mut future, mut leaving) = (pin!(future), pin!(sleep(limit)));
     poll_fn(|cx| {
         if let Poll::Ready(done) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(done));

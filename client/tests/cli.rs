@@ -127,7 +127,7 @@ async fn a_failed_call_keeps_the_text_and_ends_with_1() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_ends_with_3() {
+async fn no_server_at_the_endpoint_ends_with_3() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (out, err, code) = run(client(&format!("http://{free}"), &["hi"]), "").await;
     assert_eq!((out.as_str(), code), ("", Some(3)));

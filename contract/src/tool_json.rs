@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl ToolSpecification {
-    /// The schema of the input. `None` if it is not set, or its text is no JSON object.
+    /// The schema of the input. `None` if it is not set, or its text is not a JSON object.
     pub fn schema(&self) -> Option<Map<String, Value>> {
         match self.input_schema.as_ref()?.schema.as_ref()? {
             Schema::Json(members) => Some(json::from_struct(members)),
@@ -18,7 +18,7 @@ impl ToolSpecification {
 }
 
 impl ToolUseBlock {
-    /// The input. `None` if it is not set, or its text is no JSON.
+    /// The input. `None` if it is not set, or its text is not JSON.
     pub fn input_value(&self) -> Option<Value> {
         match &self.input {
             Some(input) => Some(json::from_value(input)),
@@ -28,7 +28,7 @@ impl ToolUseBlock {
 }
 
 impl tool_result_content_block::Block {
-    /// The JSON of a result. `None` if it is something else, or its text is no JSON.
+    /// The JSON of a result. `None` if it is something else, or its text is not JSON.
     pub fn json_value(&self) -> Option<Value> {
         match self {
             Self::Json(value) => Some(json::from_value(value)),

@@ -2,7 +2,7 @@
 
 use crate::{playback, script::Script};
 
-/// The most actions that are played of one script: a script may repeat its steps for ever.
+/// The most actions of a script that are played, because a script can repeat its steps without end.
 const ACTIONS: usize = 10_000;
 
 /// A script file: it is refused, or it can be played.

@@ -149,7 +149,7 @@ async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
             *tally.entry(outcome).or_default() += 1;
         }
     });
-    ended.await.expect("no call waits for ever");
+    ended.await.expect("no call waits without a limit");
     for (number, used) in used {
         assert_eq!(tokens.used(&client(number)), Some(used), "tokens of client {number}");
     }

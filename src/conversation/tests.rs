@@ -40,7 +40,7 @@ const TURNS: usize = 5;
 const LIMITS: OwnerLimits = OwnerLimits { conversations: 10_000, bytes: u64::MAX };
 
 /// How long a caller who may leave waits at the most.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What one caller knows of one try of a turn.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
         let Some(Event::Finish(finish)) = finish.event else { panic!("{finish:?}") };
         Ok(finish.conversation_revision.expect("OK means stored"))
     };
-    let outcome = match until_left(random, leaves, PATIENCE, asked).await {
+    let outcome = match until_left(random, leaves, TIMEOUT, asked).await {
         Some(Ok(revision)) => Outcome::Stored(revision),
         Some(Err(error)) => match error.reason() {
             Reason::ConversationTurnStored => Outcome::WasStored,

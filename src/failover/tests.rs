@@ -96,7 +96,7 @@ async fn an_ejected_target_is_passed_over_until_its_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callers_own_short_timeouts_hurt_nobody_else() {
+async fn a_callers_own_short_timeouts_do_not_affect_others() {
     let attempts = AttemptPolicy::new(3, "us-east-1");
     let (both, one) = (route(&["a.b", "c.d"]), route(&["a.b"]));
     for route in [&both, &one] {

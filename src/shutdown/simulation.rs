@@ -22,7 +22,7 @@ use crate::simulation::{self, until_left};
 
 const CALLS: usize = 40;
 
-/// What everybody sees.
+/// The shared state.
 #[derive(Clone, Default)]
 struct Server {
     shutdown: Shutdown,
@@ -126,10 +126,10 @@ async fn simulate(mut random: fastrand::Rng, tally: &mut BTreeMap<&'static str, 
         crossing: Duration::from_millis(random.u64(..3) * 500),
         grace: Duration::from_millis(random.u64(..3) * 3_000),
     };
-    let (began, hurry) = (Instant::now(), Duration::from_millis(random.u64(..20_000)));
-    let ended = run(&server.shutdown, &server, settings, sleep(hurry)).await;
+    let (began, force) = (Instant::now(), Duration::from_millis(random.u64(..20_000)));
+    let ended = run(&server.shutdown, &server, settings, sleep(force)).await;
     let waited = began.elapsed();
-    let most = (settings.lame_duck + settings.grace).min(hurry.max(Duration::from_millis(1)) + settings.grace);
+    let most = (settings.lame_duck + settings.grace).min(force.max(Duration::from_millis(1)) + settings.grace);
     assert!(waited <= most + Duration::from_secs(6), "{waited:?} of {settings:?}");
     let left = server.served.load(Ordering::SeqCst);
     match ended {
@@ -138,7 +138,7 @@ async fn simulate(mut random: fastrand::Rng, tally: &mut BTreeMap<&'static str, 
             *tally.entry("drained").or_default() += 1;
         }
         Ended::Forced(ended) => {
-            assert!(ended > 0 && waited >= settings.grace.min(hurry));
+            assert!(ended > 0 && waited >= settings.grace.min(force));
             assert_eq!(left, 0, "who was ended has given back what it held");
             *tally.entry("forced").or_default() += 1;
         }

@@ -13,7 +13,7 @@ const DELTA_BYTES: usize = 16_384;
 /// More than the socket buffers, the HTTP/2 windows and the buffers of the server come to together.
 const BOUND: u64 = 24 << 20;
 
-/// What the caller's window of HTTP/2 holds by default: that much is sent before anybody reads.
+/// What the caller's window of HTTP/2 holds by default: this much is sent before the caller reads.
 const AHEAD: u64 = 65_535;
 
 #[tokio::test]

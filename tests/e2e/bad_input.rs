@@ -123,8 +123,8 @@ async fn an_unknown_method_is_told_which_there_are() {
 #[tokio::test]
 async fn a_status_of_grpc_itself_has_a_reason_too() {
     let harness = Harness::start().await;
-    // HealthCheckRequest {service: "nobody"}
-    let error = CallError::from(&raw(&harness, "/grpc.health.v1.Health/Check", b"\x0a\x06nobody").await);
+    // HealthCheckRequest {service: "unknown"}
+    let error = CallError::from(&raw(&harness, "/grpc.health.v1.Health/Check", b"\x0a\x07unknown").await);
     assert_eq!((error.code, error.reason.as_str()), (Code::NotFound, "TRANSPORT"));
 }
 
@@ -144,7 +144,7 @@ async fn plain_http_is_told_what_this_port_is() {
 }
 
 #[tokio::test]
-async fn garbage_on_the_port_disturbs_nobody() {
+async fn garbage_on_the_port_does_not_affect_others() {
     let harness = Harness::start().await;
     let address = harness.endpoint.strip_prefix("http://").unwrap();
     for garbage in [&[0_u8; 4096][..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage", b"\x16\x03\x01\x02\x00\x01"] {

@@ -80,7 +80,7 @@ async fn sigterm_lets_fifty_running_streams_end_and_the_process_ends_well() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_what_is_left() {
+async fn a_second_signal_ends_the_running_streams() {
     let mut serving = Serving::start(&["--grace", "1h"]);
     let client = Client::connect(&serving.endpoint).await.unwrap();
     let mut chunks = soon(client.generate(request("emulator.endless"))).await.unwrap();

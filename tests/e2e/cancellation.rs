@@ -1,4 +1,4 @@
-//! A caller who leaves ends the request to Bedrock at once, or has it read on, as is wanted.
+//! A caller that cancels ends the request to Bedrock at once, or has it drained, as its mode says.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ async fn a_drained_call_is_read_to_its_end_and_its_usage_is_known() {
 }
 
 #[tokio::test]
-async fn what_is_left_before_any_content_is_drained_too_but_not_tried_again() {
+async fn a_call_that_is_abandoned_before_content_is_drained_and_not_retried() {
     let harness = Harness::with(|settings| settings.attempts = 3).await;
     let throttled = Script::of([Step::exception("throttlingException", "no")]).pace(300, 0);
     for (script, usage) in [(paused(0).pace(300, 0), "provider"), (throttled, "none")] {
@@ -123,7 +123,7 @@ async fn draining_is_bounded_in_time_in_number_and_in_memory() {
         settings.abandonment.drains = 2;
     })
     .await;
-    // In number: of five, two are read on, and those only for a while.
+    // In number: of five, two are drained, and those for a limited time.
     let mut calls = Vec::new();
     for _ in 0..5 {
         let mut chunks = soon(harness.client.generate(drained("emulator.endless"))).await.unwrap();

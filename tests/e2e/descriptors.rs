@@ -95,7 +95,7 @@ fn lines(log: &str, part: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_thousand_silent_sockets_at_256_descriptors_hold_up_nobody_for_long() {
+async fn two_thousand_silent_sockets_at_256_descriptors_do_not_block_others() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let mut command = Command::new("sh");

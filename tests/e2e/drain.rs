@@ -1,4 +1,4 @@
-//! Shutting down cuts nobody off, sends newcomers elsewhere, and ends.
+//! A graceful shutdown ends no stream, sends new calls to other servers, and ends.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     http2_frames::{ACK, DATA, Filter, Frame, GOAWAY, HEADERS, PING, SETTINGS, Wire, address},
 };
 
-/// Nobody accepts connections any more.
+/// The server accepts no more connections.
 pub(crate) async fn not_listening(endpoint: &str) {
     soon(async {
         while TcpStream::connect(address(endpoint)).await.is_ok() {
@@ -25,7 +25,7 @@ pub(crate) async fn not_listening(endpoint: &str) {
 }
 
 #[tokio::test]
-async fn fifty_running_streams_end_well_while_newcomers_go_elsewhere() {
+async fn fifty_running_streams_end_well_while_new_calls_go_to_another_server() {
     let mut harness = Harness::start().await;
     let model = harness.emulator.register("paced", Script::reply("a ".repeat(40)).pace(0, 75));
     let mut running = JoinSet::new();

@@ -115,7 +115,7 @@ async fn a_route_may_lead_to_another_model_but_a_raw_body_does_not_follow() {
     harness.emulator.register("second", Script::reply("second best"));
     let chunks = harness.ask(request("best")).await.whole();
     assert_eq!((text_of(&chunks).as_str(), start_of(&chunks).model_id.as_str()), ("second best", "emulator.second"));
-    // Nobody knows whether another model speaks its format.
+    // The server does not know whether another model has this format.
     let native_body = r#"{"prompt": "hi"}"#.to_owned();
     let raw = GenerateRequest { prompt: String::new(), native_body, ..request("best") };
     let (_, error) = harness.ask(raw).await.failed();

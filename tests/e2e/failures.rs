@@ -125,8 +125,8 @@ async fn the_delay_that_bedrock_asks_for_is_passed_on() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_nobody_listens_on_is_unreachable() {
-    // Taken by this test, which does not listen on it: nobody else gets it.
+async fn an_endpoint_without_a_listener_is_unreachable() {
+    // Bound by this test, which does not listen on it, so that no other process gets it.
     let taken = tokio::net::TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = taken.local_addr().unwrap();

@@ -65,7 +65,7 @@ async fn an_answer_newer_than_the_contract_arrives_with_everything_in_it() {
 }
 
 #[tokio::test]
-async fn an_unknown_event_that_is_no_json_is_passed_on() {
+async fn an_unknown_event_that_is_not_json_is_passed_on() {
     let harness = Harness::start().await;
     let header = |name: &'static str, value: &'static str| {
         aws_smithy_types::event_stream::Header::new(

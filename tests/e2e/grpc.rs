@@ -151,7 +151,7 @@ async fn promise_15_a_status_says_in_metadata_when_to_retry() {
 async fn promise_15_a_watch_of_an_unknown_service_is_service_unknown_and_stays_open() {
     let harness = Harness::start().await;
     let mut health = HealthClient::new(channel(&harness).await);
-    let request = HealthCheckRequest { service: "nobody".into() };
+    let request = HealthCheckRequest { service: "unknown".into() };
     let mut watch = health.watch(request.clone()).await.unwrap().into_inner();
     let first = soon(watch.message()).await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::ServiceUnknown);

@@ -29,7 +29,7 @@ async fn promise_21_a_hung_store_stops_neither_the_sweep_nor_a_forced_shutdown()
     let (client, began) = (harness.client.clone(), Instant::now());
     let asked = turn(&created.conversation_id, "", "hi");
     waiting.spawn(async move { client.generate(asked).await.map(drop) });
-    // A caller who does not read is noticed meanwhile.
+    // A caller that does not read is detected meanwhile.
     let flood = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };
     let flood = harness.emulator.register("flood", Script::of([flood]));
     let unread = soon(harness.client.generate(request(&flood))).await.unwrap();

@@ -81,7 +81,7 @@ async fn json_text_that_cannot_be_used_is_refused_with_its_field_and_its_place()
         (tool_use(value!({"inputJson": deep})), "tool_use.input_json", "has 31 levels"),
         (tool_use(value!({"inputJson": "[18446744073709551616]"})), "tool_use.input_json", "at byte 1"),
         (tool_use(value!({})), "tool_use.input", "is not set"),
-        (result(""), "tool_result.content[0].json_text", "is no JSON"),
+        (result(""), "tool_result.content[0].json_text", "is not JSON"),
         (result(&deep), "tool_result.content[0].json_text", "has 31 levels"),
     ] {
         let asked = value!({"model": "a.model", "messages": [{"role": "ROLE_USER", "content": [block]}]});
@@ -91,7 +91,7 @@ async fn json_text_that_cannot_be_used_is_refused_with_its_field_and_its_place()
         assert_eq!(violation.field, format!("messages[0].content[0].{field}"), "{error}");
         assert!(violation.description.contains(said), "{error}");
     }
-    for (schema, said) in [("[]", "is no JSON object"), ("{", "line 1 column 1"), (deep.as_str(), "has 31 levels")] {
+    for (schema, said) in [("[]", "is not a JSON object"), ("{", "line 1 column 1"), (deep.as_str(), "has 31 levels")] {
         let mut request = request("a.model");
         let tool = value!({"toolSpec": {"name": "look", "inputSchema": {"jsonText": schema}}});
         let tools = value!({"tools": [tool]});

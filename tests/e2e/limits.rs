@@ -79,7 +79,7 @@ async fn each_caller_and_each_model_has_its_own_places() {
 }
 
 #[tokio::test]
-async fn a_queue_waits_for_a_place_and_not_for_ever() {
+async fn a_queue_waits_for_a_permit_for_a_limited_time() {
     let harness = limited(|settings| {
         settings.limits.streams = 1;
         settings.limits.queue_time = Duration::from_millis(600);
@@ -232,7 +232,7 @@ async fn a_throttled_call_costs_no_tokens() {
 }
 
 #[tokio::test]
-async fn a_caller_who_does_not_read_holds_its_place_no_longer_than_the_total_limit() {
+async fn a_caller_that_does_not_read_holds_its_permit_no_longer_than_the_total_timeout() {
     let harness = limited(|settings| {
         settings.limits.streams = 1;
         settings.rules.timeouts.default.total = Duration::from_secs(2);
@@ -249,7 +249,7 @@ async fn a_caller_who_does_not_read_holds_its_place_no_longer_than_the_total_lim
 }
 
 #[tokio::test]
-async fn a_caller_who_does_not_read_ends_with_unread_timeout_and_a_silent_model_does_not() {
+async fn a_caller_that_does_not_read_ends_with_unread_timeout_and_a_silent_model_does_not() {
     let harness = limited(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
     let quiet = Script::of([Step::text("a"), Step::WaitMs(3_000), Step::message_stop("end_turn")]);
     let quiet = harness.emulator.register("quiet", quiet);
@@ -267,7 +267,7 @@ async fn a_caller_who_does_not_read_ends_with_unread_timeout_and_a_silent_model_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_18_tiny_windows_do_not_hide_a_caller_who_does_not_read() {
+async fn promise_18_tiny_windows_do_not_hide_a_caller_that_does_not_read() {
     let harness = limited(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
     let word = Step::Repeat { times: usize::MAX, steps: vec![Step::text("word"), Step::WaitMs(20)] };
     let model = harness.emulator.register("words", Script::of([word]));

@@ -53,7 +53,7 @@ async fn logged(filter: &str) -> String {
     let broken = emulator.register("broken", Script::refuse(400, "ValidationException", PROMPT));
     let mut serving = Serving::listening(&mut server(filter, &emulator));
     let mut log = serving.child.stderr.take().unwrap();
-    // Read beside the calls, so that a full pipe stops nobody.
+    // Read beside the calls, so that a full pipe blocks no call.
     let reading = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         log.read_to_string(&mut text).map(|_| text)

@@ -1,5 +1,5 @@
-//! The native operation: every family in its own format gives the same chunks as Converse, and a body that nobody here
-//! understands goes through untouched.
+//! The native operation: every family in its own format gives the same chunks as Converse, and a raw body
+//! is passed on unchanged.
 
 mod answers;
 mod bodies;

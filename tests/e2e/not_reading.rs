@@ -1,4 +1,4 @@
-//! Callers who do not read cost no more than what lies in the buffers between, and nobody else notices.
+//! Callers that do not read cost no more than the buffers, and do not affect other callers.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const CALLERS: usize = 1_000;
 const EACH: u64 = 512;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_callers_who_do_not_read_are_bounded_and_bother_nobody() {
+async fn a_thousand_callers_that_do_not_read_are_bounded_and_do_not_affect_others() {
     let remote = Remote::start(&[]).await;
     let flood = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };
     remote.emulator.register("flood", Script::of([flood]));
@@ -27,7 +27,7 @@ async fn a_thousand_callers_who_do_not_read_are_bounded_and_bother_nobody() {
     let (memory, files) = (remote.memory(), remote.files());
     let held = unread_streams(&remote).await - memory;
     println!("{CALLERS} unread streams: {held} KiB more in the server, {} each", held / CALLERS as u64);
-    assert!(held < EACH * CALLERS as u64, "{held} KiB for {CALLERS} callers who do not read");
+    assert!(held < EACH * CALLERS as u64, "{held} KiB for {CALLERS} callers that do not read");
     let left = remote.memory();
     // What the allocator has kept is used again: nothing is lost.
     let again = unread_streams(&remote).await;
@@ -44,7 +44,7 @@ async fn a_thousand_callers_who_do_not_read_are_bounded_and_bother_nobody() {
     println!("files {files} -> {}", remote.files());
 }
 
-/// The server's memory while nobody reads a thousand streams; afterwards they are gone.
+/// The memory of the server while a thousand streams are not read. Afterwards the streams are gone.
 async fn unread_streams(remote: &Remote) -> u64 {
     let clients = remote.clients(CALLERS / 100).await;
     let mut opening = JoinSet::new();
@@ -84,9 +84,9 @@ async fn ten_thousand_streams_opened_and_closed_at_once_leave_nothing() {
         for at in 0..1_000 {
             let client = clients[at % clients.len()].clone();
             opening.spawn(async move {
-                let patience = Duration::from_millis(fastrand::u64(..200));
+                let limit = Duration::from_millis(fastrand::u64(..200));
                 // Many have no answer by then; a server that has had enough of it may say so.
-                let _ = tokio::time::timeout(patience, Box::pin(client.generate(request("emulator.endless")))).await;
+                let _ = tokio::time::timeout(limit, Box::pin(client.generate(request("emulator.endless")))).await;
             });
         }
         while soon(opening.join_next()).await.is_some() {}

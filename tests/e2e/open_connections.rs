@@ -57,7 +57,7 @@ async fn connections_that_say_nothing_or_half_of_something_are_closed_while_othe
             wire.0.write_all(&sent).await.unwrap();
             assert!(
                 tokio::time::timeout(Duration::from_secs(30), wire.closed()).await.is_ok(),
-                "{what}: open for ever"
+                "{what}: open without a limit"
             );
         });
     }

@@ -16,7 +16,7 @@ use crate::harness::metric;
 /// The program in an environment with nothing in it.
 pub(crate) fn outcrop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop"));
-    // The metadata service of EC2 is the last of the chain to be asked, and nobody answers here.
+    // The metadata service of EC2 is the last of the chain, and does not answer here.
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent").args(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -69,8 +69,8 @@ async fn every_stream_is_accounted_for_and_nothing_is_left() {
     let difference: Vec<_> = counted.iter().zip(begun).map(|(after, before)| after - before).collect();
     println!("finished, failed, abandoned by the server's count: {difference:?}");
     // A caller who left may have done so before its call was on its way, or after the last chunk was.
-    let booked: u64 = difference.iter().sum();
-    assert!(booked <= total && booked >= total - seen["left"], "every stream is in the books once");
+    let counted: u64 = difference.iter().sum();
+    assert!(counted <= total && counted >= total - seen["left"], "every stream is counted once");
     let failed: u64 =
         seen.iter().filter(|(what, _)| !["finished", "left"].contains(&what.as_str())).map(|(_, n)| n).sum();
     for (counted, seen_to_end) in [(difference[0], seen["finished"]), (difference[1], failed)] {
@@ -111,9 +111,9 @@ async fn caller(client: Client, models: Vec<String>, until: Instant) -> Seen {
         let mode = if fastrand::bool() { AbandonmentMode::Drain } else { AbandonmentMode::Cancel };
         let asked = GenerateRequest { abandonment_mode: mode.into(), ..request(model) };
         // One in four leaves, after a moment in which anything may have happened.
-        let patience = if fastrand::u8(..4) == 0 { Duration::from_millis(fastrand::u64(20..150)) } else { HANGS };
-        let what = timeout(patience, Box::pin(answer(&client, asked))).await.unwrap_or_else(|_| {
-            assert!(patience < HANGS, "a stream of {model} hangs");
+        let limit = if fastrand::u8(..4) == 0 { Duration::from_millis(fastrand::u64(20..150)) } else { HANGS };
+        let what = timeout(limit, Box::pin(answer(&client, asked))).await.unwrap_or_else(|_| {
+            assert!(limit < HANGS, "a stream of {model} hangs");
             "left".to_owned()
         });
         *seen.entry(what).or_default() += 1;

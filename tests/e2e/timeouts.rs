@@ -33,7 +33,7 @@ async fn patient() -> Harness {
 
 #[tokio::test]
 async fn connect_an_endpoint_that_never_shakes_hands() {
-    // TCP connects, because the kernel does that; TLS waits for somebody to answer.
+    // TCP connects, because the kernel does that; TLS waits for a peer that answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = Settings::local();
     settings.attempts = 2;
@@ -64,7 +64,7 @@ async fn first_content_a_stream_that_opens_and_stays_silent() {
 }
 
 #[tokio::test]
-async fn idle_a_stream_that_falls_silent() {
+async fn idle_a_stream_without_further_frames() {
     let harness = patient().await;
     let pause = Script::of([Step::text("a"), Step::WaitMs(60_000)]);
     let stall = Script::reply("a b").fault(FaultKind::Stall, At::Event(2));

@@ -1,18 +1,7 @@
 // What a reader does with the page.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import {
-  lastTurn,
-  launch,
-  open,
-  script,
-  scriptFolder,
-  send,
-  serve,
-  serveWithEmulator,
-  settled,
-  skip,
-} from "./harness.mjs";
+import { lastTurn, launch, open, send, serveWithEmulator, settled, skip } from "./harness.mjs";
 
 describe("the page", { skip }, () => {
   let chromium;
@@ -293,58 +282,6 @@ describe("the page", { skip }, () => {
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.id), "skip");
     await calm();
-    await close();
-  });
-
-  test("answers and blocks of code can be copied", async () => {
-    const folder = scriptFolder({ code: script(["Look:\n\n```py\nprint(1)\n```\n\nDone."]) });
-    const local = await serve(["--local", "--scripts", folder]);
-    const { page, context, calm, close } = await open(chromium, local.url);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    await send(page, "Code", "emulator.code");
-    await settled(page);
-    assert.equal(await page.textContent(".code-head span"), "py");
-    const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
-    await page.click(".code .copy");
-    await page.waitForSelector(".code .copy:text('Copied')");
-    assert.equal((await clipboard()).trim(), "print(1)");
-    await page.click(".foot .copy");
-    await page.waitForSelector(".foot .copy:text('Copied')");
-    assert.equal(await clipboard(), "Look:\n\n```py\nprint(1)\n```\n\nDone.");
-    await calm();
-    await close();
-    await local.stop();
-  });
-
-  test("a server that dies in the middle leaves an answer that is said not to be whole", async () => {
-    const local = await serve(["--local"]);
-    const { page, calm, close } = await open(chromium, local.url);
-    await send(page, "Go on for ever", "emulator.endless");
-    await page.waitForFunction(() => document.querySelector(".turn:last-child .parts").textContent.length > 20);
-    await local.stop();
-    await settled(page);
-    const text = await lastTurn(page).locator(".problem").textContent();
-    assert.match(text, /CONNECTION_LOST/);
-    assert.match(text, /not whole/);
-    await send(page, "Hello?");
-    await settled(page);
-    assert.match(await lastTurn(page).locator(".problem").textContent(), /UNREACHABLE/);
-    await calm(/net::ERR_/);
-    await close();
-  });
-
-  test("without a network the page says so", async () => {
-    const { page, context, calm, close } = await open(chromium, server.url);
-    await context.setOffline(true);
-    await send(page, "Hello?");
-    await settled(page);
-    assert.match(await lastTurn(page).locator(".problem").textContent(), /OFFLINE/);
-    await context.setOffline(false);
-    await page.fill("#model", "emulator.reasoning");
-    await lastTurn(page).locator(".problem button").click();
-    await settled(page);
-    assert.equal(await page.locator(".problem").count(), 0);
-    await calm(/net::ERR_/);
     await close();
   });
 });

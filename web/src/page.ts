@@ -109,7 +109,7 @@ function keptTurn(turn: Turn): HTMLElement {
 async function conversation(signal: AbortSignal): Promise<string> {
   if (current) return current;
   const id = await (await openStore()).create(composer.model, composer.system);
-  // Whoever has left meanwhile is elsewhere by now.
+  // The user may have opened another conversation meanwhile.
   if (signal.aborted) return id;
   current = id;
   history.pushState(null, "", `#${encodeURIComponent(id)}`);

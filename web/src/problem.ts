@@ -52,7 +52,7 @@ const REASONS: Record<string, [title: string, advice: string]> = {
   UPSTREAM_CORRUPT: ["The answer was damaged on its way", "Try again."],
   CONNECT_TIMEOUT: ["No connection to Bedrock in time", "Try again in a moment."],
   FIRST_CONTENT_TIMEOUT: ["Bedrock did not begin to answer in time", "Try again, or choose a faster model."],
-  IDLE_TIMEOUT: ["Bedrock fell silent", "Try again."],
+  IDLE_TIMEOUT: ["Bedrock sent nothing for too long", "Try again."],
   TOTAL_TIMEOUT: ["The answer took too long", "Ask for less at once, or set fewer tokens as the maximum."],
   MODEL_TIMEOUT: ["The model took too long", "Try again, or ask for less at once."],
   MODEL_ERROR: ["The model failed", "Try again."],

@@ -2,7 +2,7 @@
 import type { Job, Made } from "./markdown.js";
 
 /** A worker that takes longer has met a text made to hold it up. */
-const PATIENCE_MS = 2500;
+const TIMEOUT_MS = 2500;
 
 let worker: Worker | undefined;
 let queue: Promise<unknown> = Promise.resolve();
@@ -28,7 +28,7 @@ function run(job: Job): Promise<Made> {
       worker = undefined;
       done({ plain: true });
     };
-    const timer = setTimeout(broken, PATIENCE_MS);
+    const timer = setTimeout(broken, TIMEOUT_MS);
     mine.onmessage = ({ data }: MessageEvent<Made>) => done(data);
     mine.onerror = broken;
     mine.postMessage(job);

@@ -7,10 +7,10 @@ use super::{MAX_NESTING, MAX_SAFE};
 /// JSON text as a value, with its numbers as they are written: whole numbers have 64 bits, all others are doubles.
 ///
 /// # Errors
-/// What is wrong with the text, and where: it is no JSON, is nested deeper than [`MAX_NESTING`], or holds a whole number of more than 64
+/// What is wrong with the text, and where: it is not JSON, is nested deeper than [`MAX_NESTING`], or holds a whole number of more than 64
 /// bits.
 pub fn parse_text(text: &str) -> Result<Value, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
     let levels = levels(&value);
     if levels > MAX_NESTING {
         return Err(format!("has {levels} levels of objects and arrays; at most {MAX_NESTING} are allowed"));
@@ -28,7 +28,7 @@ pub fn parse_text(text: &str) -> Result<Value, String> {
 pub fn parse_object_text(text: &str) -> Result<Map<String, Value>, String> {
     match parse_text(text)? {
         Value::Object(members) => Ok(members),
-        _ => Err("is no JSON object".to_owned()),
+        _ => Err("is not a JSON object".to_owned()),
     }
 }
 
@@ -112,12 +112,12 @@ mod tests {
     #[test]
     fn broken_and_deep_text_is_refused_with_its_place() {
         assert!(parse_text("{\"a\": }").unwrap_err().contains("line 1 column 7"));
-        assert!(parse_text("").unwrap_err().contains("is no JSON"));
+        assert!(parse_text("").unwrap_err().contains("is not JSON"));
         let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(parse_text(&deep(MAX_NESTING)).is_ok());
         assert!(parse_text(&deep(MAX_NESTING + 1)).unwrap_err().contains("has 31 levels"));
         assert!(parse_text(&deep(100_000)).unwrap_err().contains("recursion limit"));
-        assert_eq!(parse_object_text("[1]").unwrap_err(), "is no JSON object");
+        assert_eq!(parse_object_text("[1]").unwrap_err(), "is not a JSON object");
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn any_header() -> impl Strategy<Value = Header> {
     ("[a-z:-]{1,12}", value).prop_map(|(name, value)| Header::new(name, value))
 }
 
-/// A frame as Bedrock sends them, with headers that nobody knows too.
+/// A frame of Bedrock, also with unknown headers.
 fn any_frame() -> impl Strategy<Value = (Frame, Vec<u8>)> {
     let payload = prop_oneof![prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..3_000)];
     let others = prop::collection::vec(any_header(), 0..3);

@@ -51,7 +51,7 @@ impl File {
 
     /// The database in this file, which is created if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        refuse_what_is_no_file(path).map_err(StoreError::failed)?;
+        check_path(path).map_err(StoreError::failed)?;
         if fs::metadata(path).map_or(0, |metadata| metadata.len()) == 0 {
             create(path).map_err(StoreError::failed)?;
         }
@@ -160,7 +160,7 @@ fn count_bytes(tables: &mut Tables<'_>) -> Result<(), redb::Error> {
 }
 
 /// Errors that a path has before any database is opened at it.
-fn refuse_what_is_no_file(path: &Path) -> io::Result<()> {
+fn check_path(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => {
             Err(io::Error::other("it is a symbolic link, which is not followed. Name the file itself"))

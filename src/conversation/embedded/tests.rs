@@ -319,6 +319,5 @@ fn a_turn_writes_as_much_into_a_long_conversation_as_into_a_short_one() {
         written.push(disk.0.lock().written / 100);
     }
     assert_eq!(stored(&store).len(), 2_000);
-    // A tree grows by a level now and then; a conversation that is rewritten grows a hundredfold.
     assert!(written[19] < 3 * written[1], "bytes a turn, for each hundred turns: {written:?}");
 }

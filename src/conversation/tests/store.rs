@@ -31,7 +31,7 @@ use crate::conversation::{
 /// How long the store may take to answer.
 const RESPONSE: Duration = Duration::from_secs(6);
 
-/// The embedded engine behind a bad network. Requests run to their end even if nobody waits for the answer. Clones share it.
+/// The embedded engine behind a bad network. Requests run to their end even if their caller is cancelled. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Misbehaving {
     pub(super) inner: Embedded,
@@ -39,7 +39,7 @@ pub(super) struct Misbehaving {
     random: Arc<Mutex<Option<fastrand::Rng>>>,
     /// When each lease was last confirmed.
     confirmed: Arc<Mutex<HashMap<Key, (u64, Instant)>>>,
-    /// Requests that nobody may wait for any more.
+    /// Requests whose callers were cancelled.
     late: TaskTracker,
     /// Leases are not renewed, and no answer says so.
     pub(super) renewals_hang: Arc<AtomicBool>,

@@ -73,12 +73,12 @@ fn request(bytes: &[u8], frame: usize, pause: Duration, ends: bool) -> Request {
     Request::post("/outcrop.v1.GenerationService/Generate").body(body).unwrap()
 }
 
-fn nobody() -> ClientId {
+fn client() -> ClientId {
     ClientId::of(&Extensions::new())
 }
 
 async fn reason(messages: &Messages, request: Request) -> Reason {
-    messages.receive(&nobody(), request).await.unwrap_err().reason()
+    messages.receive(&client(), request).await.unwrap_err().reason()
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn a_large_message_over_a_slow_line_is_received() {
     let (messages, metrics) = messages(512 * MIB);
     // 300 KiB a second: 107 seconds.
     let slow = request(&prompt(32 * MIB - 64), 30 << 10, Duration::from_millis(100), true);
-    let (request, permit) = messages.receive(&nobody(), slow).await.unwrap();
+    let (request, permit) = messages.receive(&client(), slow).await.unwrap();
     let message = request.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(message, prompt(32 * MIB - 64));
     assert!(taken(&metrics) >= 2 * message.len() as u64, "encoded and decoded");
@@ -129,7 +129,7 @@ async fn everything_is_given_back_wherever_a_call_is_dropped() {
             if bytes[0] == 1 {
                 asked.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
             }
-            let client = nobody();
+            let client = client();
             let mut receiving = pin!(messages.receive(&client, asked));
             for _ in 0..polls {
                 if receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
@@ -146,11 +146,11 @@ async fn everything_is_given_back_wherever_a_call_is_dropped() {
 async fn what_has_no_room_is_refused_at_its_first_bytes() {
     let (messages, metrics) = messages(64 * MIB);
     let begun = request(&prompt(32 * MIB - 64)[..100], 100, Duration::ZERO, false);
-    let held = messages.memory.permit(nobody());
+    let held = messages.memory.permit(client());
     held.grow(16 * MIB as u64).unwrap();
     assert_eq!(reason(&messages, begun).await, Reason::LocalLimit);
     assert_eq!(taken(&metrics), 16 * MIB as u64);
-    messages.receive(&nobody(), request(&prompt(1_000), 100, Duration::ZERO, true)).await.unwrap();
+    messages.receive(&client(), request(&prompt(1_000), 100, Duration::ZERO, true)).await.unwrap();
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_message_is_taken_apart_as_grpc_does() {
         if !encoding.is_empty() {
             asked.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
         }
-        let (request, _) = messages.receive(&nobody(), asked).await?;
+        let (request, _) = messages.receive(&client(), asked).await?;
         Ok::<_, Error>(request.into_body().collect().await.unwrap().to_bytes())
     };
     let gzip = |bytes: &[u8]| {

@@ -17,11 +17,11 @@ struct First {
     failing: Cell<u8>,
 }
 
-/// How one attempt ends. `patience` is how long its caller waits for the first content.
-async fn attempt(first: &First, target: &Target, patience: Duration, random: &mut fastrand::Rng) -> Option<Reason> {
+/// How one attempt ends. `limit` is how long its caller waits for the first content.
+async fn attempt(first: &First, target: &Target, limit: Duration, random: &mut fastrand::Rng) -> Option<Reason> {
     let takes = Duration::from_millis(random.u64(1..50));
-    sleep(takes.min(patience)).await;
-    if takes > patience {
+    sleep(takes.min(limit)).await;
+    if takes > limit {
         return Some(Reason::FirstContentTimeout);
     }
     let fails = target.model_id == "a.b" && random.u8(..100) < first.failing.get();
@@ -30,18 +30,13 @@ async fn attempt(first: &First, target: &Target, patience: Duration, random: &mu
 }
 
 /// One call of a caller who may leave. `Err` says why it failed.
-async fn call(
-    policy: &AttemptPolicy,
-    first: &First,
-    patience: Duration,
-    mut random: fastrand::Rng,
-) -> Result<(), Error> {
+async fn call(policy: &AttemptPolicy, first: &First, limit: Duration, mut random: fastrand::Rng) -> Result<(), Error> {
     sleep(Duration::from_millis(random.u64(..3_000))).await;
-    let (route, log, short) = (route(&["a.b", "c.d"]), AttemptLog::default(), patience < Duration::from_secs(1));
+    let (route, log, short) = (route(&["a.b", "c.d"]), AttemptLog::default(), limit < Duration::from_secs(1));
     let mut attempts = random.fork();
     let served = async {
         let mut plan = policy.plan(&route, &log, short);
-        while let Some(reason) = attempt(first, &plan.target().clone(), patience, &mut attempts).await {
+        while let Some(reason) = attempt(first, &plan.target().clone(), limit, &mut attempts).await {
             plan.failed(failure(reason)).await?;
         }
         plan.succeeded();
@@ -62,13 +57,13 @@ async fn call(
 async fn calls(
     policy: &Rc<AttemptPolicy>,
     first: &Rc<First>,
-    patience: Duration,
+    limit: Duration,
     random: &mut fastrand::Rng,
 ) -> Vec<Error> {
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..CALLS {
         let (policy, first, random) = (Rc::clone(policy), Rc::clone(first), random.fork());
-        running.spawn_local(async move { call(&policy, &first, patience, random).await });
+        running.spawn_local(async move { call(&policy, &first, limit, random).await });
     }
     running.join_all().await.into_iter().filter_map(Result::err).collect()
 }
@@ -85,7 +80,7 @@ async fn simulate(mut random: fastrand::Rng) {
     let failed = calls(&policy, &first, Duration::from_millis(random.u64(1..10)), &mut random).await;
     assert!(!failed.is_empty());
     assert_eq!(first_asked(&policy), "a.b", "a short timeout has opened a breaker");
-    // While the second target is healthy, nobody sees that the first is not.
+    // While the second target is healthy, no caller sees that the first is not.
     first.failing.set([10, 30, 100][random.usize(..3)]);
     let failed = calls(&policy, &first, PATIENT, &mut random).await;
     assert!(failed.is_empty(), "{} calls failed although a target is healthy: {:?}", failed.len(), failed[0]);

@@ -176,7 +176,7 @@ async fn a_deadline_that_passes_while_the_store_hangs_ends_the_call_without_spin
 async fn a_hung_store_does_not_stop_the_sweep_of_deadlines() {
     let (server, hung) = (Server::new(), with_conversation(true).await);
     let mut storing = server.call(Some(&hung), AbandonmentMode::Cancel).await;
-    // Until the turn is being stored. From then on nobody polls the call.
+    // Until the turn is being stored. From then on the call is not polled.
     assert!(tokio::time::timeout(DEADLINE / 2, read(&mut storing, u32::MAX)).await.is_err());
     advance(DEADLINE).await;
     server.registry.end_overdue(Duration::from_hours(1));
@@ -186,7 +186,7 @@ async fn a_hung_store_does_not_stop_the_sweep_of_deadlines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_at_whichever_poll_gives_everything_back_once() {
+async fn a_call_that_is_dropped_at_any_poll_releases_its_resources_once() {
     let (kept, mut whole) = (with_conversation(false).await, 0);
     let cases =
         [(AbandonmentMode::Cancel, None), (AbandonmentMode::Drain, None), (AbandonmentMode::Cancel, Some(&kept))];

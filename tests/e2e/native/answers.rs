@@ -9,7 +9,7 @@ use super::*;
 use crate::harness::{Harness, finish_of, start_of, text_of};
 
 #[tokio::test]
-async fn what_is_left_of_several_chunks_is_all_passed_on() {
+async fn unknown_members_of_several_chunks_are_all_passed_on() {
     let harness = Harness::start().await;
     let script = Script::of([
         Step::Chunk(value!({"type": "message_start", "message": {"role": "assistant", "id": "msg_1"}})),

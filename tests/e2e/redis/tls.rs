@@ -49,7 +49,7 @@ async fn conversations_are_kept_over_tls_with_a_ca_of_its_own() {
         soon(collect(soon(client.generate(turn(&id, "emulator.tools", "hi"))).await.unwrap())).await.whole();
         assert_eq!(soon(client.conversation(&id)).await.unwrap().1.len(), 1);
     }
-    // A certificate that nobody vouches for is not believed.
+    // A certificate of an unknown authority is refused.
     let (_, err, code) = run(&mut outcrop(&flags));
     assert!(err.contains("is not trusted") && err.contains("--conversations-ca") && code == Some(1), "{err}");
 }

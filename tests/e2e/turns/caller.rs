@@ -147,8 +147,8 @@ impl Caller {
         let asked = GenerateRequest { turn_id: turn_id.to_owned(), ..turn(id, "emulator.quick", turn_id) };
         // Some leave before the turn has begun, some while it is stored, some after it.
         let most = if self.random.bool() { 40_000 } else { 400_000 };
-        let patience = if leaves { Duration::from_micros(self.random.u64(..most)) } else { HANGS };
-        match timeout(patience, whole(self.server(), asked)).await {
+        let limit = if leaves { Duration::from_micros(self.random.u64(..most)) } else { HANGS };
+        match timeout(limit, whole(self.server(), asked)).await {
             Ok(Ok(revision)) => Outcome::Stored(Some(revision)),
             Ok(Err(ClientError::Call(error))) => match error.reason.as_str() {
                 "CONVERSATION_TURN_STORED" => Outcome::Stored(None),
