@@ -3,6 +3,7 @@
 //! - `documents` ARCHITECTURE.md and `lib.rs` name files and modules that exist
 //! - `imports` no file imports itself through others
 //! - `layout` every file is short and says what it is for
+//! - `words` names, comments, documents and messages use the terms of the field
 //! - `workflows` CI pins what it runs
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test reports what is wrong by panicking")]
@@ -10,6 +11,7 @@
 mod documents;
 mod imports;
 mod layout;
+mod words;
 mod workflows;
 
 use std::{
