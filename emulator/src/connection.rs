@@ -110,10 +110,11 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, max_streams: Op
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http2().max_concurrent_streams(max_streams);
     match tls {
-        Some(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => until_hangup(builder.serve_connection(TokioIo::new(stream), service), &hangup).await,
-            Err(_) => {}
-        },
+        Some(acceptor) => {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                until_hangup(builder.serve_connection(TokioIo::new(stream), service), &hangup).await;
+            }
+        }
         None => until_hangup(builder.serve_connection(TokioIo::new(stream), service), &hangup).await,
     }
 }

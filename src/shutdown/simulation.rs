@@ -43,7 +43,7 @@ impl Served for Server {
 
     async fn closed(&self) {
         // Connections of callers who stay until they are told.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn end_streams(&self) {

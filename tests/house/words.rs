@@ -3,7 +3,7 @@
 //! The list has expressions that made readers stop: words that are terms of nothing, programs that behave like people, and sentences
 //! that have to be solved. Each has what to write instead.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use crate::{RUST, files, read};
 
@@ -131,7 +131,9 @@ fn texts_use_the_terms_of_the_field() {
 #[test]
 fn identifiers_are_the_terms_of_the_field() {
     let mut found = String::new();
-    for (path, text) in texts().into_iter().filter(|(path, _)| path.ends_with(".rs")) {
+    for (path, text) in
+        texts().into_iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "rs"))
+    {
         for (at, line) in text.lines().enumerate() {
             for Expression(name, instead) in IDENTIFIERS {
                 if line.contains(name) {

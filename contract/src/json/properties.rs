@@ -43,7 +43,9 @@ fn same(before: &Value, after: &Value, levels: usize) -> bool {
             // Whole numbers stay whole.
             before.as_f64() == after.as_f64() && (!exact || before.as_i64() == after.as_i64())
         }
-        (Value::Array(_) | Value::Object(_), Value::String(text)) => levels == 0 && *text == before.to_string(),
+        (Value::Array(_) | Value::Object(_), Value::String(text)) => {
+            levels == 0 && serde_json::to_string(before).is_ok_and(|before| before == *text)
+        }
         (Value::Array(before), Value::Array(after)) => {
             levels > 0 && before.len() == after.len() && before.iter().zip(after).all(|(a, b)| same(a, b, levels - 1))
         }

@@ -98,7 +98,9 @@ proptest! {
         let Value::Object(members) = whole.clone() else { unreachable!() };
         let (mut members, mut taken, mut after) = (Members::of_chunk(members), Vec::new(), Vec::new());
         take(&mut members, &asks, &mut taken);
-        taken.iter().for_each(|value| leaves(value, &mut after));
+        for value in &taken {
+            leaves(value, &mut after);
+        }
         leaves(&Value::Object(members.into_rest()), &mut after);
         before.sort_by_key(Value::to_string);
         after.sort_by_key(Value::to_string);

@@ -129,7 +129,9 @@ proptest! {
             (EventMapper::new(Start::default()), VecDeque::new(), Invariants::default());
         let (mut all_marks, mut number, mut stopped) = (Vec::new(), 100_000, false);
         for ((event_type, mut payload), changes) in events {
-            changes.iter().for_each(|change| change.apply(&mut payload));
+            for change in &changes {
+                change.apply(&mut payload);
+            }
             let padding = payload.as_object_mut().and_then(|members| members.remove("p"));
             let mut marks = Vec::new();
             if let Some(padding) = padding {
@@ -150,7 +152,9 @@ proptest! {
             all_marks.push((event_type, marks));
         }
         let ended = mapper.end(&mut chunks);
-        chunks.iter().for_each(|chunk| invariants.see(chunk));
+        for chunk in &chunks {
+            invariants.see(chunk);
+        }
         prop_assert_eq!((ended.is_ok(), invariants.finished()), (stopped, stopped));
         let output = format!("{chunks:?}");
         for (event_type, marks) in all_marks {

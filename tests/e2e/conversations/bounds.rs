@@ -114,12 +114,12 @@ async fn an_owner_has_a_bounded_number_of_bytes() {
         created(&harness, CreateConversationRequest::default()).await,
     );
     // An answer that does not fit is not stored, and its caller is told in place of the finish.
-    let large = harness.emulator.register("large", Script::reply(&"x".repeat(1_900)));
+    let large = harness.emulator.register("large", Script::reply("x".repeat(1_900)));
     let (chunks, error) = harness.ask(turn(&first, &large, "hi")).await.failed();
     assert_eq!((error.reason.as_str(), error.metadata["phase"].as_str()), ("LOCAL_LIMIT", "after_content"));
     assert_eq!(text_of(&chunks).len(), 1_900);
     assert!(error.quota.is_some() && error.message.contains("--max-stored-bytes"), "{error}");
-    let half = harness.emulator.register("half", Script::reply(&"x".repeat(1_500)));
+    let half = harness.emulator.register("half", Script::reply("x".repeat(1_500)));
     harness.ask(turn(&first, &half, "hi")).await.whole();
     // Messages that do not fit are refused before a model is called.
     let (chunks, error) = harness.ask(turn(&second, &half, &"y".repeat(500))).await.failed();
