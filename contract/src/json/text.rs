@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{MAX_NESTING, MAX_SAFE};
+use super::MAX_NESTING;
+
+/// Doubles hold every whole number up to here exactly.
+const EXACT: u64 = 1 << 53;
 
 /// JSON text as a value, with its numbers as they are written: whole numbers have 64 bits, all others are doubles.
 ///
@@ -36,8 +39,8 @@ pub fn parse_object_text(text: &str) -> Result<Map<String, Value>, String> {
 pub(crate) fn survives_as_doubles(value: &Value) -> bool {
     match value {
         Value::Number(number) => {
-            let whole = number.is_i64() || number.is_u64();
-            !whole || number.as_f64().is_some_and(|double| double.abs() <= MAX_SAFE)
+            let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            magnitude.is_none_or(|magnitude| magnitude <= EXACT)
         }
         Value::Array(items) => items.iter().all(survives_as_doubles),
         Value::Object(members) => members.values().all(survives_as_doubles),
@@ -105,7 +108,7 @@ mod tests {
         for number in ["18446744073709551616", "-9223372036854775809", "123456789012345678901234567890"] {
             let text = format!(r#"{{"\\": "1", "n": {number}}}"#);
             let error = parse_text(&text).unwrap_err();
-            assert!(error.contains("at byte 16"), "{error}");
+            assert!(error.contains("at byte 17"), "{error}");
         }
     }
 
