@@ -137,7 +137,7 @@ async fn plain_http_is_told_what_this_port_is() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    for told in ["This port speaks gRPC", "grpcurl", "a page at /"] {
+    for told in ["This port speaks gRPC", "grpcurl", "a web page at /"] {
         assert!(answer.contains(told), "{answer}");
     }
     harness.ask(request("a.model")).await.whole();

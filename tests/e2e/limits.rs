@@ -152,7 +152,7 @@ async fn input_is_reserved_and_a_cancelled_call_with_large_input_costs_it() {
     harness.counted("streams_running", &[], 0).await;
     let (_, error) = harness.ask(large()).await.failed();
     assert_limited(&error, "210000 tokens per minute (--tokens-per-minute)");
-    assert!(error.message.contains("200000 tokens of input"), "{error}");
+    assert!(error.message.contains("200000 input tokens"), "{error}");
 }
 
 #[tokio::test]

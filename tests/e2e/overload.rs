@@ -43,7 +43,7 @@ async fn those_who_are_in_get_everything_and_the_others_are_told() {
     // OUTCROP_TEST_OVERLOAD=60s: a minute of it.
     let time = duration_of("OUTCROP_TEST_OVERLOAD", Duration::from_secs(3));
     let remote = Remote::start(&["--max-streams", &PLACES.to_string()]).await;
-    let model = remote.emulator.register("paced", Script::reply("a ".repeat(WORDS)).pace(PACE, PACE));
+    let model = remote.emulator.register("paced", Script::reply(vec!["a"; WORDS].join(" ")).pace(PACE, PACE));
     let alone = callers(&remote, &model, PLACES, time / 4).await;
     let memory = remote.memory();
     let mut crowd = callers(&remote, &model, 3 * PLACES, time).await;
