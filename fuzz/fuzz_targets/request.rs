@@ -1,5 +1,5 @@
-//!  decoded, checked, and mapped to Bedrock's.
+//! Requests: decoded, checked, and mapped to those of Bedrock.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| outcrop::fuzzing::request:Requests(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| outcrop::fuzzing::request(data));

@@ -1,5 +1,5 @@
-//!  routes, durations, addresses, limits, allowed hosts.
+//! The command line: routes, durations, addresses, limits, allowed hosts.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| outcrop::fuzzing::settings:The command line(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| outcrop::fuzzing::settings(data));

@@ -48,6 +48,7 @@ mod request_memory;
 mod retries;
 mod round_trip;
 mod soak;
+mod store_files;
 mod stores;
 mod text;
 mod timeouts;

@@ -41,7 +41,7 @@ impl Drop for Folder {
 }
 
 /// How often the server is killed; `OUTCROP_TEST_KILLS` says another number.
-fn kills() -> usize {
+pub(crate) fn kills() -> usize {
     std::env::var("OUTCROP_TEST_KILLS").map_or(20, |number| number.parse().unwrap())
 }
 
