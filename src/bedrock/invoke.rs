@@ -1,21 +1,18 @@
 //! The native operation, InvokeModelWithResponseStream: requests and answers in the model's own format.
 //!
-//! The module of a family writes the body of a request and decodes the chunks of an answer, both without I/O.
+//! `template` writes requests with one prompt, and `completion` decodes answers that are text. A family whose format has more than that has
+//! a module of its own, which writes the body of a request and decodes the chunks of an answer. None of them does I/O.
 //! [`crate::request::native`] finds the family of a model, and refuses features that the family lacks.
 
 mod anthropic;
-mod anthropic_text;
 mod chat;
 mod citation;
 mod cohere;
 mod command_r;
-mod deepseek_r1;
-mod jurassic;
-mod llama;
-mod mistral;
+mod completion;
 mod nova;
-mod prompt;
-mod titan;
+mod shared;
+mod template;
 
 use aws_sdk_bedrockruntime::{
     Client, operation::invoke_model_with_response_stream::builders::InvokeModelWithResponseStreamFluentBuilder,
@@ -88,16 +85,18 @@ pub(super) fn operation(
 pub(crate) fn body(request: &GenerateRequest) -> Result<Value, Error> {
     let family = family(request)?;
     let mut body = match family {
+        Family::Anthropic => anthropic::body(request),
+        Family::AnthropicText => template::ANTHROPIC_TEXT.body(request),
+        Family::Nova => nova::body(request),
+        Family::Titan => template::TITAN.body(request),
         Family::CohereCommand => cohere::body(request),
         Family::CohereCommandR => command_r::body(request),
-        Family::Anthropic => anthropic::body(request),
-        Family::AnthropicText => anthropic_text::body(request),
-        Family::Nova => nova::body(request),
-        Family::Titan => titan::body(request),
-        Family::Llama2 | Family::Llama3 | Family::Llama4 => llama::body(family, request),
-        Family::Mistral => mistral::body(request),
-        Family::DeepSeekR1 => deepseek_r1::body(request),
-        Family::Jurassic2 => jurassic::body(request),
+        Family::Llama2 => template::LLAMA_2.body(request),
+        Family::Llama3 => template::LLAMA_3.body(request),
+        Family::Llama4 => template::LLAMA_4.body(request),
+        Family::Mistral => template::MISTRAL.body(request),
+        Family::Jurassic2 => template::JURASSIC_2.body(request),
+        Family::DeepSeekR1 => template::DEEPSEEK_R1.body(request),
         Family::MistralChat | Family::Jamba | Family::DeepSeek | Family::OpenAi | Family::Qwen | Family::Writer => {
             chat::body(family, request)
         }
@@ -112,14 +111,14 @@ pub(crate) fn body(request: &GenerateRequest) -> Result<Value, Error> {
 /// What reads the chunks of a family.
 pub(crate) fn decoder(family: Family) -> Box<dyn Decode> {
     match family {
-        Family::CohereCommand => Box::<cohere::Decoder>::default(),
-        Family::CohereCommandR => Box::<command_r::Decoder>::default(),
         Family::Anthropic | Family::AnthropicText => Box::<anthropic::Decoder>::default(),
         Family::Nova => Box::<nova::Decoder>::default(),
-        Family::Titan => Box::<titan::Decoder>::default(),
-        Family::Llama2 | Family::Llama3 | Family::Llama4 => Box::<llama::Decoder>::default(),
-        Family::Mistral => Box::<mistral::Decoder>::default(),
-        Family::Jurassic2 => Box::<jurassic::Decoder>::default(),
+        Family::Titan => completion::TITAN.decoder(),
+        Family::CohereCommand => Box::<cohere::Decoder>::default(),
+        Family::CohereCommandR => Box::<command_r::Decoder>::default(),
+        Family::Llama2 | Family::Llama3 | Family::Llama4 => completion::LLAMA.decoder(),
+        Family::Mistral => completion::MISTRAL.decoder(),
+        Family::Jurassic2 => completion::JURASSIC_2.decoder(),
         Family::DeepSeekR1
         | Family::MistralChat
         | Family::Jamba

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     citation, foreign,
-    prompt::{Names, is_assistant, parameters},
+    shared::{Names, role_of},
 };
 use crate::{
     error::Error,
@@ -21,8 +21,7 @@ use crate::{
     },
 };
 
-const NAMES: Names =
-    Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "top_p", stop_sequences: "stop_sequences" };
+const NAMES: Names = Names { max_tokens: "max_tokens", top_p: "top_p", stop_sequences: "stop_sequences" };
 
 /// The version that Bedrock requires.
 const VERSION: &str = "bedrock-2023-05-31";
@@ -30,10 +29,8 @@ const VERSION: &str = "bedrock-2023-05-31";
 pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("anthropic_version".to_owned(), VERSION.into());
-    let messages = request.messages.iter().map(|message| {
-        let role = if is_assistant(message) { "assistant" } else { "user" };
-        json!({"role": role, "content": blocks(&message.content)})
-    });
+    let messages =
+        request.messages.iter().map(|message| json!({"role": role_of(message), "content": blocks(&message.content)}));
     body.insert("messages".to_owned(), messages.collect());
     if !request.system.is_empty() {
         let mut system = Vec::new();
@@ -49,7 +46,7 @@ pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
     if let Some(config) = &request.tool_config {
         tools(config, &mut body);
     }
-    parameters(request.inference_config.as_ref(), &NAMES, &mut body);
+    body.extend(NAMES.parameters(request));
     body
 }
 

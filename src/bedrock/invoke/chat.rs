@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     foreign,
-    prompt::{Names, is_assistant, parameters, system_of, text_of},
+    shared::{Names, role_of, system_of, text_of},
 };
 use crate::{
     error::Error,
@@ -22,8 +22,7 @@ use crate::{
     request::Family,
 };
 
-const NAMES: Names =
-    Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "top_p", stop_sequences: "stop" };
+const NAMES: Names = Names { max_tokens: "max_tokens", top_p: "top_p", stop_sequences: "stop" };
 
 /// OpenAI has another name for the maximum of tokens.
 const OPENAI_NAMES: Names = Names { max_tokens: "max_completion_tokens", ..NAMES };
@@ -41,7 +40,7 @@ pub(super) fn body(family: Family, request: &GenerateRequest) -> Map<String, Val
         tools(config, &mut body);
     }
     let names = if family == Family::OpenAi { &OPENAI_NAMES } else { &NAMES };
-    parameters(request.inference_config.as_ref(), names, &mut body);
+    body.extend(names.parameters(request));
     body
 }
 
@@ -70,8 +69,7 @@ fn push(message: &Message, messages: &mut Vec<Value>) {
     let said = !text.is_empty() || !calls.is_empty();
     messages.extend(results);
     if said {
-        let role = if is_assistant(message) { "assistant" } else { "user" };
-        let mut entry = json!({"role": role, "content": text});
+        let mut entry = json!({"role": role_of(message), "content": text});
         if !calls.is_empty() {
             entry["tool_calls"] = calls.into();
         }

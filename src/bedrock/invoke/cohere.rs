@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{
     foreign,
-    prompt::{Names, dialogue, parameters},
+    shared::Names,
+    template::{PLAIN, Template, dialogue},
 };
 use crate::{
     error::Error,
@@ -18,14 +19,15 @@ use crate::{
     proto::GenerateRequest,
 };
 
-const NAMES: Names =
-    Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "p", stop_sequences: "stop_sequences" };
+const TEMPLATE: Template = Template {
+    write: |request| dialogue(request, "User", "Chatbot"),
+    names: Names { max_tokens: "max_tokens", top_p: "p", stop_sequences: "stop_sequences" },
+    ..PLAIN
+};
 
 pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
-    let mut body = Map::new();
-    body.insert("prompt".to_owned(), dialogue(request, "User", "Chatbot").into());
+    let mut body = TEMPLATE.body(request);
     body.insert("stream".to_owned(), true.into());
-    parameters(request.inference_config.as_ref(), &NAMES, &mut body);
     body
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     foreign,
-    prompt::{Names, is_assistant, parameters, system_of, text_of},
+    shared::{Names, is_assistant, system_of, text_of},
 };
 use crate::{
     error::Error,
@@ -15,8 +15,7 @@ use crate::{
     proto::{GenerateRequest, TokenUsage},
 };
 
-const NAMES: Names =
-    Names { max_tokens: "max_tokens", temperature: "temperature", top_p: "p", stop_sequences: "stop_sequences" };
+const NAMES: Names = Names { max_tokens: "max_tokens", top_p: "p", stop_sequences: "stop_sequences" };
 
 pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
     let mut body = Map::new();
@@ -34,7 +33,7 @@ pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
     if let Some(system) = system_of(request) {
         body.insert("preamble".to_owned(), system.into());
     }
-    parameters(request.inference_config.as_ref(), &NAMES, &mut body);
+    body.extend(NAMES.parameters(request));
     body
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     foreign,
-    prompt::{Names, is_assistant, parameters},
+    shared::{Names, role_of},
 };
 use crate::{
     error::Error,
@@ -20,8 +20,7 @@ use crate::{
     },
 };
 
-const NAMES: Names =
-    Names { max_tokens: "maxTokens", temperature: "temperature", top_p: "topP", stop_sequences: "stopSequences" };
+const NAMES: Names = Names { max_tokens: "maxTokens", top_p: "topP", stop_sequences: "stopSequences" };
 
 /// The event types of Converse, which are keys here.
 const EVENTS: [&str; 5] = ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop"];
@@ -30,8 +29,7 @@ pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("schemaVersion".to_owned(), "messages-v1".into());
     let messages = request.messages.iter().map(|message| {
-        let role = if is_assistant(message) { "assistant" } else { "user" };
-        json!({"role": role, "content": message.content.iter().filter_map(block).collect::<Vec<_>>()})
+        json!({"role": role_of(message), "content": message.content.iter().filter_map(block).collect::<Vec<_>>()})
     });
     body.insert("messages".to_owned(), messages.collect());
     if !request.system.is_empty() {
@@ -42,8 +40,7 @@ pub(super) fn body(request: &GenerateRequest) -> Map<String, Value> {
         });
         body.insert("system".to_owned(), system.collect());
     }
-    let mut config = Map::new();
-    parameters(request.inference_config.as_ref(), &NAMES, &mut config);
+    let config = NAMES.parameters(request);
     if !config.is_empty() {
         body.insert("inferenceConfig".to_owned(), Value::Object(config));
     }

@@ -274,3 +274,14 @@ async fn bedrocks_own_token_count_comes_beside_the_providers() {
     let counts = [&finish.usage, &finish.invocation_usage].map(|usage| usage.as_ref().unwrap().output_tokens);
     assert_eq!(counts, [Some(133), Some(97)]);
 }
+
+#[tokio::test]
+async fn bedrocks_own_token_count_is_the_usage_if_the_provider_has_none() {
+    let harness = Harness::start().await;
+    let metrics = value!({"inputTokenCount": 10, "outputTokenCount": 97});
+    let end = value!({"generation": "a", "stop_reason": "stop", "amazon-bedrock-invocationMetrics": metrics});
+    let model = harness.emulator.register("uncounted", Script::of([Step::Chunk(end)]));
+    let chunks = harness.ask(native(&model, value!({"prompt": "hi", "modelFamily": "llama3"}))).await.whole();
+    let usage = finish_of(&chunks).usage.as_ref().unwrap();
+    assert_eq!((usage.output_tokens, usage.source()), (Some(97), UsageSource::InvocationMetrics));
+}
