@@ -63,8 +63,24 @@ fn nested_members(members: Map<String, Value>, levels: usize) -> Struct {
     Struct { fields: members.into_iter().map(|(name, value)| (name, nested(value, levels))).collect() }
 }
 
-/// How deep objects and arrays are nested in a value: 0 for a string or a number.
-pub fn nesting(value: &ProtoValue) -> usize {
+/// Checks that a value has at most [`MAX_NESTING`] levels of objects and arrays.
+///
+/// # Errors
+/// How many levels it has.
+pub fn check_nesting(value: &ProtoValue) -> Result<(), String> {
+    check_levels(nesting(value))
+}
+
+fn check_levels(levels: usize) -> Result<(), String> {
+    if levels > MAX_NESTING {
+        return Err(format!("has {levels} levels of objects and arrays; at most {MAX_NESTING} are allowed"));
+    }
+    Ok(())
+}
+
+/// How deep objects and arrays are nested: 0 for a string or a number. [`text`] counts the same in serde's type, because converting a value
+/// only to count its levels would copy it.
+fn nesting(value: &ProtoValue) -> usize {
     match value.kind.as_ref() {
         Some(Kind::ListValue(list)) => 1 + list.values.iter().map(nesting).max().unwrap_or(0),
         Some(Kind::StructValue(members)) => 1 + members.fields.values().map(nesting).max().unwrap_or(0),

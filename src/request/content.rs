@@ -2,8 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use prost_types::Value;
-
 use super::{
     path::Path,
     violations::{CharacterSet, Violations},
@@ -215,29 +213,15 @@ pub(super) fn check_tool_name(name: &str, at: &Path<'_>, violations: &mut Violat
     violations.text(at.field("name"), name, TOOL_NAME, &TOOL_NAME_CHARACTERS);
 }
 
+/// The nesting of JSON is checked because a stored turn wraps it in more messages than a request does, and must stay decodable.
 fn check_tool_use(tool: &ToolUseBlock, at: &Path<'_>, violations: &mut Violations) {
     check_tool_use_id(&tool.tool_use_id, at, violations);
     check_tool_name(&tool.name, at, violations);
     match (&tool.input, tool.input_json.as_str()) {
         (None, "") => violations.add(at.field("input"), "is not set. A tool without parameters has the input {}"),
-        (None, text) => check_json_text(text, &at.field("input_json"), violations),
-        (Some(input), "") => check_nesting(input, &at.field("input"), violations),
+        (None, text) => violations.check(at.field("input_json"), json::parse_text(text)),
+        (Some(input), "") => violations.check(at.field("input"), json::check_nesting(input)),
         (Some(_), _) => violations.add(at.field("input_json"), "is set, and so is input. Set one of them"),
-    }
-}
-
-fn check_json_text(text: &str, at: &Path<'_>, violations: &mut Violations) {
-    if let Err(problem) = json::parse_text(text) {
-        violations.add(at, problem);
-    }
-}
-
-/// Checks the nesting of JSON. A stored turn wraps it in more messages than a request does, and must stay decodable.
-fn check_nesting(json: &Value, at: &Path<'_>, violations: &mut Violations) {
-    let nesting = json::nesting(json);
-    if nesting > json::MAX_NESTING {
-        let most = json::MAX_NESTING;
-        violations.add(at, format!("has {nesting} levels of objects and arrays; at most {most} are allowed"));
     }
 }
 
@@ -248,8 +232,8 @@ fn check_tool_result(result: &ToolResultBlock, at: &Path<'_>, violations: &mut V
         let at = at.entry("content", index);
         match &content.block {
             None => violations.nothing_known(at, "text"),
-            Some(Block::Json(json)) => check_nesting(json, &at.field("json"), violations),
-            Some(Block::JsonText(text)) => check_json_text(text, &at.field("json_text"), violations),
+            Some(Block::Json(json)) => violations.check(at.field("json"), json::check_nesting(json)),
+            Some(Block::JsonText(text)) => violations.check(at.field("json_text"), json::parse_text(text)),
             Some(Block::Text(_)) => {}
             Some(Block::Image(image)) => check_image(image, &at.field("image"), violations),
             Some(Block::Document(document)) => check_document(document, &at.field("document"), violations),

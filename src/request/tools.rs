@@ -40,10 +40,6 @@ fn check_schema(schema: Option<&ToolInputSchema>, at: &Path<'_>, violations: &mu
     match schema.and_then(|schema| schema.schema.as_ref()) {
         None => violations.add(at, "is not set. A tool without parameters has the schema {\"type\": \"object\"}"),
         Some(Schema::Json(_)) => {}
-        Some(Schema::JsonText(text)) => {
-            if let Err(problem) = json::parse_object_text(text) {
-                violations.add(at.field("json_text"), problem);
-            }
-        }
+        Some(Schema::JsonText(text)) => violations.check(at.field("json_text"), json::parse_object_text(text)),
     }
 }

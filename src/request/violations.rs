@@ -33,6 +33,13 @@ impl Violations {
         }
     }
 
+    /// Adds the problem that a check of a field has found.
+    pub(super) fn check<T>(&mut self, field: impl Display, checked: Result<T, String>) {
+        if let Err(problem) = checked {
+            self.add(field, problem);
+        }
+    }
+
     /// Adds a violation of a `oneof` that is unset, or set to a member that this server does not know.
     pub(super) fn nothing_known(&mut self, field: impl Display, such_as: &str) {
         self.add(field, format!("has no member that this server knows. Set one, such as {such_as}"));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::MAX_NESTING;
+use super::check_levels;
 
 /// Doubles hold every whole number up to here exactly.
 const EXACT: u64 = 1 << 53;
@@ -10,14 +10,11 @@ const EXACT: u64 = 1 << 53;
 /// JSON text as a value, with its numbers as they are written: whole numbers have 64 bits, all others are doubles.
 ///
 /// # Errors
-/// What is wrong with the text, and where: it is not JSON, is nested deeper than [`MAX_NESTING`], or holds a whole number of more than 64
+/// What is wrong with the text, and where: it is not JSON, is nested deeper than [`super::MAX_NESTING`], or holds a whole number of more than 64
 /// bits.
 pub fn parse_text(text: &str) -> Result<Value, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
-    let levels = levels(&value);
-    if levels > MAX_NESTING {
-        return Err(format!("has {levels} levels of objects and arrays; at most {MAX_NESTING} are allowed"));
-    }
+    check_levels(nesting(&value))?;
     match too_large(text) {
         Some(at) => Err(format!("holds a whole number of more than 64 bits at byte {at}. Send it as a string")),
         None => Ok(value),
@@ -48,10 +45,10 @@ pub(crate) fn survives_as_doubles(value: &Value) -> bool {
     }
 }
 
-fn levels(value: &Value) -> usize {
+fn nesting(value: &Value) -> usize {
     match value {
-        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
         _ => 0,
     }
 }
@@ -94,6 +91,7 @@ fn string_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::MAX_NESTING;
 
     #[test]
     fn whole_numbers_of_64_bits_are_exact_and_larger_ones_refused() {

@@ -5,7 +5,7 @@ use bedrock_emulator::recording::Recording;
 use outcrop_client::proto::{
     Chunk, Finish, Start, chunk::Event, citation_location::Location, reasoning_delta, tool_result_block_delta,
 };
-use prost_types::{Struct, Value as ProtoValue, value::Kind};
+use outcrop_contract::json::{from_struct, from_value};
 use serde_json::{Map, Value, json};
 
 /// The events as the recording has them, rebuilt from the chunks.
@@ -142,7 +142,7 @@ fn finish_of(finish: &Finish) -> Vec<(&'static str, Value)> {
             metadata["metrics"] = json!({"latencyMs": metrics.latency_ms});
         }
         if let Some(trace) = &finish.trace {
-            metadata["trace"] = from_struct(trace);
+            metadata["trace"] = from_struct(trace).into();
         }
         if let Some(tier) = &finish.service_tier {
             metadata["serviceTier"] = json!({"type": tier.r#type});
@@ -185,20 +185,5 @@ fn merge(into: &mut Value, rest: Value) {
             }
         }
         (into, rest) => *into = rest,
-    }
-}
-
-fn from_struct(fields: &Struct) -> Value {
-    fields.fields.iter().map(|(name, value)| (name.clone(), from_value(value))).collect()
-}
-
-fn from_value(value: &ProtoValue) -> Value {
-    match value.kind.as_ref() {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::NumberValue(number)) => json!(number),
-        Some(Kind::StringValue(text)) => json!(text),
-        Some(Kind::BoolValue(bool)) => json!(bool),
-        Some(Kind::StructValue(fields)) => from_struct(fields),
-        Some(Kind::ListValue(list)) => list.values.iter().map(from_value).collect(),
     }
 }
