@@ -3,6 +3,8 @@
 //! The decoder is the SDK's. The prelude is checked as soon as it has arrived, because with a damaged length the decoder would wait for bytes
 //! that never come.
 
+#[cfg(test)]
+pub(crate) mod paced;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod pieces;
 
@@ -172,22 +174,13 @@ mod properties;
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_eventstream::frame::write_message_to;
-    use aws_smithy_types::event_stream::{Header, HeaderValue};
     use tokio_stream::StreamExt;
 
-    use super::*;
+    use super::{paced::frame, *};
     use crate::error::Reason;
 
-    fn frame(headers: &[(&'static str, &'static str)], payload: &'static str) -> Vec<u8> {
-        let headers = headers.iter().map(|(name, value)| Header::new(*name, HeaderValue::String((*value).into())));
-        let mut bytes = Vec::new();
-        write_message_to(&Message::new_from_parts(headers.collect(), payload), &mut bytes).unwrap();
-        bytes
-    }
-
-    async fn decode(bytes: Vec<u8>) -> Vec<Result<Frame, Reason>> {
-        Frames::new(SdkBody::from(bytes)).map(|frame| frame.map_err(|error| error.reason())).collect().await
+    async fn decode(bytes: impl Into<SdkBody>) -> Vec<Result<Frame, Reason>> {
+        Frames::new(bytes.into()).map(|frame| frame.map_err(|error| error.reason())).collect().await
     }
 
     #[tokio::test]
@@ -215,7 +208,7 @@ mod tests {
     async fn damage_anywhere_in_a_frame_is_noticed() {
         let whole = frame(&[(":message-type", "event"), (":event-type", "messageStart")], r#"{"role":"assistant"}"#);
         for at in 0..whole.len() {
-            let mut damaged = whole.clone();
+            let mut damaged = whole.to_vec();
             damaged[at] ^= 0x10;
             assert_eq!(decode(damaged).await[0], Err(Reason::UpstreamCorrupt), "byte {at}");
         }

@@ -1,21 +1,18 @@
 //! Tests of one call with paused time: it ends once, gives everything back, and is polled only when something has happened.
 
-use std::{convert::Infallible, future::poll_fn};
+use std::future::poll_fn;
 
-use aws_smithy_eventstream::frame::write_message_to;
-use aws_smithy_types::{
-    body::SdkBody,
-    event_stream::{Header, HeaderValue, Message},
-};
 use bytes::Bytes;
 use http::Extensions;
-use http_body::{Body, Frame};
-use tokio::time::{Sleep, advance, sleep};
+use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::{
     admission::{AdmissionControl, LimitSettings, Permit, client_id::ClientId},
-    bedrock::Upstream,
+    bedrock::{
+        Upstream,
+        frames::paced::{event, paced},
+    },
     conversation::{Conversations, tests::with_conversation},
     metrics::Metrics,
     proto::GenerateRequest,
@@ -25,31 +22,6 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_mins(1);
-
-/// A body whose frames come one a second.
-struct Paced {
-    frames: Vec<Bytes>,
-    pause: Pin<Box<Sleep>>,
-}
-
-impl Body for Paced {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        ready!(self.pause.as_mut().poll(cx));
-        self.pause = Box::pin(sleep(Duration::from_secs(1)));
-        Poll::Ready(self.frames.pop().map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
-fn frame(event_type: &'static str, payload: &'static str) -> Bytes {
-    let headers = [(":message-type", "event"), (":event-type", event_type)]
-        .map(|(name, value)| Header::new(name, HeaderValue::String(value.into())));
-    let mut bytes = Vec::new();
-    write_message_to(&Message::new_from_parts(headers.to_vec(), payload), &mut bytes).unwrap();
-    bytes.into()
-}
 
 /// A server of which only the calls are real.
 struct Server {
@@ -82,14 +54,13 @@ impl Server {
         let in_flight = Arc::new(self.shutdown.enter().unwrap());
         let response = PendingResponse::new(async {
             sleep(Duration::from_secs(1)).await;
-            let mut frames = vec![
-                frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#),
-                frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"b"}}"#),
-                frame("messageStop", r#"{"stopReason":"end_turn"}"#),
-                frame("metadata", r#"{"usage":{"inputTokens":1,"outputTokens":2}}"#),
-            ];
-            frames.reverse();
-            let body = SdkBody::from_body_1_x(Paced { frames, pause: Box::pin(sleep(Duration::ZERO)) });
+            let body = paced([
+                (0, event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#)),
+                (1, event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"b"}}"#)),
+                (1, event("messageStop", r#"{"stopReason":"end_turn"}"#)),
+                (1, event("metadata", r#"{"usage":{"inputTokens":1,"outputTokens":2}}"#)),
+                (1, Bytes::new()),
+            ]);
             let mut reader = ResponseReader::new(Upstream::of_body(body), "id", Vec::new(), DEADLINE);
             reader.first_content().await?;
             Ok(reader)

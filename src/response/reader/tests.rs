@@ -2,62 +2,24 @@
 
 mod faults;
 
-use std::convert::Infallible;
-
-use aws_smithy_eventstream::frame::write_message_to;
-use aws_smithy_types::{
-    body::SdkBody,
-    event_stream::{Header, HeaderValue, Message},
-};
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http_body::{Body, Frame as BodyFrame};
 use tokio::time::advance;
 
 use super::*;
-
-/// A body that comes in these pieces, each after a pause.
-struct Paced {
-    pieces: VecDeque<(Duration, Bytes)>,
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
-impl Body for Paced {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
-        let Some((pause, _)) = self.pieces.front() else { return Poll::Ready(None) };
-        let pause = *pause;
-        ready!(self.pause.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
-        self.pause = None;
-        Poll::Ready(self.pieces.pop_front().map(|(_, bytes)| Ok(BodyFrame::data(bytes))))
-    }
-}
-
-fn frame(event_type: &'static str, payload: &'static str) -> Bytes {
-    let headers = [(":message-type", "event"), (":event-type", event_type)]
-        .map(|(name, value)| Header::new(name, HeaderValue::String(value.into())));
-    let mut bytes = Vec::new();
-    write_message_to(&Message::new_from_parts(headers.to_vec(), payload), &mut bytes).unwrap();
-    bytes.into()
-}
+use crate::bedrock::frames::paced::{event, frame, paced};
 
 fn text() -> Bytes {
-    frame("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#)
+    event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#)
 }
 
 fn stop() -> Bytes {
-    frame("messageStop", r#"{"stopReason":"end_turn"}"#)
+    event("messageStop", r#"{"stopReason":"end_turn"}"#)
 }
 
 /// An answer that arrives in these pieces, each after so many seconds, with an idle timeout of five minutes.
 fn reading(pieces: impl IntoIterator<Item = (u64, Bytes)>) -> ResponseReader {
-    let pieces = pieces.into_iter().map(|(pause, bytes)| (Duration::from_secs(pause), bytes)).collect();
-    let upstream = Upstream::of_body(SdkBody::from_body_1_x(Paced { pieces, pause: None }));
-    ResponseReader::new(upstream, "id", Vec::new(), Duration::from_mins(5))
+    ResponseReader::new(Upstream::of_body(paced(pieces)), "id", Vec::new(), Duration::from_mins(5))
 }
 
 /// The next chunk; `None` at the end.

@@ -34,10 +34,7 @@ impl Sent {
             Self::Error => (&[(":message-type", "error"), (":error-code", "c")], ""),
             Self::NoJson => (&[(":event-type", "contentBlockDelta")], "no JSON"),
         };
-        let headers = headers.iter().map(|(name, value)| Header::new(*name, HeaderValue::String((*value).into())));
-        let mut bytes = Vec::new();
-        write_message_to(&Message::new_from_parts(headers.collect(), payload), &mut bytes).unwrap();
-        bytes
+        frame(headers, payload).to_vec()
     }
 }
 
