@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use bedrock_emulator::{Script, Step};
+use bedrock_emulator::Script;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{collect, request, soon, text_of},
+    harness::{collect, open_streams, request, soon, text_of},
     process::Remote,
 };
 
@@ -28,22 +28,7 @@ const STREAMS: usize = 500;
 async fn five_hundred_streams_all_get_content_while_all_are_open() {
     let remote = Remote::start(&[]).await;
     let (emulator, client) = (&remote.emulator, remote.clients(1).await.remove(0));
-    // A first word, and the end only when the test says so: the pause is longer than the test may take.
-    let steps = [Step::message_start(), Step::text("first"), Step::WaitMs(60_000)];
-    let model = emulator.register("open", Script::of(steps));
-    let mut opening = JoinSet::new();
-    for _ in 0..STREAMS {
-        let (client, model) = (client.clone(), model.clone());
-        opening.spawn(async move {
-            let mut chunks = client.generate(request(&model)).await.unwrap();
-            chunks.next().await.unwrap();
-            chunks
-        });
-    }
-    let mut open = Vec::new();
-    while let Some(chunks) = soon(opening.join_next()).await {
-        open.push(chunks.unwrap());
-    }
+    let streams = open_streams(emulator, &client, STREAMS).await;
     let stats = emulator.stats();
     println!(
         "{} streams open on {} connections, of {} made",
@@ -53,7 +38,7 @@ async fn five_hundred_streams_all_get_content_while_all_are_open() {
     );
     assert!(stats.connections <= 8, "{} connections for a burst of {STREAMS} streams", stats.connections);
     assert_eq!(stats.running(), STREAMS as u64);
-    drop(open);
+    drop(streams);
     soon(emulator.wait_until(|stats| stats.running() == 0)).await;
     // The connections are used again.
     let model = emulator.register("short", Script::reply("again"));
@@ -117,23 +102,9 @@ async fn a_burst_after_idleness_makes_one_connection() {
         }
     })
     .await;
-    let steps = [Step::message_start(), Step::text("first"), Step::WaitMs(60_000)];
-    let model = remote.emulator.register("open", Script::of(steps));
-    let mut opening = JoinSet::new();
-    for _ in 0..80 {
-        let (client, model) = (client.clone(), model.clone());
-        opening.spawn(async move {
-            let mut chunks = client.generate(request(&model)).await.unwrap();
-            chunks.next().await.unwrap();
-            chunks
-        });
-    }
-    let mut open = Vec::new();
-    while let Some(chunks) = soon(opening.join_next()).await {
-        open.push(chunks.unwrap());
-    }
+    let streams = open_streams(&remote.emulator, &client, 80).await;
     assert_eq!(
-        (open.len(), passage.accepted.load(Ordering::SeqCst)),
+        (streams.len(), passage.accepted.load(Ordering::SeqCst)),
         (80, 2),
         "streams, and connections of both times"
     );

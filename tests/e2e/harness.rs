@@ -2,7 +2,7 @@
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
-use bedrock_emulator::{Config, Emulator, Script};
+use bedrock_emulator::{Config, Emulator, Script, Step};
 use outcrop::{app::App, bedrock::Bedrock, config::Settings, metrics::Metrics, shutdown::Ended};
 use outcrop_client::{
     CallError, Chunks, Client, ClientError,
@@ -148,6 +148,26 @@ pub(crate) async fn collect(mut chunks: Chunks) -> Outcome {
             Err(error) => return Outcome { chunks: all, result: Err(error) },
         }
     }
+}
+
+/// Opens so many streams at once. Each has brought a chunk, and runs on for longer than the test.
+pub(crate) async fn open_streams(emulator: &Emulator, client: &Client, streams: usize) -> Vec<Chunks> {
+    let steps = [Step::message_start(), Step::text("first"), Step::WaitMs(60_000)];
+    let model = emulator.register("open", Script::of(steps));
+    let mut opening = JoinSet::new();
+    for _ in 0..streams {
+        let (client, model) = (client.clone(), model.clone());
+        opening.spawn(async move {
+            let mut chunks = client.generate(request(&model)).await.unwrap();
+            chunks.next().await.unwrap();
+            chunks
+        });
+    }
+    let mut open = Vec::new();
+    while let Some(chunks) = soon(opening.join_next()).await {
+        open.push(chunks.unwrap());
+    }
+    open
 }
 
 /// Waits, with an end, for something that must happen.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bedrock_emulator::{Script, Step};
+use bedrock_emulator::Script;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{Harness, collect, request, soon},
+    harness::{Harness, collect, open_streams, request, soon},
     http2_frames::{ACK, END_HEADERS, Frame, GOAWAY, HEADERS, PING, PREFACE, SETTINGS, Wire, address},
 };
 
@@ -162,24 +162,10 @@ async fn a_thousand_streams_run_on_one_connection() {
         settings.rules.timeouts.default.connect = Duration::from_secs(25);
     })
     .await;
-    let steps = [Step::message_start(), Step::text("first"), Step::WaitMs(60_000)];
-    let model = harness.emulator.register("open", Script::of(steps));
-    let mut opening = JoinSet::new();
-    for _ in 0..1_000 {
-        let (client, model) = (harness.client.clone(), model.clone());
-        opening.spawn(async move {
-            let mut chunks = client.generate(request(&model)).await.unwrap();
-            chunks.next().await.unwrap();
-            chunks
-        });
-    }
-    let mut open = Vec::new();
-    while let Some(chunks) = soon(opening.join_next()).await {
-        open.push(chunks.unwrap());
-    }
+    let streams = open_streams(&harness.emulator, &harness.client, 1_000).await;
     assert_eq!(harness.count("streams_running", &[]), 1_000);
     assert_eq!(harness.count("connections_open", &[]), 1);
-    drop(open);
+    drop(streams);
     soon(harness.counted("streams_running", &[], 0)).await;
 }
 
