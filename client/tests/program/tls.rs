@@ -1,48 +1,33 @@
 //! `https://` is TLS and `http://` is not, and neither becomes the other.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::{path::PathBuf, sync::Arc};
 
-use std::{future::pending, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
-
-use bedrock_emulator::{Config, Emulator};
-use outcrop::{app::App, bedrock::Bedrock, config::Settings};
+use bedrock_emulator::Config;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    process::Command,
     task::JoinSet,
-    time::timeout,
 };
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{self, ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
 };
 
-/// Longer than anything here may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::harness::{Server, client, run};
 
 /// A real server, in clear text and behind TLS.
 struct Servers {
-    plain: u16,
+    plain: Server,
     encrypted: u16,
     certificate: PathBuf,
-    emulator: Emulator,
     _serving: JoinSet<()>,
 }
 
 impl Servers {
     async fn start(alpn: &[u8]) -> Self {
-        let settings = Settings::local();
-        let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
-        let bedrock = Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap();
-        let app = App::build(&settings, bedrock).await.unwrap();
-        let plain = app.address();
-        let mut serving = JoinSet::new();
-        serving.spawn(async {
-            app.run(pending(), pending()).await;
-        });
-
+        let plain = Server::start(Config { unpaced: true, ..Config::default() }).await;
+        let port = plain.port;
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(rustls::DEFAULT_VERSIONS)
@@ -56,6 +41,7 @@ impl Servers {
         let encrypted = listener.local_addr().unwrap().port();
         let certificate = std::env::temp_dir().join(format!("outcrop-client-test-{encrypted}.pem"));
         std::fs::write(&certificate, cert.pem()).unwrap();
+        let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -64,12 +50,12 @@ impl Servers {
                 connections.spawn(async move {
                     // A client that does not trust the certificate leaves.
                     let Ok(mut tls) = acceptor.accept(tcp).await else { return };
-                    let mut server = TcpStream::connect(plain).await.unwrap();
+                    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                     let _ = copy_bidirectional(&mut tls, &mut server).await;
                 });
             }
         });
-        Self { plain: plain.port(), encrypted, certificate, emulator, _serving: serving }
+        Self { plain, encrypted, certificate, _serving: serving }
     }
 
     fn ca(&self) -> &str {
@@ -84,12 +70,9 @@ impl Drop for Servers {
 }
 
 async fn ask(endpoint: &str, flags: &[&str], environment: &[(&str, &str)]) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
-    command.env_clear().envs(environment.iter().copied()).args(["--endpoint", endpoint, "hi"]).args(flags);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
+    let mut command = client(endpoint, &["hi"]);
+    command.envs(environment.iter().copied()).args(flags);
+    run(command, "").await
 }
 
 #[tokio::test]
@@ -124,10 +107,11 @@ async fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
 #[tokio::test]
 async fn https_that_meets_clear_text_says_so_and_sends_nothing() {
     let servers = Servers::start(b"h2").await;
-    let (out, err, code) = ask(&format!("https://127.0.0.1:{}", servers.plain), &["--ca", servers.ca()], &[]).await;
+    let (out, err, code) =
+        ask(&format!("https://127.0.0.1:{}", servers.plain.port), &["--ca", servers.ca()], &[]).await;
     assert_eq!((out.as_str(), code), ("", Some(3)), "{err}");
     assert!(err.contains("does not speak TLS") && err.contains("http://"), "{err}");
-    assert!(servers.emulator.last_request().is_none());
+    assert!(servers.plain.emulator.last_request().is_none());
 }
 
 #[tokio::test]
@@ -149,7 +133,7 @@ async fn tls_without_http2_says_so() {
 #[tokio::test]
 async fn an_endpoint_or_an_authority_that_cannot_be_used_ends_with_2() {
     let servers = Servers::start(b"h2").await;
-    let (plain, encrypted) = (servers.plain.to_string(), format!("https://localhost:{}", servers.encrypted));
+    let (plain, encrypted) = (servers.plain.port.to_string(), format!("https://localhost:{}", servers.encrypted));
     let missing = servers.certificate.with_extension("missing");
     for (endpoint, flags, said) in [
         (format!("127.0.0.1:{plain}"), vec![], "has no scheme: write http://"),

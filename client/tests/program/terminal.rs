@@ -1,70 +1,51 @@
 //! What reaches a terminal, seen from its other side: through a pseudo-terminal, from an emulator that answers with escape sequences.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::{fs::OpenOptions, io::Read, process::Stdio};
 
-use std::{fs::OpenOptions, future::pending, io::Read, process::Stdio, time::Duration};
-
-use bedrock_emulator::{Config, Emulator, Script, Step};
-use outcrop::{app::App, bedrock::Bedrock, config::Settings};
+use bedrock_emulator::{Config, Script, Step};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use tokio::{
-    process::Command,
-    task::{JoinSet, spawn_blocking},
-    time::timeout,
-};
+use tokio::{task::spawn_blocking, time::timeout};
 
-/// Longer than anything here may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::harness::{Server, TIMEOUT, run};
 
 /// Escape sequences that are cut between events: a C0 control from what follows it, and a C1 control from what surrounds it.
 const PIECES: [&str; 6] = ["a\u{1b}", "]0;owned\u{7}", "\u{9b}", "2J\rb", "\u{202e}c\u{7f}", "\r\nd\t"];
 
 /// A server whose answers are hostile, and its model with text and with a tool.
 struct Hostile {
-    endpoint: String,
+    server: Server,
     text: String,
     tool: String,
     error: String,
-    _emulator: Emulator,
-    _serving: JoinSet<()>,
 }
 
 impl Hostile {
     async fn start() -> Self {
-        let mut settings = Settings::local();
-        settings.attempts = 1;
-        let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
+        let server = Server::start(Config { unpaced: true, ..Config::default() }).await;
+        let emulator = &server.emulator;
         let steps = [Step::message_start()].into_iter().chain(PIECES.map(Step::text)).collect::<Vec<_>>();
         let ended = [steps.clone(), vec![Step::message_stop("end_turn"), Step::metadata(1, 1)]].concat();
         let text = emulator.register("text", Script::of(ended));
         let failed = [steps, vec![Step::exception("modelStreamErrorException", &PIECES.concat())]].concat();
         let error = emulator.register("error", Script::of(failed));
         let tool = emulator.register("tool", tool());
-        let bedrock = Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap();
-        let app = App::build(&settings, bedrock).await.unwrap();
-        let endpoint = format!("http://{}", app.address());
-        let mut serving = JoinSet::new();
-        serving.spawn(async {
-            app.run(pending(), pending()).await;
-        });
-        Self { endpoint, text, tool, error, _emulator: emulator, _serving: serving }
+        Self { server, text, tool, error }
     }
 
     /// What the program writes, standard output and standard error together, to a terminal or to a pipe.
     async fn shown(&self, to_terminal: bool, model: &str, flags: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
-        command.env_clear().args(["--endpoint", &self.endpoint, "--model", model, "hi"]).args(flags);
-        command.stdin(Stdio::null()).kill_on_drop(true);
+        let mut command = self.server.client(&["--model", model, "hi"]);
+        command.args(flags);
         if !to_terminal {
-            let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
-            return String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            let (out, err, _) = run(command, "").await;
+            return out + &err;
         }
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
         let name = ptsname(&terminal, Vec::new()).unwrap();
         let end = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        command.stdout(Stdio::from(end.try_clone().unwrap())).stderr(Stdio::from(end));
+        command.stdin(Stdio::null()).stdout(Stdio::from(end.try_clone().unwrap())).stderr(Stdio::from(end));
         let mut child = command.spawn().unwrap();
         // The other end is closed when the program has ended and the command, which holds copies, is gone.
         drop(command);

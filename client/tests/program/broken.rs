@@ -1,18 +1,15 @@
 //! Servers that break off in the middle of an answer, each in another way: never a success, and never in silence.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::{future::poll_fn, process::Stdio, time::Duration};
+use std::future::poll_fn;
 
 use bytes::Bytes;
 use h2::{Reason, server::SendResponse};
 use http::{HeaderMap, Response};
 use outcrop_client::proto::{Chunk, Start, chunk::Event};
 use prost::Message;
-use tokio::{io::AsyncReadExt, net::TcpListener, process::Command, sync::oneshot, task::JoinSet, time::timeout};
+use tokio::{io::AsyncReadExt, net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 
-/// Longer than anything here may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::harness::{TIMEOUT, client};
 
 /// How the server ends.
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +81,7 @@ async fn outcome(end: End, with_content: bool, flags: &[&str]) -> (String, Strin
     let (told, go) = oneshot::channel();
     let mut server = JoinSet::new();
     server.spawn(serve(listener, end, with_content, go));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
-    command.env_clear().args(["--endpoint", &endpoint, "hi"]).args(flags).kill_on_drop(true);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = client(&endpoint, &["hi"]).args(flags).spawn().unwrap();
     let run = async {
         let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let mut printed = Vec::new();

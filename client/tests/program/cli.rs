@@ -1,67 +1,17 @@
 //! The program against a real server: what it prints where, and how it ends.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::{future::pending, process::Stdio, time::Duration};
-
-use bedrock_emulator::{Config, Emulator};
-use outcrop::{app::App, bedrock::Bedrock, config::Settings};
+use bedrock_emulator::Config;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::Command,
-    task::JoinSet,
     time::timeout,
 };
 
-/// Longer than anything here may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-struct Server {
-    emulator: Emulator,
-    endpoint: String,
-    _serving: JoinSet<()>,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let mut settings = Settings::local();
-        settings.attempts = 1;
-        let emulator = Emulator::start(Config::default()).await.unwrap();
-        let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap())
-            .await
-            .unwrap();
-        let endpoint = format!("http://{}", app.address());
-        let mut serving = JoinSet::new();
-        serving.spawn(async {
-            app.run(pending(), pending()).await;
-        });
-        Self { emulator, endpoint, _serving: serving }
-    }
-
-    fn client(&self, arguments: &[&str]) -> Command {
-        client(&self.endpoint, arguments)
-    }
-}
-
-fn client(endpoint: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
-    command.env_clear().args(["--endpoint", endpoint]).args(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-/// Standard output, standard error, exit code.
-async fn run(mut command: Command, input: &str) -> (String, String, Option<i32>) {
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-    let output = timeout(TIMEOUT, child.wait_with_output()).await.unwrap().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
+use crate::harness::{Server, TIMEOUT, client, run};
 
 #[tokio::test]
 async fn the_answer_is_on_standard_output_and_the_notes_are_not() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let (out, err, code) = run(server.client(&["hi"]), "").await;
     assert!(out.starts_with("This is the Bedrock emulator") && out.ends_with("makes of that.\n"), "{out}");
     assert!(err.contains("[end_turn · emulator.default · 1 tokens in, "), "{err}");
@@ -72,7 +22,7 @@ async fn the_answer_is_on_standard_output_and_the_notes_are_not() {
 
 #[tokio::test]
 async fn the_prompt_can_come_from_standard_input() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let (out, _, code) = run(server.client(&["-"]), "from a pipe").await;
     assert!(out.contains("“from a pipe”"), "{out}");
     assert_eq!(code, Some(0));
@@ -80,7 +30,7 @@ async fn the_prompt_can_come_from_standard_input() {
 
 #[tokio::test]
 async fn flags_reach_bedrock() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let flags =
         ["--model", "a.model", "--system", "be brief", "--max-tokens", "7", "--temperature", "0", "--stop", "END"];
     run(server.client(&[&flags[..], &["hi"]].concat()), "").await;
@@ -94,7 +44,7 @@ async fn flags_reach_bedrock() {
 
 #[tokio::test]
 async fn json_is_one_chunk_a_line() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let (out, _, code) = run(server.client(&["--json", "hi"]), "").await;
     let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (at, line) in lines.iter().enumerate() {
@@ -107,7 +57,7 @@ async fn json_is_one_chunk_a_line() {
 
 #[tokio::test]
 async fn text_is_flushed_chunk_by_chunk() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let mut child = server.client(&["--model", "emulator.endless", "hi"]).spawn().unwrap();
     let mut first = [0; 5];
     timeout(TIMEOUT, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
@@ -116,7 +66,7 @@ async fn text_is_flushed_chunk_by_chunk() {
 
 #[tokio::test]
 async fn a_failed_call_keeps_the_text_and_ends_with_1() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let (out, err, code) = run(server.client(&["--model", "emulator.exception", "hi"]), "").await;
     assert_eq!(out, "One two three\n");
     assert!(
@@ -143,7 +93,7 @@ async fn wrong_arguments_end_with_2() {
 
 #[tokio::test]
 async fn ctrl_c_cancels_the_call_and_ends_with_130() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let mut child = server.client(&["--model", "emulator.endless", "hi"]).spawn().unwrap();
     let mut first = [0; 5];
     timeout(TIMEOUT, child.stdout.as_mut().unwrap().read_exact(&mut first)).await.unwrap().unwrap();
@@ -156,7 +106,7 @@ async fn ctrl_c_cancels_the_call_and_ends_with_130() {
 
 #[tokio::test]
 async fn a_reader_who_has_enough_is_no_error() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let mut child = server.client(&["--json", "--model", "emulator.endless", "hi"]).spawn().unwrap();
     let mut line = String::new();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -168,7 +118,7 @@ async fn a_reader_who_has_enough_is_no_error() {
 
 #[tokio::test]
 async fn a_timeout_holds_for_the_whole_answer() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let (out, err, code) = run(server.client(&["--timeout", "700ms", "--model", "emulator.endless", "hi"]), "").await;
     assert!(out.starts_with("tick "), "{out}");
     assert!(err.contains("was not complete within --timeout") || err.contains("CALLER_DEADLINE"), "{err}");
@@ -177,7 +127,7 @@ async fn a_timeout_holds_for_the_whole_answer() {
 
 #[tokio::test]
 async fn a_conversation_is_begun_and_gone_on_with() {
-    let server = Server::start().await;
+    let server = Server::start(Config::default()).await;
     let (_, err, code) = run(server.client(&["--conversation", "new", "My name is Ada."]), "").await;
     assert_eq!(code, Some(0), "{err}");
     let id = err.lines().find_map(|line| line.strip_prefix("[conversation ")?.strip_suffix(']')).unwrap();

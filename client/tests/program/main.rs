@@ -1,0 +1,9 @@
+//! Tests of the program, which runs as a process of its own.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod broken;
+mod cli;
+mod harness;
+mod terminal;
+mod tls;
