@@ -20,13 +20,13 @@ use crate::{
     conversation::{Conversations, settings::OpenError},
     edge::{
         connection::ConnectionSettings,
-        ending::ending,
         gates::{Gates, gates},
         grpc::{Front, Methods, front},
         health,
         host::AllowedHosts,
         message::Messages,
         server::Server,
+        ungated::{MessageTimeouts, Ungated, ungated},
         web,
     },
     failover::Failover,
@@ -135,13 +135,14 @@ impl App {
         health.set_serving::<GenerationServiceServer<Service>>().await;
         let hosts = AllowedHosts::new(&settings.allowed_hosts);
         let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
-        let state = Front { methods, hosts: hosts.clone() };
+        let state = Front { methods: methods.clone(), hosts: hosts.clone() };
         let gate = gates_of(settings, &shutdown, &admission, &metrics)?;
         // Around every method of the generation service, and no other.
         let generation =
             Routes::new(generation).into_axum_router().layer(axum::middleware::from_fn_with_state(gate, gates));
         let stopping = CancellationToken::new();
-        let others = health_and_reflection(&health, stopping.clone())?;
+        let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
+        let others = health_and_reflection(&health, Ungated { methods, stopping: stopping.clone(), timeouts })?;
         let router = Routes::from(generation.merge(others.reset_fallback()))
             .into_axum_router()
             // Around the methods: sees every request first and every answer last; only the page is further out.
@@ -283,12 +284,12 @@ async fn remove_expired(conversations: &Conversations) {
 }
 
 /// Health and reflection. Their streams end when the server stops accepting.
-fn health_and_reflection(health: &HealthReporter, stopping: CancellationToken) -> Result<Router, AppError> {
+fn health_and_reflection(health: &HealthReporter, state: Ungated) -> Result<Router, AppError> {
     let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
     let services = Routes::new(health::server(health.clone()))
         .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
         .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip));
-    Ok(services.into_axum_router().layer(axum::middleware::from_fn_with_state(stopping, ending)))
+    Ok(services.into_axum_router().layer(axum::middleware::from_fn_with_state(state, ungated)))
 }
 
 /// The reflection service.

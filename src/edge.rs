@@ -4,16 +4,15 @@
 //! - [`connection`] one connection: timeouts, keepalive, GOAWAY
 //! - [`web`] the page, and gRPC-Web for its calls
 //! - [`gates`] the checks that every method of the generation service passes
-//! - [`ending`] ends streams of health and reflection at a shutdown
 //! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
 //! - [`health`] the health service, also for unknown services
 //! - [`host`] refuses pages of other origins, and host names that are not the server's
 //! - [`message`] receives the message of a call within its timeout, the memory for requests and the maxima of the contract
 //! - [`protocol`] distinguishes gRPC, gRPC-Web and plain HTTP
+//! - [`ungated`] bounds the requests to health and reflection, and ends their streams at a shutdown
 
 pub(crate) mod connection;
 pub(crate) mod descriptors;
-pub(crate) mod ending;
 pub(crate) mod gates;
 pub(crate) mod grpc;
 pub(crate) mod health;
@@ -22,4 +21,5 @@ pub(crate) mod message;
 pub(crate) mod protocol;
 pub(crate) mod server;
 mod slots;
+pub(crate) mod ungated;
 pub(crate) mod web;

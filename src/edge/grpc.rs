@@ -1,7 +1,7 @@
 //! The outermost layer of gRPC: refuses unknown methods, enforces the caller's deadline, gives each call an id, and adds a reason to
 //! statuses that the gRPC library makes.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -10,7 +10,6 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderValue};
-use http_body_util::Limited;
 use prost::{DecodeError, Message};
 use prost_types::FileDescriptorSet;
 use tokio::time::{Instant, timeout};
@@ -22,33 +21,36 @@ use crate::{
         protocol::{FromWeb, is_grpc, not_grpc},
     },
     error::{self, Error, Reason},
-    proto::generation_service_server::SERVICE_NAME,
     request::{generation_id::GenerationId, timeouts::Deadline},
 };
 
 /// The trailer that carries the google.rpc details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// The maximum number of bytes of all messages of a stream to health or reflection, which have no gates.
-const MAX_OTHER_BYTES: usize = 64 << 10;
-
-/// The paths of all methods: `/package.Service/Method`.
+/// The paths of all methods, `/package.Service/Method`, and whether a method takes a stream of messages. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Methods(Arc<BTreeSet<String>>);
+pub(crate) struct Methods(Arc<BTreeMap<String, bool>>);
 
 impl Methods {
     /// The methods that these descriptor sets declare.
     pub(crate) fn of(descriptor_sets: &[&[u8]]) -> Result<Self, DecodeError> {
-        let mut paths = BTreeSet::new();
+        let mut paths = BTreeMap::new();
         for set in descriptor_sets {
             for file in FileDescriptorSet::decode(*set)?.file {
                 for service in &file.service {
-                    let methods = service.method.iter().map(prost_types::MethodDescriptorProto::name);
-                    paths.extend(methods.map(|method| format!("/{}.{}/{method}", file.package(), service.name())));
+                    paths.extend(service.method.iter().map(|method| {
+                        let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                        (path, method.client_streaming())
+                    }));
                 }
             }
         }
         Ok(Self(Arc::new(paths)))
+    }
+
+    /// Whether the method of this path takes a stream of messages.
+    pub(crate) fn takes_a_stream(&self, path: &str) -> bool {
+        self.0.get(path).copied().unwrap_or_default()
     }
 }
 
@@ -75,27 +77,13 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
     response
 }
 
-/// Whether this is a path of the generation service, for any method.
-fn is_generation(path: &str) -> bool {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-    service.is_some_and(|(service, _)| service == SERVICE_NAME)
-}
-
-/// Bounds the body of a request to health or reflection, which have no gates.
-fn bounded(request: Request) -> Request {
-    if is_generation(request.uri().path()) {
-        return request;
-    }
-    request.map(|body| Body::new(Limited::new(body, MAX_OTHER_BYTES)))
-}
-
 async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     if let Err(refused) = state.hosts.check_call(&request) {
         return grpc(&refused.into_status());
     }
     let path = request.uri().path();
-    if !state.methods.0.contains(path) {
-        let known: Vec<_> = state.methods.0.iter().map(String::as_str).collect();
+    if !state.methods.0.contains_key(path) {
+        let known: Vec<_> = state.methods.0.keys().map(String::as_str).collect();
         let message = format!("there is no method {path}. There are: {}", known.join(", "));
         return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
     }
@@ -105,7 +93,7 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
         request.extensions_mut().insert(Deadline(at));
     }
-    let answer = next.run(bounded(request));
+    let answer = next.run(request);
     with_reason(match deadline {
         None => answer.await,
         Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {

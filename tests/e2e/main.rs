@@ -53,4 +53,5 @@ mod stores;
 mod text;
 mod timeouts;
 mod turns;
+mod ungated;
 mod upstream_bodies;

@@ -68,11 +68,11 @@ fn prefix(length: usize) -> Vec<u8> {
 }
 
 /// All calls of one client go over one connection.
-fn http<B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>() -> Http<HttpConnector, B> {
+pub(crate) fn http<B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>() -> Http<HttpConnector, B> {
     Http::builder(TokioExecutor::new()).http2_only(true).build_http()
 }
 
-fn call<B>(endpoint: &str, body: B) -> http::Request<B> {
+pub(crate) fn call<B>(endpoint: &str, body: B) -> http::Request<B> {
     http::Request::post(format!("{endpoint}/outcrop.v1.GenerationService/Generate"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -81,7 +81,7 @@ fn call<B>(endpoint: &str, body: B) -> http::Request<B> {
 }
 
 /// The status of a call that is refused.
-async fn status<B>(http: Http<HttpConnector, B>, request: http::Request<B>) -> Status
+pub(crate) async fn status<B>(http: Http<HttpConnector, B>, request: http::Request<B>) -> Status
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
@@ -94,7 +94,7 @@ where
     Status::from_header_map(&headers).or_else(|| Status::from_header_map(&trailers?)).unwrap()
 }
 
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status.get_error_details().error_info().unwrap().reason.clone()
 }
 
