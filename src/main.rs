@@ -13,23 +13,16 @@ use outcrop::{
     config::{Cli, Command, ConfigError, ServeArgs},
     demo,
     request::timeouts::TimeoutSettings,
-    shutdown::Signals,
+    shutdown::{Signals, runtime},
     telemetry,
 };
 
 /// The exit code for an invalid command line or configuration, as of clap.
 const UNUSABLE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { command, log } = Cli::parse();
-    let result = match command {
-        Command::Serve(args) => match telemetry::start(&log) {
-            Ok(()) => Box::pin(serve(*args)).await,
-            Err(error) => Err(ConfigError(vec![format!("--log is {log:?}: {error}")]).into()),
-        },
-        Command::Demo { prompt } => demo::run(prompt).await,
-    };
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = runtime::block_on(run(cli)).unwrap_or_else(|error| Err(error.into()));
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -38,6 +31,16 @@ async fn main() -> ExitCode {
             let unusable = error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(ConnectError::Config(_)));
             if unusable { ExitCode::from(UNUSABLE) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+async fn run(Cli { command, log }: Cli) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Serve(args) => match telemetry::start(&log) {
+            Ok(()) => Box::pin(serve(*args)).await,
+            Err(error) => Err(ConfigError(vec![format!("--log is {log:?}: {error}")]).into()),
+        },
+        Command::Demo { prompt } => demo::run(prompt).await,
     }
 }
 

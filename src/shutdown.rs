@@ -4,7 +4,9 @@
 //!
 //! - [`steps`] not ready, lame duck, GOAWAY, refuse, grace, force, close
 //! - `signals` SIGTERM and Ctrl-C
+//! - [`runtime`] the end of the process, also while a write hangs
 
+pub mod runtime;
 mod signals;
 pub mod steps;
 
