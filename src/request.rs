@@ -140,6 +140,11 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     Ok((Checked { request: Valid(request), name, route }, serving))
 }
 
+/// The total timeout of a request that is not checked yet, because it holds for what comes before the check too.
+pub(crate) fn total_timeout(request: &GenerateRequest, rules: &Rules) -> Duration {
+    serving::total_timeout(request, &rules.timeouts)
+}
+
 /// Checks a request to count tokens.
 ///
 /// # Errors

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use crate::{
-    admission::{AdmissionControl, Permit},
-    conversation::Conversations,
+    admission::{AdmissionControl, Permit, client_id::ClientId, request_memory::MemoryPermit},
+    conversation::{Conversations, RunningTurn},
     edge::gates::Admitted,
-    error::Error,
+    error::{Error, Reason},
     failover::{Failover, attempt_log::AttemptLog},
     metrics::Metrics,
     proto::{
@@ -20,7 +20,7 @@ use crate::{
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
         ListModelsResponse, generation_service_server::GenerationService,
     },
-    request::{self, Rules, generation_id::GenerationId, timeouts::Deadline},
+    request::{self, Checked, Rules, Serving, generation_id::GenerationId, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, CallResources},
@@ -52,29 +52,30 @@ pub struct Service {
     pub(crate) metrics: Metrics,
 }
 
+/// A call that may make attempts.
+struct Begun {
+    turn: Option<RunningTurn>,
+    checked: Checked<GenerateRequest>,
+    serving: Serving,
+    permit: Permit,
+    /// The memory of the history.
+    for_history: MemoryPermit,
+}
+
 impl Service {
     async fn start(
         &self,
         admitted: Admitted,
-        mut request: GenerateRequest,
+        request: GenerateRequest,
         deadline: Option<Deadline>,
         generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
-        let began = Instant::now();
         let Admitted { client, in_flight, memory } = admitted;
-        // The store may hang, and a forced shutdown does not wait for it.
-        let mut turn = in_flight.unless_revoked(self.conversations.begin(&mut request)).await?;
-        let (mut checked, serving) = request::check(request, &self.rules)?;
-        let for_history = memory.another();
-        if let Some(turn) = &mut turn {
-            let history = turn.take_history();
-            // It is known only now how much it is; a conversation bounds its bytes.
-            for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
-            checked.request.prepend_history(history);
-        }
-        let time_limit = TimeLimit::new(began, serving.timeouts.total, deadline);
-        let admission = self.admission.admit(client, &checked.name, checked.request.get());
-        let Permit { streams, reservation } = in_flight.unless_revoked(admission).await?;
+        let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules), deadline);
+        // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
+        let begun = in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(client, &memory, request))));
+        let Begun { turn, checked, serving, permit, for_history } = begun.await?;
+        let Permit { streams, reservation } = permit;
         let generation_id = generation_id.as_str().to_owned();
         let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
@@ -107,13 +108,33 @@ impl Service {
         Ok(stream)
     }
 
+    /// The steps before the first attempt: the turn of a conversation, the check, and admission.
+    async fn begin(
+        &self,
+        client: ClientId,
+        memory: &MemoryPermit,
+        mut request: GenerateRequest,
+    ) -> Result<Begun, Error> {
+        let mut turn = self.conversations.begin(&mut request).await?;
+        let (mut checked, serving) = request::check(request, &self.rules)?;
+        let for_history = memory.another();
+        if let Some(turn) = &mut turn {
+            let history = turn.take_history();
+            // It is known only now how much it is; a conversation bounds its bytes.
+            for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
+            checked.request.prepend_history(history);
+        }
+        let permit = self.admission.admit(client, &checked.name, checked.request.get()).await?;
+        Ok(Begun { turn, checked, serving, permit, for_history })
+    }
+
     async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
         let call = request::check_count(request, &self.rules)?;
         self.failover.count_tokens(call, self.rules.timeouts.default).await
     }
 
-    /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends when
-    /// the server no longer waits for calls.
+    /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends with
+    /// the total timeout, and when the server no longer waits for calls.
     async fn unary<Q, A>(
         &self,
         mut request: Request<Q>,
@@ -122,7 +143,15 @@ impl Service {
         let generation_id = GenerationId::of(request.extensions());
         let answered = async {
             let admitted = Admitted::take(&mut request)?;
-            admitted.in_flight.unless_revoked(Box::pin(work(self, request.into_inner()))).await
+            let total = self.rules.timeouts.default.total;
+            let timed = async {
+                let worked = timeout(total, Box::pin(work(self, request.into_inner()))).await;
+                worked.unwrap_or_else(|_| {
+                    let message = format!("the call was not answered after {total:?} (--total-timeout on the server)");
+                    Err(Error::new(Reason::TotalTimeout, message))
+                })
+            };
+            admitted.in_flight.unless_revoked(timed).await
         };
         answered.await.map(Response::new).map_err(|error| self.refused(error, &generation_id))
     }

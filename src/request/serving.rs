@@ -24,6 +24,12 @@ pub struct Serving {
     pub heartbeat: Option<Duration>,
 }
 
+/// The total timeout of a request before its check. A total timeout that the check will refuse does not count.
+pub(super) fn total_timeout(request: &GenerateRequest, settings: &TimeoutSettings) -> Duration {
+    let given = request.time_limits.and_then(|limits| limits.total).and_then(positive);
+    given.filter(|given| *given <= settings.max.total).unwrap_or(settings.default.total)
+}
+
 pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, violations: &mut Violations) -> Serving {
     let given_timeouts = request.time_limits.unwrap_or_default();
     let TimeoutSettings { default, max } = settings;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 
 use crate::{
     error::{Error, Reason},
@@ -34,6 +34,14 @@ impl TimeLimit {
     /// The time at which the call must end.
     pub(crate) fn at(&self) -> Instant {
         self.at
+    }
+
+    /// Runs a step of the call until the limit has passed. The step is dropped then.
+    ///
+    /// # Errors
+    /// `TOTAL_TIMEOUT`, `CALLER_DEADLINE`, and those of the step.
+    pub(crate) async fn run<T>(&self, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout_at(self.at, step).await.unwrap_or_else(|_| Err(self.error()))
     }
 
     /// Ready when the limit has passed.

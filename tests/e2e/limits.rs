@@ -8,7 +8,7 @@ use outcrop_client::{
     CallError, Chunks, Client, ClientError,
     proto::{GenerateRequest, InferenceConfiguration},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tonic::{Code, transport::Endpoint};
 
 use crate::harness::{Harness, collect, request, soon};
@@ -95,10 +95,8 @@ async fn a_queue_waits_for_a_permit_for_a_limited_time() {
     assert_limited(&refused.unwrap_err(), "and the client's share of the queue is full");
     assert!(waiting.is_ok(), "the permit of the first was released");
     drop(running);
-    let began = Instant::now();
     let error = open(&harness.client, "a.model").await.unwrap_err();
     assert_limited(&error, "no permit was released within 600ms");
-    assert!(began.elapsed() >= Duration::from_millis(600));
 }
 
 #[tokio::test]
