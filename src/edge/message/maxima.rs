@@ -19,7 +19,7 @@ pub(super) const MAXIMA: [(&str, u64); 4] = [
 /// The most messages of all types in one request. Every value of free JSON is one.
 pub(super) const ALL: u64 = 500_000;
 
-/// The depth at which prost stops decoding.
+/// The deepest message that prost decodes.
 const DEPTH: usize = 100;
 
 /// What an allocation takes beyond what is in it, in bytes.
@@ -76,7 +76,7 @@ impl Shapes {
 impl Count<'_> {
     fn message(&mut self, at: usize, mut bytes: &[u8], depth: usize) -> Result<(), Stop> {
         let shapes = self.shapes;
-        let Some(shape) = shapes.types.get(at).filter(|_| depth < DEPTH) else { return Err(Stop::Malformed) };
+        let Some(shape) = shapes.types.get(at).filter(|_| depth <= DEPTH) else { return Err(Stop::Malformed) };
         self.entry(at, &shape.name)?;
         self.size += shape.size;
         let mut last = None;

@@ -118,3 +118,35 @@ fn bytes_that_are_no_message_are_left_to_the_decoder() {
     }
     shapes.check(GENERATE, &deep).unwrap();
 }
+
+#[test]
+fn nesting_hides_nothing_that_is_decoded_after_it() {
+    let too_many = with_blocks(100_001).encode_to_vec();
+    let decodable: Vec<_> = (98..103)
+        .filter(|levels| {
+            let mut bytes = nested(*levels);
+            bytes.extend(&too_many);
+            let decodes = GenerateRequest::decode(bytes.as_slice()).is_ok();
+            let counted = Shapes::of(FILE_DESCRIPTOR_SET).unwrap().check(GENERATE, &bytes);
+            assert!(!decodes || counted.is_err(), "{levels} levels");
+            decodes
+        })
+        .collect();
+    assert_eq!(decodable.last(), Some(&DEPTH), "the levels of the decoder are those of the count");
+}
+
+/// Objects in objects, with this many levels of messages.
+fn nested(levels: usize) -> Vec<u8> {
+    (1..=levels).rev().fold(Vec::new(), |inner, level| {
+        let key = match level % 3 {
+            _ if level == 1 => 0x42, // additional_model_request_fields
+            1 => 0x2a,               // Value.struct_value
+            2 => 0x0a,               // Struct.fields
+            _ => 0x12,               // the value of its entry
+        };
+        let mut outer = vec![key];
+        prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+        outer.extend(inner);
+        outer
+    })
+}
