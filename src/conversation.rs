@@ -176,7 +176,7 @@ impl Conversations {
         let (store, key) = (self.store()?, key(&request.conversation_id));
         let record = store.record(&key).await.map_err(|error| failed(&error))?;
         let record = record.ok_or_else(|| not_found(&key.id))?;
-        let from = request.page_token.parse().unwrap_or(record.head.first);
+        let from = turn_number(&request.page_token).unwrap_or(record.head.first);
         let turns = usize::try_from(request.page_size).ok().filter(|size| *size > 0).unwrap_or(TURNS);
         let limit = PageLimit { turns, bytes: PAGE_BYTES };
         let page = store.turns(&key, from, limit).await.map_err(|error| failed(&error))?;
@@ -245,7 +245,22 @@ fn key(id: &str) -> Key {
     Key { owner: OWNER.to_owned(), id: id.to_owned() }
 }
 
-/// The cursor of a page token. Any other text is the token of the first page.
+/// Whether this is the token of a page of turns.
+pub(crate) fn is_turn_token(token: &str) -> bool {
+    turn_number(token).is_some()
+}
+
+/// Whether this is the token of a page of conversations.
+pub(crate) fn is_list_token(token: &str) -> bool {
+    cursor(token).is_some()
+}
+
+/// The first turn of the page of a token.
+fn turn_number(token: &str) -> Option<u64> {
+    token.parse().ok()
+}
+
+/// The cursor of the page of a token.
 fn cursor(token: &str) -> Option<Cursor> {
     let (used_at, id) = token.split_once(':')?;
     Some(Cursor { used_at: used_at.parse().ok()?, id: id.to_owned() })

@@ -31,8 +31,8 @@ use crate::{
     error::Error,
     failover::routes::{Routes, Target},
     proto::{
-        ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, ListConversationsRequest,
-        Message, Model, Role, content_block,
+        ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, Message, Model, Role,
+        content_block,
     },
     request::timeouts::TimeoutSettings,
 };
@@ -40,7 +40,7 @@ use crate::{
 /// The longest model id, in characters: the limit of the Bedrock Runtime API.
 const MAX_MODEL_ID: usize = 2_048;
 
-/// The most conversations of a page.
+/// The most conversations or turns of a page.
 const MAX_PAGE: i32 = 1_000;
 
 /// Part of every ARN of a prompt. A prompt has its own messages.
@@ -183,16 +183,20 @@ pub fn check_conversation(request: CreateConversationRequest) -> Result<CreateCo
     violations.into_result().map(|()| request)
 }
 
-/// Checks a request for a page of a list.
+/// Checks a request for a page. `is_token` says whether a text is a token of the method's pages.
 ///
 /// # Errors
 /// `INVALID_REQUEST` with every violation.
-pub fn check_page(request: ListConversationsRequest) -> Result<ListConversationsRequest, Error> {
+pub fn check_page(page_size: i32, page_token: &str, is_token: impl Fn(&str) -> bool) -> Result<(), Error> {
     let mut violations = Violations::default();
-    if !(0..=MAX_PAGE).contains(&request.page_size) {
-        violations.add("page_size", format!("is {}; it must be 1 to {MAX_PAGE}, or left out", request.page_size));
+    if !(0..=MAX_PAGE).contains(&page_size) {
+        violations.add("page_size", format!("is {page_size}; it must be 1 to {MAX_PAGE}, or left out"));
     }
-    violations.into_result().map(|()| request)
+    if !page_token.is_empty() && !is_token(page_token) {
+        let wanted = "it must be the next_page_token of the page before, or left out";
+        violations.add("page_token", format!("is {page_token:?}; {wanted}"));
+    }
+    violations.into_result()
 }
 
 /// A model or route, and its targets.

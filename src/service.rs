@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::{
     admission::{AdmissionControl, Permit, client_id::ClientId, request_memory::MemoryPermit},
-    conversation::{Conversations, RunningTurn},
+    conversation::{self, Conversations, RunningTurn},
     edge::gates::Admitted,
     error::{Error, Reason},
     failover::{Failover, attempt_log::AttemptLog},
@@ -208,7 +208,11 @@ impl GenerationService for Service {
         &self,
         request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        self.unary(request, async |service, request| service.conversations.get(&request).await).await
+        self.unary(request, async |service, request| {
+            request::check_page(request.page_size, &request.page_token, conversation::is_turn_token)?;
+            service.conversations.get(&request).await
+        })
+        .await
     }
 
     async fn list_conversations(
@@ -216,7 +220,8 @@ impl GenerationService for Service {
         request: Request<ListConversationsRequest>,
     ) -> Result<Response<ListConversationsResponse>, Status> {
         self.unary(request, async |service, request| {
-            let ListConversationsRequest { page_size, page_token } = request::check_page(request)?;
+            let ListConversationsRequest { page_size, page_token } = request;
+            request::check_page(page_size, &page_token, conversation::is_list_token)?;
             service.conversations.list(page_size, &page_token).await
         })
         .await

@@ -92,6 +92,33 @@ async fn a_conversation_is_read_in_pages_of_turns() {
 }
 
 #[tokio::test]
+async fn a_page_that_cannot_be_is_refused_and_is_not_the_first_page() {
+    use outcrop_client::{
+        CallError,
+        proto::{GetConversationRequest, ListConversationsRequest},
+    };
+    let harness = Harness::start().await;
+    let id = created(&harness, CreateConversationRequest::default()).await;
+    let mut service =
+        outcrop_client::proto::generation_service_client::GenerationServiceClient::connect(harness.endpoint.clone())
+            .await
+            .unwrap();
+    for (page_size, of_turns, of_list) in [(-1, "no token", "no token"), (1_001, "-1", "-1:a"), (i32::MAX, "7:a", "7")]
+    {
+        let page_token = of_turns.to_owned();
+        let request = GetConversationRequest { conversation_id: id.clone(), page_size, page_token };
+        let turns = soon(service.get_conversation(request)).await.unwrap_err();
+        let request = ListConversationsRequest { page_size, page_token: of_list.to_owned() };
+        let list = soon(service.list_conversations(request)).await.unwrap_err();
+        for status in [turns, list] {
+            let error = CallError::from(&status);
+            let fields: Vec<_> = error.violations.iter().map(|violation| violation.field.as_str()).collect();
+            assert_eq!(fields, ["page_size", "page_token"], "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_owner_has_a_bounded_number_of_conversations() {
     let harness = with(|settings| settings.max_conversations = 3).await;
     let mut ids = Vec::new();
