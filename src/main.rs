@@ -36,20 +36,20 @@ fn main() -> ExitCode {
 
 async fn run(Cli { command, log }: Cli) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Command::Serve(args) => match telemetry::start(&log) {
-            Ok(()) => Box::pin(serve(*args)).await,
-            Err(error) => Err(ConfigError(vec![format!("--log is {log:?}: {error}")]).into()),
-        },
+        Command::Serve(args) => Box::pin(serve(*args, &log)).await,
         Command::Demo { prompt } => demo::run(prompt).await,
     }
 }
 
-async fn serve(args: ServeArgs) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(args: ServeArgs, log: &str) -> Result<ExitCode, Box<dyn Error>> {
     raise_file_limit();
     let (local, region) = (args.local, args.region.clone().filter(|name| !name.is_empty()));
-    let settings = match args.resolve() {
-        Ok(settings) => settings,
-        Err(ConfigError(mut problems)) => {
+    let logging = telemetry::start(log).map_err(|error| format!("--log is {log:?}: {error}"));
+    let settings = match (args.resolve(), logging) {
+        (Ok(settings), Ok(())) => settings,
+        (resolved, logging) => {
+            let mut problems = resolved.err().map(|ConfigError(problems)| problems).unwrap_or_default();
+            problems.extend(logging.err());
             if !local {
                 problems.extend(Connected::problems(region, TimeoutSettings::default().max.connect).await);
             }

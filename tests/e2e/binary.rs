@@ -38,8 +38,10 @@ fn without_region_and_credentials_it_says_what_to_set_and_does_not_fall_back() {
 
 #[test]
 fn wrong_settings_are_reported_together_with_what_aws_lacks() {
-    let (_, err, code) = run(outcrop(&["serve", "--listen", "nowhere"]).env("OUTCROP_ATTEMPTS", "none"));
-    for part in ["--listen is \"nowhere\"", "--attempts is \"none\"", "no AWS region", "no AWS credentials"] {
+    let flags = ["serve", "--listen", "nowhere", "--log", "["];
+    let (_, err, code) = run(outcrop(&flags).env("OUTCROP_ATTEMPTS", "none"));
+    let problems = ["--listen is \"nowhere\"", "--attempts is \"none\"", "--log is \"[\""];
+    for part in problems.into_iter().chain(["no AWS region", "no AWS credentials"]) {
         assert!(err.contains(part), "{part} in {err}");
     }
     assert_eq!(code, Some(2));
