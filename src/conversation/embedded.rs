@@ -1,7 +1,7 @@
 //! Conversations in a file or in memory: the embedded engine, for one server.
 //!
 //! Storing a turn is one transaction, which is on the disk before it is confirmed: after a crash the turn is there whole or not at
-//! all. LeaseTable are in memory, because no other process can open the file.
+//! all. Leases are in memory, because no other process can open the file.
 //!
 //! - `file` creates, opens and reopens the database
 //! - `tables` the schema, and what is read and written in one transaction
