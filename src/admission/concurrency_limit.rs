@@ -33,16 +33,21 @@ impl ConcurrencyLimit {
 
     /// Takes a permit, if one is free and no call waits for it.
     pub(super) fn try_acquire(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
-        let permit = self.semaphore(key).try_acquire_owned().ok()?;
-        Some(StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: Some(permit) })
+        let mut stream = self.without_permit(key);
+        stream.permit = Some(self.semaphore(key).try_acquire_owned().ok()?);
+        Some(stream)
     }
 
     /// Waits for a permit. Calls get permits in the order in which they began to wait.
     pub(super) async fn acquire(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
-        // Created first, so that its drop removes the key if the wait is cancelled.
-        let mut stream = StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: None };
+        let mut stream = self.without_permit(key);
         stream.permit = Some(self.semaphore(key).acquire_owned().await.ok()?);
         Some(stream)
+    }
+
+    /// Created before the permit is taken, so that its drop removes the key if there is none, or if the wait is cancelled.
+    fn without_permit(self: &Arc<Self>, key: &str) -> StreamPermit {
+        StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: None }
     }
 
     /// How many keys are remembered.
