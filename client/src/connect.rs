@@ -19,11 +19,15 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::error::Elapsed,
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tower::ServiceExt;
 
 use crate::ClientError;
+
+/// The time for a TCP connection, and after it for the TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The interval of HTTP/2 pings during a call, and the time for their acknowledgement.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -68,7 +72,8 @@ pub(crate) async fn connect(
     let unusable = |message: String| ClientError::Endpoint { endpoint: endpoint.to_owned(), message };
     let channel = Endpoint::from_shared(endpoint.to_owned())
         .map_err(|error| unusable(format!("is not a URL ({}): {FORMS}", root(&error))))?;
-    let channel = channel.tcp_nodelay(true).http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
+    let channel = channel.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+    let channel = channel.http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
     let spoken = DetectedProtocol::default();
     let failed = |error: tonic::transport::Error| ClientError::Connect {
         endpoint: endpoint.to_owned(),
@@ -77,7 +82,9 @@ pub(crate) async fn connect(
     };
     let scheme = endpoint.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     let channel = match scheme.as_deref() {
-        Some("https") => channel.tls_config(tls(authorities)?).map_err(failed)?.connect().await,
+        Some("https") => {
+            channel.tls_config(tls(authorities)?.timeout(CONNECT_TIMEOUT)).map_err(failed)?.connect().await
+        }
         _ if authorities.is_some() => {
             return Err(unusable(
                 "is not encrypted, so --ca has no effect. Write https://, or leave --ca and OUTCROP_CA out".to_owned(),
@@ -172,6 +179,9 @@ fn explained(error: &tonic::transport::Error) -> String {
         Some(_) => format!("the TLS handshake failed: {cause}"),
         None if cause.to_string().contains("tls handshake eof") => {
             "the server closed the connection during the TLS handshake. Does it speak TLS?".to_owned()
+        }
+        None if cause.is::<Elapsed>() || cause.to_string() == "TLS handshake timeout." => {
+            "the server did not answer in time. Is it running there, and does it speak TLS?".to_owned()
         }
         None => format!("{cause}. Is the server running there?"),
     }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bedrock_emulator::Config;
+use outcrop_client::Client;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
     io::copy_bidirectional,
@@ -120,6 +121,14 @@ async fn http_that_meets_tls_says_so() {
     let (out, err, code) = ask(&format!("http://localhost:{}", servers.encrypted), &[], &[]).await;
     assert_eq!((out.as_str(), code), ("", Some(3)), "{err}");
     assert!(err.contains("the server speaks TLS") && err.contains("Write https://"), "{err}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", silent.local_addr().unwrap());
+    let error = timeout(10 * TIMEOUT, Client::connect(&endpoint)).await.expect("it ends").unwrap_err();
+    assert!(error.to_string().contains("did not answer in time"), "{error}");
 }
 
 #[tokio::test]
