@@ -1,6 +1,6 @@
 //! The settings of the storage of conversations, and opening it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use tracing::warn;
 
@@ -26,11 +26,11 @@ pub enum ConversationSettings {
 
 /// The reason why the storage cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("conversations cannot be stored in {storage}: {source}. {advice}")]
+#[error("conversations cannot be stored in {storage}: {problem}")]
 pub struct OpenError {
     storage: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
-    advice: &'static str,
+    /// The cause, and what to do.
+    problem: String,
 }
 
 /// Opens the storage. `None` if conversations are off. If Redis cannot be reached, this is logged, and calls try again.
@@ -44,14 +44,24 @@ pub(super) async fn open(settings: &ConversationSettings) -> Result<Option<Arc<d
     opened.map(Some).map_err(|error| {
         let (StoreError::Failed(source) | StoreError::Unknown(source)) = error;
         let (storage, advice) = match settings {
-            ConversationSettings::File(path) => (
-                path.display().to_string(),
-                "It was left unchanged. Move it away, or name another with --conversations",
-            ),
-            _ => ("memory".to_owned(), "Turn them off with --conversations off"),
+            ConversationSettings::File(path) => (path.display().to_string(), advice(source.as_ref())),
+            _ => ("memory".to_owned(), ". Turn them off with --conversations off"),
         };
-        OpenError { storage, source, advice }
+        OpenError { storage, problem: format!("{}{advice}", source.to_string().trim_end_matches('.')) }
     })
+}
+
+/// What to do about a file that cannot be opened, as the rest of the message.
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    match (error.downcast_ref::<redb::DatabaseError>(), error.downcast_ref::<io::Error>()) {
+        (Some(redb::DatabaseError::DatabaseAlreadyOpen), _) => {
+            ". Stop the other server, or name another file with --conversations"
+        }
+        // Found before anything was opened. The message has the advice.
+        (_, Some(error)) if error.kind() == io::ErrorKind::Other => "",
+        (_, Some(_)) => ". Name a file that this server can read and write with --conversations",
+        _ => ". It was left unchanged. Move it away, or name another with --conversations",
+    }
 }
 
 async fn redis(settings: &RedisSettings) -> Result<Arc<dyn Store>, OpenError> {
@@ -63,8 +73,9 @@ async fn redis(settings: &RedisSettings) -> Result<Arc<dyn Store>, OpenError> {
             error, "Redis cannot be reached. Calls with a conversation fail until it can; calls without one are served"
         ),
         Err(Probe::Misconfigured(problem)) => {
-            let advice = "Calls without conversations need no Redis: turn them off with --conversations off";
-            return Err(OpenError { storage: settings.address.clone(), source: problem.into(), advice });
+            let problem =
+                format!("{problem}. Calls without conversations need no Redis: turn them off with --conversations off");
+            return Err(OpenError { storage: settings.address.clone(), problem });
         }
     }
     Ok(shared(store))

@@ -148,7 +148,19 @@ async fn two_servers_do_not_share_a_file() {
     let store = folder.file("conversations.redb");
     let _first = Serving::start(&["--log", "off", "--conversations", &store]);
     let (_, err, code) = run(&mut outcrop(&["serve", "--local", "--listen", "127.0.0.1:0", "--conversations", &store]));
-    assert!(err.contains("already open") && code == Some(1), "{err}");
+    assert!(err.contains("already open") && err.contains("Stop the other server"), "{err}");
+    assert!(!err.contains("Move it away") && code == Some(1), "{err}");
+}
+
+#[test]
+fn a_path_that_cannot_be_a_file_is_refused_with_advice_that_fits() {
+    let folder = Folder::new("path");
+    for (name, said) in [("", "it is a folder. Name a file in it\n"), ("none/file", "does not exist. Create it\n")] {
+        let flags = ["serve", "--local", "--listen", "127.0.0.1:0", "--conversations", &folder.file(name)];
+        let (out, err, code) = run(&mut outcrop(&flags));
+        assert!(err.ends_with(said), "{err}");
+        assert_eq!((out.as_str(), code), ("", Some(1)));
+    }
 }
 
 #[tokio::test]
