@@ -10,8 +10,8 @@ const EXACT: u64 = 1 << 53;
 /// JSON text as a value, with its numbers as they are written: whole numbers have 64 bits, all others are doubles.
 ///
 /// # Errors
-/// What is wrong with the text, and where: it is not JSON, is nested deeper than [`super::MAX_NESTING`], or holds a whole number of more than 64
-/// bits.
+/// What is wrong with the text, and where: it is not JSON, is nested deeper than [`MAX_NESTING`](super::MAX_NESTING), or holds a whole number
+/// of more than 64 bits.
 pub fn parse_text(text: &str) -> Result<Value, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
     check_levels(nesting(&value))?;
