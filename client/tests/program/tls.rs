@@ -9,13 +9,14 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{self, ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
 };
 
-use crate::harness::{Server, client, run};
+use crate::harness::{Server, TIMEOUT, client, run};
 
 /// A real server, in clear text and behind TLS.
 struct Servers {

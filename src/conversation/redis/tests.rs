@@ -25,19 +25,26 @@ struct Server {
 
 impl Server {
     fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]).stdout(Stdio::null());
-        let Ok(process) = command.spawn() else {
-            let required = std::env::var_os("CI_REQUIRE_REDIS").is_some();
-            assert!(!required, "CI_REQUIRE_REDIS is set, and there is no redis-server");
-            println!("skipped: there is no redis-server on this machine");
-            return None;
-        };
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(20));
+        // Another process can take the port first. Then Redis ends at once.
+        for _ in 0..20 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let mut command = Command::new("redis-server");
+            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]).stdout(Stdio::null());
+            let Ok(process) = command.current_dir(std::env::temp_dir()).spawn() else {
+                let required = std::env::var_os("CI_REQUIRE_REDIS").is_some();
+                assert!(!required, "CI_REQUIRE_REDIS is set, and there is no redis-server");
+                println!("skipped: there is no redis-server on this machine");
+                return None;
+            };
+            let mut server = Self { process, port };
+            while server.process.try_wait().unwrap().is_none() {
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Some(server);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
-        Some(Self { process, port })
+        panic!("redis-server does not start")
     }
 
     fn redis(&self) -> Redis {
