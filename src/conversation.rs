@@ -39,6 +39,7 @@ use crate::{
         Conversation, CreateConversationRequest, GenerateRequest, GetConversationRequest, GetConversationResponse,
         ListConversationsResponse,
     },
+    request::MAX_TURN_ID,
 };
 
 /// The default number of conversations of a page.
@@ -95,8 +96,9 @@ impl Conversations {
     /// `NO_CONVERSATIONS`, `CONVERSATION_NOT_FOUND`, `CONVERSATION_BUSY`, `CONVERSATION_CHANGED`, `CONVERSATION_TURN_STORED`,
     /// `CONVERSATION_STORE`, `LOCAL_LIMIT` if the owner's conversations have too many bytes.
     pub(crate) async fn begin(&self, request: &mut GenerateRequest) -> Result<Option<RunningTurn>, Error> {
-        // A raw body has no conversation. The request check reports it.
-        if request.conversation_id.is_empty() || !request.native_body.is_empty() {
+        // A raw body has no conversation, and the id of a turn is short. The request check reports both.
+        let is_refused = !request.native_body.is_empty() || request.turn_id.chars().count() > MAX_TURN_ID;
+        if request.conversation_id.is_empty() || is_refused {
             return Ok(None);
         }
         let store = self.store()?;

@@ -40,6 +40,9 @@ use crate::{
 /// The longest model id, in characters: the limit of the Bedrock Runtime API.
 const MAX_MODEL_ID: usize = 2_048;
 
+/// The longest id of a turn, in characters.
+pub(crate) const MAX_TURN_ID: usize = 128;
+
 /// The most conversations or turns of a page.
 const MAX_PAGE: i32 = 1_000;
 
@@ -130,6 +133,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     if let Some(config) = &request.tool_config {
         tools::check(config, &Path::root("tool_config"), &mut violations);
     }
+    violations.length("turn_id", &request.turn_id, 0..=MAX_TURN_ID);
     settings::check(&request, &mut violations);
     native::check(&request, &mut violations);
     let serving = serving::check(&request, &rules.timeouts, &mut violations);

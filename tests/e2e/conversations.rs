@@ -228,6 +228,17 @@ async fn stored_answers_are_not_checked_as_input() {
 }
 
 #[tokio::test]
+async fn a_turn_id_has_at_most_128_characters() {
+    let harness = with(|_| {}).await;
+    let id = created(&harness, CreateConversationRequest::default()).await;
+    let with_id = |length| GenerateRequest { turn_id: "é".repeat(length), ..turn(&id, "emulator.tools", "hi") };
+    let (_, error) = harness.ask(with_id(129)).await.failed();
+    let fields: Vec<_> = error.violations.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!((error.reason.as_str(), fields), ("INVALID_REQUEST", vec!["turn_id"]), "{error}");
+    harness.ask(with_id(128)).await.whole();
+}
+
+#[tokio::test]
 async fn a_turn_id_is_stored_once_and_repeating_it_calls_no_model() {
     let harness = with(|_| {}).await;
     let id = created(&harness, CreateConversationRequest::default()).await;
