@@ -7,7 +7,7 @@
 //! | [`config`] | command line and environment -> settings, all problems at once |
 //! | [`telemetry`] | log lines on standard error |
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
-//! | `edge` | what stands between the socket and a method: the page, gRPC-Web, gRPC's own refusals |
+//! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
 //! | [`request`] | the request, checked, in another type; its timeouts |
 //! | [`shutdown`] | graceful shutdown: who is still served while the server ends |
