@@ -178,7 +178,7 @@ fn folder(path: &Path) -> PathBuf {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
-/// Creates an empty database in a temporary file and renames it, so that a server that is killed meanwhile leaves no half
+/// Creates an empty database in a temporary file and then gives it its name, so that a server that is killed meanwhile leaves no half
 /// database behind.
 fn create(path: &Path) -> Result<(), BoxError> {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -197,12 +197,50 @@ fn create(path: &Path) -> Result<(), BoxError> {
     transaction.commit()?;
     drop(database);
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    publish(&temporary, path)?;
     fs::File::open(folder(path))?.sync_all()?;
     Ok(())
+}
+
+/// Gives the new database its name, unless another server has made one meanwhile.
+fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(temporary, path) {
+        Ok(()) => fs::remove_file(temporary),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::metadata(path)?.len() > 0 => {
+            fs::remove_file(temporary)
+        }
+        // There is an empty file, or the file system has no links.
+        Err(_) => fs::rename(temporary, path),
+    }
 }
 
 fn header(file: &fs::File) -> io::Result<Vec<u8>> {
     let mut header = Vec::new();
     file.take(HEADER).read_to_end(&mut header).map(|_| header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_starts_at_the_same_time_does_not_replace_the_database_of_another() {
+        let folder = std::env::temp_dir().join(format!("outcrop-test-create-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("conversations.redb");
+        // Nothing is there, and then an empty file, as a mount of a container makes one.
+        for empty in [false, true] {
+            if empty {
+                fs::write(&path, "").unwrap();
+            }
+            let opened = File::open(&path).unwrap();
+            // The other has looked before the file was there.
+            create(&path).unwrap();
+            assert!(matches!(Database::open(&path), Err(DatabaseError::DatabaseAlreadyOpen)));
+            drop(opened);
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
+            fs::remove_file(&path).unwrap();
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
