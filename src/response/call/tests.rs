@@ -15,7 +15,7 @@ use crate::{
     },
     conversation::{Conversations, tests::with_conversation},
     metrics::Metrics,
-    proto::GenerateRequest,
+    proto::{GenerateRequest, GetConversationRequest},
     request::timeouts::Deadline,
     response::{abandoned::AbandonmentSettings, registry::CallRegistry, stream::ChunkStream},
     shutdown::Shutdown,
@@ -185,4 +185,33 @@ async fn a_call_that_is_dropped_at_any_poll_releases_its_resources_once() {
         }
     }
     assert!(whole >= 3, "some read to the end: {whole}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_caller_leaves_is_stored_if_its_write_had_begun_and_otherwise_not() {
+    let whole = {
+        let (server, kept) = (Server::new(), with_conversation(false).await);
+        let mut stream = server.call(Some(&kept), AbandonmentMode::Cancel).await;
+        read(&mut stream, u32::MAX).await.0
+    };
+    let mut stored_without_finish = 0;
+    for polls in 0..whole {
+        let (server, (conversations, id)) = (Server::new(), with_conversation(false).await);
+        let kept = (conversations.clone(), id.clone());
+        let mut stream = server.call(Some(&kept), AbandonmentMode::Cancel).await;
+        read(&mut stream, polls).await;
+        // In the middle of a poll that has found nothing.
+        let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_next(cx).is_pending())).await;
+        drop(stream);
+        let mut again = GenerateRequest { conversation_id: id.clone(), ..GenerateRequest::default() };
+        let free = async { while conversations.begin(&mut again).await.is_err() {} };
+        tokio::time::timeout(DEADLINE, free).await.unwrap();
+        let request = GetConversationRequest { conversation_id: id, ..GetConversationRequest::default() };
+        let stored = conversations.get(&request).await.unwrap().turns.len() as u64;
+        // The answer was complete when its turn was being stored, so its usage is known and it counts as finished.
+        assert_eq!(server.count("streams_finished_total"), stored, "left after {polls} polls");
+        assert_eq!(server.count("streams_abandoned_total"), 1 - stored, "left after {polls} polls");
+        stored_without_finish += u64::from(next) * stored;
+    }
+    assert!(stored_without_finish > 0, "none left while its turn was being stored");
 }
