@@ -39,9 +39,19 @@ impl Nginx {
             println!("SKIPPED: there is no nginx. Install the package nginx-light");
             return None;
         };
+        // nginx cannot say which free port it took. Another process may take the one that it is given before nginx does.
+        for _ in 0..20 {
+            let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+            let mut nginx = Self::launch(program, harness, port);
+            if soon(nginx.is_up(port)).await {
+                return Some(nginx);
+            }
+        }
+        panic!("nginx does not start")
+    }
+
+    fn launch(program: &str, harness: &Harness, port: u16) -> Self {
         let upstream = harness.endpoint.strip_prefix("http://").unwrap();
-        // nginx cannot say which free port it took, so one that was just free is given to it.
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("outcrop-nginx-{port}"));
         fs::create_dir_all(&folder).unwrap();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -57,14 +67,19 @@ impl Nginx {
         fs::write(&file, configuration).unwrap();
         let child =
             Command::new(program).arg("-c").arg(&file).arg("-p").arg(&folder).stderr(Stdio::null()).spawn().unwrap();
-        let nginx = Self { child, folder, endpoint: format!("http://127.0.0.1:{port}") };
-        soon(async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                sleep(Duration::from_millis(20)).await;
+        Self { child, folder, endpoint: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Waits until it has written its process id, which it does when it listens. `false` if it has ended.
+    async fn is_up(&mut self, port: u16) -> bool {
+        while self.child.try_wait().unwrap().is_none() {
+            let written = fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
+            if written.trim() == self.child.id().to_string() && TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return true;
             }
-        })
-        .await;
-        Some(nginx)
+            sleep(Duration::from_millis(20)).await;
+        }
+        false
     }
 }
 

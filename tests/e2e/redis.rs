@@ -147,7 +147,10 @@ async fn without_redis_only_conversations_fail_and_nothing_is_lost() {
 #[test]
 fn a_redis_that_is_away_when_the_server_starts_is_said_and_a_wrong_one_ends_it() {
     let Some(redis) = Redis::start_with("redis-password", &["--requirepass", "swordfish"]) else { return };
-    let away = format!("redis://127.0.0.1:{}", server::free_port());
+    // Bound by this test, which does not listen on it, so that no other process gets it.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let away = format!("redis://{}", bound.local_addr().unwrap());
     for (address, hint) in
         [(away, "refused"), (redis.address().replace("redis://", "rediss://"), "does not speak TLS, write redis://")]
     {

@@ -58,6 +58,16 @@ def servers():
         program.stop()
 
 
+def started_again(address):
+    """A server at the address of one that has ended. Another process may have the port for a moment."""
+    for _ in range(20):
+        try:
+            return outcrop(*FLAGS, listen=address)
+        except AssertionError:
+            time.sleep(0.1)
+    return outcrop(*FLAGS, listen=address)
+
+
 def client(policy, addresses):
     # By default the authority would be the list of addresses, which is none.
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.default_authority", "localhost")]
@@ -93,7 +103,7 @@ def test_no_call_fails_while_two_servers_are_restarted_one_after_the_other(serve
                 begun = time.monotonic()
                 servers[at].terminate()
                 assert servers[at].process.wait(timeout=60) == 0
-                servers[at] = outcrop(*FLAGS, listen=address)
+                servers[at] = started_again(address)
                 restarts += 1
                 # round_robin tries a server that was away again with backoff. Until then it has only the other one.
                 time.sleep(max(2, time.monotonic() - begun))

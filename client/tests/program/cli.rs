@@ -78,7 +78,10 @@ async fn a_failed_call_keeps_the_text_and_ends_with_1() {
 
 #[tokio::test]
 async fn no_server_at_the_endpoint_ends_with_3() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound by this test, which does not listen on it, so that no other process gets it.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = bound.local_addr().unwrap();
     let (out, err, code) = run(client(&format!("http://{free}"), &["hi"]), "").await;
     assert_eq!((out.as_str(), code), ("", Some(3)));
     assert!(err.contains(&free.to_string()) && err.contains("Is the server running"), "{err}");

@@ -3,8 +3,10 @@
 #![expect(clippy::print_stdout, reason = "what was skipped, and figures")]
 
 use std::{
-    io::{Read, Write},
+    fs,
+    io::{self, Write},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Instant,
 };
@@ -17,46 +19,60 @@ use crate::{
     proto::{ConversationBounds, Message, Turn},
 };
 
-/// A Redis of this test's own.
+/// A Redis of this test's own. Its folder is removed with it.
 struct Server {
     process: Child,
     port: u16,
+    folder: PathBuf,
 }
 
 impl Server {
     fn start() -> Option<Self> {
-        // Another process can take the port first. Then Redis ends at once.
+        // Another process may take the port before Redis does.
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let folder = std::env::temp_dir().join(format!("outcrop-test-redis-{}-{port}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
             let mut command = Command::new("redis-server");
-            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]).stdout(Stdio::null());
-            let Ok(process) = command.current_dir(std::env::temp_dir()).spawn() else {
+            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&folder);
+            let Ok(process) = command.stdout(Stdio::null()).spawn() else {
                 let required = std::env::var_os("CI_REQUIRE_REDIS").is_some();
                 assert!(!required, "CI_REQUIRE_REDIS is set, and there is no redis-server");
                 println!("skipped: there is no redis-server on this machine");
                 return None;
             };
-            let mut server = Self { process, port };
-            while server.process.try_wait().unwrap().is_none() {
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Some(server);
-                }
-                std::thread::sleep(Duration::from_millis(20));
+            let mut server = Self { process, port, folder };
+            if server.is_up() {
+                return Some(server);
             }
         }
         panic!("redis-server does not start")
+    }
+
+    /// Waits until this process answers at the port. `false` if it has ended.
+    fn is_up(&mut self) -> bool {
+        let own = format!("process_id:{}\r", self.process.id());
+        while self.process.try_wait().unwrap().is_none() {
+            if self.ask("INFO server").is_ok_and(|said| said.contains(&own)) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
     }
 
     fn redis(&self) -> Redis {
         Redis::new(RedisSettings::at(format!("redis://127.0.0.1:{}", self.port)))
     }
 
+    fn ask(&self, command: &str) -> io::Result<String> {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
+        connection.write_all(format!("{command}\r\nQUIT\r\n").as_bytes())?;
+        io::read_to_string(connection)
+    }
+
     fn say(&self, command: &str) -> String {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        connection.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
-        let mut said = String::new();
-        connection.read_to_string(&mut said).unwrap();
-        said
+        self.ask(command).unwrap()
     }
 
     /// The sum of the numbers after this name in `INFO`.
@@ -71,6 +87,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

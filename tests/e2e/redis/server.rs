@@ -16,8 +16,11 @@ const STARTS: Duration = Duration::from_mins(1);
 /// How long a test waits before it looks again.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How often a server starts again when another process took its port.
+const TRIES: usize = 20;
+
 /// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -25,6 +28,8 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) struct Redis {
     process: Child,
     pub(crate) port: u16,
+    /// The port that its arguments name.
+    pub(crate) other_port: u16,
     folder: Folder,
     arguments: Vec<String>,
 }
@@ -37,11 +42,16 @@ impl Redis {
 
     /// With these arguments of `redis-server` too.
     pub(crate) fn start_with(name: &str, arguments: &[&str]) -> Option<Self> {
+        Self::start_at(name, |_| arguments.iter().map(|&argument| argument.to_owned()).collect())
+    }
+
+    /// With arguments that name another free port.
+    pub(crate) fn start_at(name: &str, arguments: impl Fn(u16) -> Vec<String>) -> Option<Self> {
         let folder = Folder::new(name);
-        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        // Another process may take the port before Redis does.
-        for _ in 0..20 {
-            let port = free_port();
+        // Another process may take the ports before Redis does.
+        for _ in 0..TRIES {
+            let (port, other_port) = (free_port(), free_port());
+            let arguments = arguments(other_port);
             let Ok(mut process) = launch(port, &folder, &arguments) else {
                 let required = std::env::var_os("CI_REQUIRE_REDIS").is_some();
                 assert!(!required, "CI_REQUIRE_REDIS is set, and there is no redis-server");
@@ -49,7 +59,7 @@ impl Redis {
                 return None;
             };
             if is_up(&mut process, port) {
-                return Some(Self { process, port, folder, arguments });
+                return Some(Self { process, port, other_port, folder, arguments });
             }
         }
         panic!("redis-server does not start")
@@ -81,9 +91,16 @@ impl Redis {
         let _ = self.process.wait();
     }
 
+    /// At the same port, which another process may have for a moment.
     pub(crate) fn restart(&mut self) {
-        self.process = launch(self.port, &self.folder, &self.arguments).unwrap();
-        assert!(is_up(&mut self.process, self.port));
+        for _ in 0..TRIES {
+            self.process = launch(self.port, &self.folder, &self.arguments).unwrap();
+            if is_up(&mut self.process, self.port) {
+                return;
+            }
+            sleep(LOOK);
+        }
+        panic!("redis-server does not start again")
     }
 }
 
@@ -144,13 +161,16 @@ impl Cluster {
         let slots = ["0 5460", "5461 10922", "10923 16383"];
         for (at, slots) in slots.iter().enumerate() {
             // Redis would take the port 10000 above its own, which may be none.
-            let bus = free_port().to_string();
-            let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "15000"];
-            let node = Redis::start_with(&format!("{name}-{at}"), &arguments)?;
+            let node = Redis::start_at(&format!("{name}-{at}"), |bus| {
+                let bus = bus.to_string();
+                ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "15000"]
+                    .map(str::to_owned)
+                    .to_vec()
+            })?;
             assert_eq!(node.say(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "+OK");
             if let Some(first) = nodes.first() {
                 let first: &Redis = first;
-                assert_eq!(first.say(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port)), "+OK");
+                assert_eq!(first.say(&format!("CLUSTER MEET 127.0.0.1 {} {}", node.port, node.other_port)), "+OK");
             }
             nodes.push(node);
         }

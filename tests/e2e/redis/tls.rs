@@ -5,7 +5,7 @@ use std::fs;
 use outcrop_client::{Client, proto::CreateConversationRequest};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use super::server::{Redis, free_port};
+use super::server::Redis;
 use crate::{
     conversations::turn,
     harness::{collect, soon},
@@ -32,11 +32,14 @@ fn certificates(folder: &Folder) -> (String, String, String) {
 async fn conversations_are_kept_over_tls_with_a_ca_of_its_own() {
     let folder = Folder::new("redis-tls-certificates");
     let (ca, own, key) = certificates(&folder);
-    let port = free_port().to_string();
-    let tls = ["--tls-port", &port, "--tls-cert-file", &own, "--tls-key-file", &key];
-    let tls = [&tls[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat();
-    let Some(_redis) = Redis::start_with("redis-tls", &tls) else { return };
-    let address = format!("rediss://127.0.0.1:{port}/0");
+    let started = Redis::start_at("redis-tls", |port| {
+        let port = port.to_string();
+        let tls = ["--tls-port", &port, "--tls-cert-file", &own, "--tls-key-file", &key];
+        let tls = [&tls[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]].concat();
+        tls.into_iter().map(str::to_owned).collect()
+    });
+    let Some(redis) = started else { return };
+    let address = format!("rediss://127.0.0.1:{}/0", redis.other_port);
     let flags = ["serve", "--local", "--listen", "127.0.0.1:0", "--log", "off", "--conversations", &address];
     // The CA comes from a file of its own, or is one of the system's.
     let mut by_file = outcrop(&[&flags[..], &["--conversations-ca", &ca]].concat());
