@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// Over how long the CPU is watched.
-const WATCHED: Duration = Duration::from_secs(2);
+pub(crate) const WATCHED: Duration = Duration::from_secs(2);
 
 /// CPU time that an idle server may take meanwhile: a quarter of one core, on a busy machine. A busy loop takes all of it.
-const IDLE_TICKS: u64 = 50;
+pub(crate) const IDLE_TICKS: u64 = 50;
 
 /// A server of which this test knows the log.
 struct Logged {
@@ -53,17 +53,10 @@ impl Logged {
         self.serving.child.id()
     }
 
-    /// CPU time used so far, in ticks of 10 ms.
-    fn ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    }
-
     async fn ticks_while_watched(&self) -> u64 {
-        let before = self.ticks();
+        let before = self.serving.ticks();
         tokio::time::sleep(WATCHED).await;
-        self.ticks() - before
+        self.serving.ticks() - before
     }
 
     async fn serves(&self) -> bool {

@@ -14,6 +14,7 @@ mod backpressure;
 mod bad_input;
 mod binary;
 mod cancellation;
+mod chaos;
 mod connections;
 mod conversations;
 mod deadline;

@@ -106,7 +106,7 @@ async fn a_refusal_by_grpc_web_has_its_reason() {
 }
 
 /// The code and the reason of a status, in the headers or in the body.
-fn refusal(answer: &str) -> (u32, String) {
+pub(crate) fn refusal(answer: &str) -> (u32, String) {
     let value = |name: &str| answer.split(name).nth(1).expect(name).lines().next().unwrap().trim().to_owned();
     let code = value("grpc-status:");
     let details = value("grpc-status-details-bin:").trim_end_matches('=').to_owned();

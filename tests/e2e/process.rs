@@ -54,6 +54,13 @@ impl Serving {
         Self { child, endpoint, metrics }
     }
 
+    /// CPU time used so far, in ticks of 10 ms.
+    pub(crate) fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
@@ -80,6 +87,20 @@ impl Remote {
     }
 
     pub(crate) async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_program(outcrop(&[]), arguments, environment).await
+    }
+
+    /// With limits as the shell sets them, such as `ulimit -n 256`.
+    pub(crate) async fn start_within(limits: &str, arguments: &[&str]) -> Self {
+        let program = outcrop(&[]);
+        let mut shell = Command::new("sh");
+        shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")]).arg(program.get_program());
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_program(shell, arguments, &[]).await
+    }
+
+    async fn start_program(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config { listen, tls: true, max_concurrent_streams: Some(100), ..Config::default() };
         let emulator = Emulator::start(config).await.unwrap();
@@ -89,7 +110,7 @@ impl Remote {
         let own = ["serve", "--listen", "127.0.0.1:0", "--log", "off", "--metrics-listen", "127.0.0.1:0"];
         // All callers of a test have one address.
         let own = [&own[..], &["--max-streams-per-caller", "100000"]].concat();
-        let mut command = outcrop(&[&own[..], arguments].concat());
+        command.args([&own[..], arguments].concat());
         command.envs([
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "id"),
@@ -141,6 +162,11 @@ impl Remote {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.serving.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// CPU time that the server has used, in ticks of 10 ms.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.serving.ticks()
     }
 
     /// How many files the server has open.

@@ -32,13 +32,13 @@ use crate::{
 const MIB: usize = 1 << 20;
 
 /// A body that never ends: so many zero bytes after a prefix that promises one more.
-struct Withheld {
+pub(crate) struct Withheld {
     prefix: Option<Bytes>,
     left: usize,
 }
 
 impl Withheld {
-    fn of(length: usize) -> Self {
+    pub(crate) fn of(length: usize) -> Self {
         Self { prefix: Some(prefix(length).into()), left: length - 1 }
     }
 }

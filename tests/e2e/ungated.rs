@@ -36,10 +36,10 @@ const PATHS: [&str; 4] = [
 ];
 
 /// A body that sends these bytes and never ends.
-struct Unfinished(Option<Bytes>);
+pub(crate) struct Unfinished(Option<Bytes>);
 
 impl Unfinished {
-    fn of(bytes: &'static [u8]) -> Self {
+    pub(crate) fn of(bytes: &'static [u8]) -> Self {
         Self(Some(Bytes::from_static(bytes)).filter(|bytes| !bytes.is_empty()))
     }
 }
