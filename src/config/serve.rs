@@ -84,7 +84,7 @@ impl ServeArgs {
         // An empty value counts as unset, because compose files set empty variables.
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.parse("--metrics-listen", &at, wanted));
-        let max_request_bytes = problems.at_least_one("--max-request-bytes", &self.max_request_bytes);
+        let max_request_bytes = self.max_request_bytes(&mut problems);
         let max_request_memory = self.max_request_memory(max_request_bytes, &mut problems);
         let attempts = problems.at_least_one("--attempts", &self.attempts);
         let written: Vec<_> = self.routes.iter().filter(|route| !route.trim().is_empty()).cloned().collect();
@@ -119,6 +119,15 @@ impl ServeArgs {
             connections: self.connections.connections(&mut problems),
         };
         problems.verdict(settings)
+    }
+
+    fn max_request_bytes(&self, problems: &mut Problems) -> usize {
+        let bytes = problems.at_least_one("--max-request-bytes", &self.max_request_bytes);
+        // gRPC writes the length of a message in 32 bits.
+        if u32::try_from(bytes).is_err() {
+            problems.add(format!("--max-request-bytes is {bytes}; it must be at most {}", u32::MAX));
+        }
+        bytes
     }
 
     fn max_request_memory(&self, max_request_bytes: usize, problems: &mut Problems) -> usize {

@@ -93,3 +93,13 @@ fn a_place_that_cannot_be_used_is_refused_with_what_to_do() {
         assert!(error.contains(said), "{flags:?}: {error}");
     }
 }
+
+#[test]
+fn a_request_is_no_larger_than_a_message_of_grpc_can_be() {
+    let memory = ["--max-request-memory", "18446744073709551615"];
+    for (bytes, refused) in [("4294967295", false), ("4294967296", true), ("18446744073709551615", true)] {
+        let served = serve(&[&["--local", "--max-request-bytes", bytes], &memory[..]].concat());
+        let said = format!("--max-request-bytes is {bytes}; it must be at most 4294967295");
+        assert_eq!(served.is_err_and(|error| error.to_string().contains(&said)), refused, "{bytes}");
+    }
+}
