@@ -27,7 +27,7 @@ async fn refused(client: &mut GenerationServiceClient<Channel>, request: Generat
 }
 
 #[tokio::test]
-async fn promise_15_gzip_requests_are_accepted() {
+async fn gzip_requests_are_accepted() {
     let harness = Harness::start().await;
     let mut client = client(&harness).await.send_compressed(CompressionEncoding::Gzip);
     let answer = GenerateRequest { prompt: "x".repeat(100_000), ..request("") };
@@ -38,7 +38,7 @@ async fn promise_15_gzip_requests_are_accepted() {
 }
 
 #[tokio::test]
-async fn promise_15_the_limit_of_a_request_holds_for_what_it_decompresses_to() {
+async fn the_limit_of_a_request_holds_for_what_it_decompresses_to() {
     let harness = Harness::with(|settings| settings.max_request_bytes = 100_000).await;
     let mut client = client(&harness).await.send_compressed(CompressionEncoding::Gzip);
     // Ten megabytes that gzip makes ten kilobytes of.
@@ -49,7 +49,7 @@ async fn promise_15_the_limit_of_a_request_holds_for_what_it_decompresses_to() {
 }
 
 #[tokio::test]
-async fn promise_15_a_refused_compression_says_which_are_accepted() {
+async fn a_refused_compression_says_which_are_accepted() {
     let harness = Harness::start().await;
     // No message follows: the header alone is refused.
     let request = http::Request::post(format!("{}/outcrop.v1.GenerationService/ListModels", harness.endpoint))
@@ -66,7 +66,7 @@ async fn promise_15_a_refused_compression_says_which_are_accepted() {
 }
 
 #[tokio::test]
-async fn promise_15_every_answer_has_its_generation_id_refusals_too() {
+async fn every_answer_has_its_generation_id_refusals_too() {
     let harness = Harness::start().await;
     let mut client = client(&harness).await;
     let answer = client.generate(request("")).await.unwrap();
@@ -100,7 +100,7 @@ async fn headers_of(harness: &Harness, path: &str, headers: &[(&str, &str)], bod
 }
 
 #[tokio::test]
-async fn promise_15_answers_that_never_reach_a_handler_have_a_generation_id_and_a_reason() {
+async fn answers_that_never_reach_a_handler_have_a_generation_id_and_a_reason() {
     let harness = Harness::with(|settings| settings.max_request_bytes = 1_000).await;
     let generate = "/outcrop.v1.GenerationService/Generate";
     let grpc = ("content-type", "application/grpc");
@@ -136,7 +136,7 @@ async fn promise_15_answers_that_never_reach_a_handler_have_a_generation_id_and_
 }
 
 #[tokio::test]
-async fn promise_15_a_status_says_in_metadata_when_to_retry() {
+async fn a_status_says_in_metadata_when_to_retry() {
     let harness = Harness::start().await;
     let mut client = client(&harness).await;
     let throttled = refused(&mut client, request("emulator.throttle-first")).await;
@@ -148,7 +148,7 @@ async fn promise_15_a_status_says_in_metadata_when_to_retry() {
 }
 
 #[tokio::test]
-async fn promise_15_a_watch_of_an_unknown_service_is_service_unknown_and_stays_open() {
+async fn a_watch_of_an_unknown_service_is_service_unknown_and_stays_open() {
     let harness = Harness::start().await;
     let mut health = HealthClient::new(channel(&harness).await);
     let request = HealthCheckRequest { service: "unknown".into() };

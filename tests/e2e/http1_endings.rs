@@ -135,7 +135,7 @@ async fn read_request(connection: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn promise_10_no_way_to_end_http_makes_half_an_answer_whole() {
+async fn no_way_to_end_http_makes_half_an_answer_whole() {
     let native = || GenerateRequest {
         operation: OperationChoice::Native.into(),
         model_family: "cohere-command".to_owned(),

@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_21_a_hung_store_stops_neither_the_sweep_nor_a_forced_shutdown() {
+async fn a_hung_store_stops_neither_the_sweep_nor_a_forced_shutdown() {
     let Some(redis) = Redis::start("hung") else { return };
     let mut harness = Harness::with(|settings| {
         settings.attempts = 1;

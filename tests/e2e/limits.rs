@@ -265,7 +265,7 @@ async fn a_caller_that_does_not_read_ends_with_unread_timeout_and_a_silent_model
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_18_tiny_windows_do_not_hide_a_caller_that_does_not_read() {
+async fn tiny_windows_do_not_hide_a_caller_that_does_not_read() {
     let harness = limited(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
     let word = Step::Repeat { times: usize::MAX, steps: vec![Step::text("word"), Step::WaitMs(20)] };
     let model = harness.emulator.register("words", Script::of([word]));

@@ -92,7 +92,7 @@ impl Drop for Nginx {
 }
 
 #[tokio::test]
-async fn promise_15_twenty_violations_keep_their_code_and_reason_behind_nginx() {
+async fn twenty_violations_keep_their_code_and_reason_behind_nginx() {
     let harness = Harness::start().await;
     let Some(nginx) = Nginx::before(&harness).await else { return };
     let client = Client::connect(&nginx.endpoint).await.unwrap();

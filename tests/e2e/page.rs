@@ -44,7 +44,7 @@ async fn a_call_by_grpc_web_ends_with_its_status_in_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_18_a_page_that_does_not_read_ends_with_unread_timeout() {
+async fn a_page_that_does_not_read_ends_with_unread_timeout() {
     let harness = Harness::with(|settings| settings.unread_timeout = Duration::from_millis(500)).await;
     let flood = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };
     harness.emulator.register("flood", Script::of([flood]));
@@ -68,7 +68,7 @@ async fn a_page_of_another_origin_is_refused() {
 }
 
 #[tokio::test]
-async fn promise_19_a_rebound_name_gets_neither_page_nor_call() {
+async fn a_rebound_name_gets_neither_page_nor_call() {
     let harness = Harness::with(|settings| settings.allowed_hosts = vec!["chat.example".to_owned()]).await;
     let port = harness.endpoint.rsplit(':').next().unwrap();
     // What a browser sends for a page of that name once the name resolves to this server.

@@ -112,7 +112,7 @@ async fn withhold(endpoint: &str, number: usize, length: usize, waiting: usize) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_16_requests_that_withhold_their_last_byte_stay_within_the_budget() {
+async fn requests_that_withhold_their_last_byte_stay_within_the_budget() {
     let harness = Harness::with(|settings| {
         (settings.max_request_bytes, settings.max_request_memory) = (MIB, 8 * MIB);
     })
@@ -134,7 +134,7 @@ async fn promise_16_requests_that_withhold_their_last_byte_stay_within_the_budge
 
 /// A variable says that the requests and the budget have their real sizes: 32 MiB, 512 MiB.
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_16_a_thousand_of_them_cost_the_server_no_more_than_its_budget() {
+async fn a_thousand_requests_without_their_last_byte_cost_no_more_than_the_budget() {
     let (length, budget, waiting, flags) = match std::env::var_os("OUTCROP_TEST_FULL_SIZE") {
         Some(_) => (32 * MIB, 512 * MIB, 8, &[][..]),
         None => (
@@ -180,7 +180,7 @@ async fn promise_16_a_thousand_of_them_cost_the_server_no_more_than_its_budget()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_16_health_and_reflection_take_small_requests_only() {
+async fn health_and_reflection_take_small_requests_only() {
     let harness = Harness::start().await;
     for path in ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
         let mut asked = call(&harness.endpoint, Withheld::of(3 * MIB));
@@ -191,7 +191,7 @@ async fn promise_16_health_and_reflection_take_small_requests_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_17_half_a_body_ends_with_a_reason_of_its_own() {
+async fn half_a_body_ends_with_a_reason_of_its_own() {
     let harness = Harness::with(|settings| settings.body_timeout = Duration::from_millis(200)).await;
     let status = soon(status(http(), call(&harness.endpoint, Withheld::of(MIB)))).await;
     assert_eq!((status.code(), reason(&status).as_str()), (tonic::Code::DeadlineExceeded, "BODY_TIMEOUT"));
@@ -210,7 +210,7 @@ fn empty_blocks(number: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_16_tiny_content_blocks_are_counted_before_they_are_decoded() {
+async fn tiny_content_blocks_are_counted_before_they_are_decoded() {
     let remote = Remote::start(&[]).await;
     let before = remote.memory();
     let blocks = empty_blocks(8_000_000);

@@ -19,7 +19,7 @@ fn huge(mut script: Script) -> Script {
 const BUFFERS: u64 = 16 << 20;
 
 #[tokio::test]
-async fn promise_16_a_huge_error_body_is_read_to_its_limit_over_http_1() {
+async fn a_huge_error_body_is_read_to_its_limit_over_http_1() {
     let harness = Harness::start().await;
     let (_, error) = harness.play("huge", huge(Script::refuse(500, "InternalServerException", ""))).await.failed();
     assert_eq!((error.code, error.reason.as_str()), (Code::Unavailable, "BEDROCK_INTERNAL"), "{error}");
@@ -30,7 +30,7 @@ async fn promise_16_a_huge_error_body_is_read_to_its_limit_over_http_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_16_a_huge_error_body_is_read_to_its_limit_over_http_2() {
+async fn a_huge_error_body_is_read_to_its_limit_over_http_2() {
     let remote = Remote::start(&["--attempts", "1"]).await;
     let client = remote.clients(1).await.remove(0);
     let model = remote.emulator.register("huge", huge(Script::refuse(500, "InternalServerException", "")));
@@ -45,7 +45,7 @@ async fn promise_16_a_huge_error_body_is_read_to_its_limit_over_http_2() {
 }
 
 #[tokio::test]
-async fn promise_16_a_huge_count_of_tokens_is_read_to_its_limit() {
+async fn a_huge_count_of_tokens_is_read_to_its_limit() {
     let harness = Harness::start().await;
     let model = harness.emulator.register("huge", huge(Script::default()));
     let request = CountTokensRequest { model, prompt: "hi".to_owned(), ..CountTokensRequest::default() };

@@ -113,19 +113,19 @@ def test_a_deadline_ends_the_call(server, generate):
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_promise_15_gzip_requests_are_accepted(generate):
+def test_gzip_requests_are_accepted(generate):
     chunks = list(generate({"prompt": "hi " * 1000}, compression=grpc.Compression.Gzip))
     assert "finish" in chunks[-1]
 
 
-def test_promise_15_a_watch_of_an_unknown_service_is_service_unknown(server):
+def test_a_watch_of_an_unknown_service_is_service_unknown(server):
     with grpc.insecure_channel(server.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         watch.cancel()
 
 
-def test_promise_15_the_metadata_says_which_call_it_was_and_when_to_retry(generate):
+def test_the_metadata_says_which_call_it_was_and_when_to_retry(generate):
     with pytest.raises(grpc.RpcError) as caught:
         list(generate({"model": "emulator.throttle-first", "prompt": "hi"}))
     metadata = dict([*caught.value.initial_metadata(), *caught.value.trailing_metadata()])

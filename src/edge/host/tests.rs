@@ -19,7 +19,7 @@ fn allowed(names: &[&str]) -> AllowedHosts {
 }
 
 #[test]
-fn promise_19_only_names_that_the_server_has_are_taken_as_host() {
+fn only_names_that_the_server_has_are_taken_as_host() {
     let hosts = allowed(&["Chat.Example", "only.example:8443"]);
     for (host, taken) in [
         ("127.0.0.1:50051", true),

@@ -20,7 +20,7 @@ fn violations(number: usize) -> Vec<Violation> {
 }
 
 #[test]
-fn promise_15_trailers_stay_small_however_much_is_wrong() {
+fn trailers_stay_small_however_much_is_wrong() {
     let error = Error::new(Reason::InvalidRequest, "ä".repeat(5_000)).with_violations(violations(5_000));
     let status = error.into_status();
     assert!(encoded_size(&status) < MAX_ENCODED, "{}", encoded_size(&status));
@@ -79,7 +79,7 @@ fn arbitrary(random: &mut fastrand::Rng) -> Error {
 }
 
 #[test]
-fn promise_15_every_status_encodes_to_less_than_3_kib_and_keeps_its_code_and_reason() {
+fn every_status_encodes_to_less_than_3_kib_and_keeps_its_code_and_reason() {
     for seed in 0..300 {
         let error = arbitrary(&mut fastrand::Rng::with_seed(seed));
         let (reason, total) = (error.reason(), error.violations().len());
@@ -107,7 +107,7 @@ fn a_status_with_more_facts_than_fit_still_has_its_reason() {
 }
 
 #[test]
-fn promise_15_pushback_says_what_retry_info_says() {
+fn pushback_says_what_retry_info_says() {
     let delayed = Error::new(Reason::BedrockThrottled, "m").with_retry_after(Some(Duration::from_millis(2_500)));
     assert_eq!(pushback_of(&delayed.into_status()), "2500");
     assert_eq!(pushback_of(&Error::new(Reason::UpstreamTruncated, "m").into_status()), "500");
