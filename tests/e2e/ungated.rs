@@ -26,6 +26,9 @@ use crate::{
 
 const SHORT: Duration = Duration::from_millis(200);
 
+/// Long enough for a message to arrive on a busy machine.
+const LONG: Duration = Duration::from_millis(800);
+
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
 const PATHS: [&str; 4] = [
@@ -99,7 +102,7 @@ async fn the_connection_of_half_a_request_becomes_idle() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reflection_stream_runs_between_its_messages_and_ends_when_it_is_silent() {
-    let harness = with(SHORT, 10 * SHORT).await;
+    let harness = with(LONG, 4 * LONG).await;
     let channel = Channel::from_shared(harness.endpoint.clone()).unwrap().connect().await.unwrap();
     let (send, messages) = mpsc::channel(1);
     let ask = || ServerReflectionRequest {
@@ -111,7 +114,7 @@ async fn a_reflection_stream_runs_between_its_messages_and_ends_when_it_is_silen
     let mut answers = soon(client.server_reflection_info(ReceiverStream::new(messages))).await.unwrap().into_inner();
     soon(answers.message()).await.unwrap().unwrap();
     // Longer than the time for the first message.
-    sleep(3 * SHORT).await;
+    sleep(2 * LONG).await;
     send.send(ask()).await.unwrap();
     soon(answers.message()).await.unwrap().unwrap();
     let status = soon(answers.message()).await.unwrap_err();
@@ -120,12 +123,12 @@ async fn a_reflection_stream_runs_between_its_messages_and_ends_when_it_is_silen
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_stays_open_longer_than_every_timeout_of_a_body() {
-    let mut harness = with(SHORT, SHORT).await;
+    let mut harness = with(LONG, LONG).await;
     let channel = Channel::from_shared(harness.endpoint.clone()).unwrap().connect().await.unwrap();
     let watch = HealthClient::new(channel).watch(HealthCheckRequest::default()).await;
     let mut statuses = watch.unwrap().into_inner();
     assert_eq!(soon(statuses.message()).await.unwrap().unwrap().status(), ServingStatus::Serving);
-    sleep(4 * SHORT).await;
+    sleep(2 * LONG).await;
     harness.begin_shutdown();
     assert_eq!(soon(statuses.message()).await.unwrap().unwrap().status(), ServingStatus::NotServing);
     soon(harness.ended()).await;
