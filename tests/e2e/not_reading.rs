@@ -18,7 +18,8 @@ const EACH: u64 = 512;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_that_do_not_read_are_bounded_and_do_not_affect_others() {
-    let remote = Remote::start(&[]).await;
+    // A thousand calls at once may take their time on a busy machine.
+    let remote = Remote::start(&["--connect-timeout", "30s"]).await;
     let flood = Step::Repeat { times: usize::MAX, steps: vec![Step::text(&"x".repeat(4_096))] };
     remote.emulator.register("flood", Script::of([flood]));
     remote.emulator.register("ordinary", Script::reply("one two three"));
