@@ -152,7 +152,17 @@ impl AsyncRead for InspectedConnection {
 
 impl AsyncWrite for InspectedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        // A server that speaks another protocol can close the connection before the client has read its first bytes.
+        let mut first = [0; 8];
+        if self.is_new
+            && matches!(written, Poll::Ready(Err(_)))
+            && let Ok(length) = self.stream.try_read(&mut first)
+        {
+            self.is_new = false;
+            self.spoken.inspect(&first[..length]);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

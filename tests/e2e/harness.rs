@@ -43,6 +43,8 @@ impl Harness {
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::local();
+        // The tests run on busy machines, and the connect timeout also covers the time to sign a large request.
+        settings.rules.timeouts.default.connect = TIMEOUT;
         change(&mut settings);
         let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
         let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap())
