@@ -29,7 +29,6 @@ impl Tally {
             ("Generate", "OK"),
             ("CountTokens", "OK"),
             ("CreateConversation", "OK"),
-            ("CreateConversation", "LOCAL_LIMIT: requests"),
             ("CreateConversation", "LOCAL_LIMIT: conversations"),
             ("ListModels", "OK"),
             ("Health/Check", "OK"),
@@ -44,6 +43,10 @@ impl Tally {
             assert!(self.of(flood, answer) > 0, "no {flood} ended with {answer}:\n{self}");
         }
         assert_eq!(self.all("CreateConversation"), scale.creates);
+        // A slow machine sends the few creates of the short form within the rate.
+        if scale.creates == Scale::LONG.creates {
+            assert!(self.of("CreateConversation", "LOCAL_LIMIT: requests") > 0, "{self}");
+        }
         // The first conversation is that of the caller who behaves.
         let most: u64 = super::CONVERSATIONS.parse().unwrap();
         assert_eq!(self.of("CreateConversation", "OK"), most - 1, "{self}");
