@@ -33,6 +33,7 @@ ELSEWHERE = {
     "DRAINING": "test_grpcurl.py, tests/e2e/drain.rs",
     "UPSTREAM_UNREACHABLE": "tests/e2e/failures.rs",
     "CONNECT_TIMEOUT": "tests/e2e/timeouts.rs",
+    "BODY_TIMEOUT": "tests/e2e/request_memory.rs, tests/e2e/ungated.rs",
     "LOCAL_LIMIT": "tests/e2e/limits.rs",
     "NO_CONVERSATIONS": "tests/e2e/conversations.rs",
     "CONVERSATION_BUSY": "tests/e2e/conversations.rs",
