@@ -25,7 +25,7 @@ describe("the page", { skip }, () => {
       lengths.add((await lastTurn(page).locator(".parts").textContent()).length);
       await page.waitForTimeout(60);
     }
-    assert(lengths.size >= 8, `only ${lengths.size} lengths were seen`);
+    assert(lengths.size >= 4, `only ${lengths.size} lengths were seen`);
     await settled(page);
     const meta = await lastTurn(page).locator(".meta").textContent();
     for (const told of [

@@ -79,7 +79,7 @@ test("what is no file and no call is told what this port is, and where the page 
   ]) {
     const { status, text, headers } = await request(path, { method });
     assert.equal(status, 426, `${method} ${path}`);
-    assert(text.includes("This port speaks gRPC") && text.includes("a page at /"), text);
+    assert(text.includes("This port speaks gRPC") && text.includes("a web page at /"), text);
     assert(!("access-control-allow-origin" in headers));
   }
 });
