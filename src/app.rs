@@ -17,7 +17,7 @@ use crate::{
     admission::{AdmissionControl, request_memory::RequestMemory},
     bedrock::Bedrock,
     config::Settings,
-    conversation::{Conversations, settings::OpenError},
+    conversation::{Conversations, OwnerLimits, settings::OpenError},
     edge::{
         connection::ConnectionSettings,
         gates::{Gates, gates},
@@ -112,7 +112,8 @@ impl App {
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
         let (shutdown, registry, metrics) = (Shutdown::default(), CallRegistry::default(), Metrics::default());
         let admission = AdmissionControl::new(&settings.limits);
-        let conversations = Conversations::start(settings).await?;
+        let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
+        let conversations = Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?;
         let service = Service {
             failover: Arc::new(Failover::new(
                 bedrock,

@@ -17,8 +17,8 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Parser, Subcommand};
 
 pub use self::{
-    admission::LimitArgs, connections::ConnectionArgs, conversations::ConversationArgs, problems::ConfigError,
-    serve::ServeArgs, timeouts::TimeArgs,
+    admission::LimitArgs, connections::ConnectionArgs, conversations::ConversationArgs, serve::ServeArgs,
+    timeouts::TimeArgs,
 };
 pub use crate::edge::connection::ConnectionSettings;
 use crate::{

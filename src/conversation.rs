@@ -24,16 +24,15 @@ use prost_types::Timestamp;
 use tracing::warn;
 use uuid::Uuid;
 
-pub(crate) use self::turn::RunningTurn;
 use self::{
     bounds::Bounds,
     embedded::now,
     leases::{HeldLease, Leases},
     settings::{ConversationSettings, OpenError},
-    store::{Created, Cursor, Grant, Head, Key, OwnerLimits, PageLimit, Record, Store, StoreError, Taken, TurnRequest},
+    store::{Created, Cursor, Grant, Head, Key, PageLimit, Record, Store, StoreError, Taken, TurnRequest},
 };
+pub(crate) use self::{store::OwnerLimits, turn::RunningTurn};
 use crate::{
-    config::Settings,
     error::{Error, Quota, Reason},
     proto::{
         Conversation, CreateConversationRequest, GenerateRequest, GetConversationRequest, GetConversationResponse,
@@ -68,15 +67,6 @@ pub(crate) struct Conversations {
 }
 
 impl Conversations {
-    /// Opens the storage that these settings name.
-    ///
-    /// # Errors
-    /// If it cannot be opened; its content is left unchanged.
-    pub(crate) async fn start(settings: &Settings) -> Result<Self, OpenError> {
-        let limits = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
-        Self::open(&settings.conversations, settings.conversation_bounds, limits).await
-    }
-
     /// Opens the storage.
     ///
     /// # Errors

@@ -4,10 +4,12 @@
 //!
 //! - `reason` the table of reasons with their codes and retry delays
 //! - `status` the wire form, and how large it may be
+//! - `config` the problems of a configuration, which are no failure of a call
 //! - `bare` statuses that the gRPC library makes by itself
 //! - `upstream` constructors for incomplete streams from Bedrock
 
 mod bare;
+mod config;
 mod reason;
 mod status;
 mod upstream;
@@ -16,10 +18,13 @@ use std::time::Duration;
 
 use crate::proto::Attempt;
 
-pub use self::reason::{Reason, Row, TABLE};
 pub(crate) use self::{
     bare::from_bare,
     upstream::{corrupt, truncated},
+};
+pub use self::{
+    config::ConfigError,
+    reason::{Reason, Row, TABLE},
 };
 
 /// Whether content was sent to the caller before the failure.

@@ -10,8 +10,9 @@ use clap::Parser;
 use outcrop::{
     app::{App, raise_file_limit},
     bedrock::{ConnectError, Connected},
-    config::{Cli, Command, ConfigError, ServeArgs},
+    config::{Cli, Command, ServeArgs},
     demo,
+    error::ConfigError,
     request::timeouts::TimeoutSettings,
     shutdown::{Signals, runtime},
     telemetry,

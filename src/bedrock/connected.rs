@@ -6,7 +6,7 @@ use bedrock_emulator::{Config, Emulator, StartError};
 use tracing::info;
 
 use super::{Bedrock, client::Environment};
-use crate::config::ConfigError;
+use crate::error::ConfigError;
 
 /// The configured upstream.
 #[derive(Clone, Debug)]

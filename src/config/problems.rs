@@ -5,10 +5,7 @@
 
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
-/// Every problem of a configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be used:\n  - {}", .0.join("\n  - "))]
-pub struct ConfigError(pub Vec<String>);
+use crate::error::ConfigError;
 
 /// The problems found so far.
 #[derive(Debug, Default)]

@@ -4,10 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{
-    ConfigError, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems,
-};
-use crate::{bedrock::UpstreamSettings, edge::host, failover::routes::Routes, request::Rules};
+use super::{ConnectionArgs, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems};
+use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules};
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
 /// of the memory.

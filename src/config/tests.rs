@@ -1,6 +1,7 @@
 //! Tests of the flags and of everything that can be wrong with them.
 
 use super::*;
+use crate::error::ConfigError;
 
 fn serve(flags: &[&str]) -> Result<Settings, ConfigError> {
     let cli = Cli::try_parse_from([&["outcrop", "serve"], flags].concat()).unwrap();
