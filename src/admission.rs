@@ -2,16 +2,18 @@
 //!
 //! The permits of a stream are held by the call and not by the handler, because a stream outlives its handler.
 //!
-//! - [`client_id`] identifies clients
+//! - [`client`] the client of a call, and its own limits
 //! - [`concurrency_limit`] limits the running streams
 //! - [`estimate`] estimates the tokens of a request
+//! - `failure_limit` limits the refused credentials of an address
 //! - [`gcra`] the algorithm of the rate limits
 //! - [`rate_limit`] limits requests and tokens per minute
 //! - `request_memory` limits the memory of requests
 
-pub mod client_id;
+pub mod client;
 mod concurrency_limit;
 mod estimate;
+pub(crate) mod failure_limit;
 mod gcra;
 mod rate_limit;
 pub(crate) mod request_memory;
@@ -21,11 +23,11 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
 use self::{
-    client_id::ClientId,
+    client::Client,
     concurrency_limit::{ConcurrencyLimit, StreamPermit},
     estimate::Estimate,
-    gcra::Refused,
-    rate_limit::RateLimit,
+    gcra::{Rate, Refused},
+    rate_limit::{Bucket, RateLimit},
 };
 use crate::{
     error::{Error, Quota, Reason},
@@ -38,7 +40,7 @@ const QUEUE_SHARE: usize = 4;
 /// The default rate of methods that call no model: enough for a page that lists and opens conversations.
 const OTHER_REQUESTS: u32 = 1_200;
 
-/// The limits of a server. `None` means no limit.
+/// The limits of a server. `None` means no limit. A client can have limits of its own in place of those for every client.
 #[derive(Clone, Debug)]
 pub struct LimitSettings {
     /// The maximum number of running streams.
@@ -83,17 +85,16 @@ pub(crate) struct AdmissionControl(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    settings: LimitSettings,
     all: Arc<ConcurrencyLimit>,
-    per_caller: Option<Arc<ConcurrencyLimit>>,
-    per_model: Option<Arc<ConcurrencyLimit>>,
-    requests: Option<RateLimit>,
-    other_requests: Option<RateLimit>,
-    tokens: Option<RateLimit>,
-    reserved_tokens: u32,
+    per_caller: Arc<ConcurrencyLimit>,
+    per_model: Arc<ConcurrencyLimit>,
+    requests: RateLimit,
+    other_requests: RateLimit,
+    tokens: RateLimit,
     queue: Semaphore,
     /// Limits the waiting calls of one client.
     queue_per_client: Arc<ConcurrencyLimit>,
-    queue_time: Duration,
 }
 
 /// What an admitted call holds.
@@ -115,7 +116,8 @@ pub(crate) struct StreamPermits {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     limits: AdmissionControl,
-    client: ClientId,
+    /// `None` if the tokens of the client are not limited.
+    bucket: Option<Bucket>,
     reserved: Estimate,
 }
 
@@ -125,24 +127,23 @@ struct PendingReservation(Option<Reservation>);
 /// A concurrency limit and its subject.
 struct NamedLimit<'a> {
     streams: &'a Arc<ConcurrencyLimit>,
+    limit: usize,
     flag: &'static str,
     subject: String,
 }
 
 impl AdmissionControl {
     pub(crate) fn new(settings: &LimitSettings) -> Self {
-        let LimitSettings { reserved_tokens, queue_time, queue_length, .. } = *settings;
         Self(Arc::new(Inner {
-            all: ConcurrencyLimit::new(settings.streams),
-            per_caller: settings.streams_per_caller.map(ConcurrencyLimit::new),
-            per_model: settings.streams_per_model.map(ConcurrencyLimit::new),
-            requests: settings.requests_per_minute.map(RateLimit::new),
-            other_requests: settings.other_requests_per_minute.map(RateLimit::new),
-            tokens: settings.tokens_per_minute.map(RateLimit::new),
-            reserved_tokens,
-            queue: Semaphore::new(queue_length.min(Semaphore::MAX_PERMITS)),
-            queue_per_client: ConcurrencyLimit::new((queue_length / QUEUE_SHARE).max(1)),
-            queue_time,
+            settings: settings.clone(),
+            all: Arc::default(),
+            per_caller: Arc::default(),
+            per_model: Arc::default(),
+            requests: RateLimit::new(),
+            other_requests: RateLimit::new(),
+            tokens: RateLimit::new(),
+            queue: Semaphore::new(settings.queue_length.min(Semaphore::MAX_PERMITS)),
+            queue_per_client: Arc::default(),
         }))
     }
 
@@ -150,19 +151,10 @@ impl AdmissionControl {
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
-    pub(crate) async fn admit(
-        &self,
-        client: ClientId,
-        model: &str,
-        request: &GenerateRequest,
-    ) -> Result<Permit, Error> {
-        let reserved = match &self.0.tokens {
-            Some(_) => Estimate::of(request, self.0.reserved_tokens),
-            None => Estimate::default(),
-        };
+    pub(crate) async fn admit(&self, client: &Client, model: &str, request: &GenerateRequest) -> Result<Permit, Error> {
         // Before the queue, so that a client beyond its rate does not fill it.
-        let pending = PendingReservation(Some(self.reserve(client.clone(), reserved)?));
-        let permits = self.stream_permits(&client, model).await?;
+        let pending = PendingReservation(Some(self.reserve(client, request)?));
+        let permits = self.stream_permits(client, model).await?;
         let reservation = pending.admitted()?;
         Ok(Permit { streams: StreamPermits { _permits: permits }, reservation })
     }
@@ -171,35 +163,31 @@ impl AdmissionControl {
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
-    pub(crate) fn check_rate(&self, client: &ClientId, generating: bool) -> Result<(), Error> {
-        let (rate, flag) = if generating {
-            (&self.0.requests, "--requests-per-minute")
+    pub(crate) fn check_rate(&self, client: &Client, generating: bool) -> Result<(), Error> {
+        let Inner { settings, requests, other_requests, .. } = &*self.0;
+        let own = &client.limits;
+        let (rates, rate, flag) = if generating {
+            (requests, own.requests_per_minute.or(settings.requests_per_minute), "--requests-per-minute")
         } else {
-            (&self.0.other_requests, "--other-requests-per-minute")
+            let rate = own.other_requests_per_minute.or(settings.other_requests_per_minute);
+            (other_requests, rate, "--other-requests-per-minute")
         };
-        let Some(rate) = rate else { return Ok(()) };
-        rate.take(client, 1).map_err(|refused| too_many(client, rate, refused, flag, "requests", "Send fewer"))
+        let Some(bucket) = bucket(client, rate) else { return Ok(()) };
+        rates.take(&bucket, 1).map_err(|refused| too_many(&bucket, refused, flag, "requests", "Send fewer"))
     }
 
     /// Removes the state of clients that have their whole rate again.
     pub(crate) fn forget_idle(&self) {
-        for rate in self.0.requests.iter().chain(&self.0.other_requests).chain(&self.0.tokens) {
-            rate.forget_idle();
+        for rates in [&self.0.requests, &self.0.other_requests, &self.0.tokens] {
+            rates.forget_idle();
         }
     }
 
-    async fn stream_permits(&self, client: &ClientId, model: &str) -> Result<Vec<StreamPermit>, Error> {
-        // The server's own limit is the last, so that no call holds one of its permits while it waits for another.
-        let limits: Vec<_> = [
-            (self.0.per_caller.as_ref(), "--max-streams-per-caller", format!("caller:{client}")),
-            (self.0.per_model.as_ref(), "--max-streams-per-model", format!("model:{model}")),
-            (Some(&self.0.all), "--max-streams", "server".to_owned()),
-        ]
-        .into_iter()
-        .filter_map(|(streams, flag, subject)| Some(NamedLimit { streams: streams?, flag, subject }))
-        .collect();
+    async fn stream_permits(&self, client: &Client, model: &str) -> Result<Vec<StreamPermit>, Error> {
+        let limits = self.stream_limits(client, model);
+        let LimitSettings { queue_time, queue_length, .. } = self.0.settings;
         let mut permits = Vec::with_capacity(limits.len());
-        let Some(full) = limits.iter().find(|limit| match limit.streams.try_acquire(&limit.subject) {
+        let Some(full) = limits.iter().find(|limit| match limit.streams.try_acquire(&limit.subject, limit.limit) {
             Some(permit) => {
                 permits.push(permit);
                 false
@@ -209,36 +197,56 @@ impl AdmissionControl {
             return Ok(permits);
         };
         drop(permits);
-        if self.0.queue_time.is_zero() {
+        if queue_time.is_zero() {
             return Err(full.refusal(""));
         }
-        let Some(_share) = self.0.queue_per_client.try_acquire(&client.to_string()) else {
+        let share = (queue_length / QUEUE_SHARE).max(1);
+        let Some(_share) = self.0.queue_per_client.try_acquire(&client.id.to_string(), share) else {
             return Err(full.refusal(", and the client's share of the queue is full"));
         };
         let Ok(_waiting) = self.0.queue.try_acquire() else {
             return Err(full.refusal(", and the queue is full"));
         };
-        let waited = timeout(self.0.queue_time, async {
+        let waited = timeout(queue_time, async {
             let mut permits = Vec::with_capacity(limits.len());
             for limit in &limits {
-                permits.extend(limit.streams.acquire(&limit.subject).await);
+                permits.extend(limit.streams.acquire(&limit.subject, limit.limit).await);
             }
             permits
         });
-        waited.await.map_err(|_| full.refusal(&format!(", and no permit was released within {:?}", self.0.queue_time)))
+        waited.await.map_err(|_| full.refusal(&format!(", and no permit was released within {queue_time:?}")))
     }
 
-    fn reserve(&self, client: ClientId, reserved: Estimate) -> Result<Reservation, Error> {
-        let Estimate { input, output } = reserved;
-        if let Some(rate) = &self.0.tokens
-            && let Err(refused) = rate.take(&client, reserved.total())
-        {
-            let advice = format!(
-                "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
-            );
-            return Err(too_many(&client, rate, refused, "--tokens-per-minute", "tokens", &advice));
+    /// The limits that a stream counts against. The server's own is the last, so that no call holds one of its permits while it waits for
+    /// another.
+    fn stream_limits(&self, client: &Client, model: &str) -> Vec<NamedLimit<'_>> {
+        let Inner { settings, all, per_caller, per_model, .. } = &*self.0;
+        let of_client = client.limits.max_streams.or(settings.streams_per_caller);
+        [
+            (per_caller, of_client, "--max-streams-per-caller", format!("caller:{}", client.id)),
+            (per_model, settings.streams_per_model, "--max-streams-per-model", format!("model:{model}")),
+            (all, Some(settings.streams), "--max-streams", "server".to_owned()),
+        ]
+        .into_iter()
+        .filter_map(|(streams, limit, flag, subject)| Some(NamedLimit { streams, limit: limit?, flag, subject }))
+        .collect()
+    }
+
+    fn reserve(&self, client: &Client, request: &GenerateRequest) -> Result<Reservation, Error> {
+        let settings = &self.0.settings;
+        let bucket = bucket(client, client.limits.tokens_per_minute.or(settings.tokens_per_minute));
+        let mut reserved = Estimate::default();
+        if let Some(bucket) = &bucket {
+            reserved = Estimate::of(request, settings.reserved_tokens);
+            let Estimate { input, output } = reserved;
+            self.0.tokens.take(bucket, reserved.total()).map_err(|refused| {
+                let advice = format!(
+                    "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
+                );
+                too_many(bucket, refused, "--tokens-per-minute", "tokens", &advice)
+            })?;
         }
-        Ok(Reservation { limits: self.clone(), client, reserved })
+        Ok(Reservation { limits: self.clone(), bucket, reserved })
     }
 }
 
@@ -259,8 +267,8 @@ impl Drop for PendingReservation {
 impl Reservation {
     /// Replaces the estimate by the usage of the call. A reservation that is not settled counts as used.
     pub(crate) fn settle(&self, used: u32) {
-        if let Some(rate) = &self.limits.0.tokens {
-            rate.settle(&self.client, self.reserved.total(), used);
+        if let Some(bucket) = &self.bucket {
+            self.limits.0.tokens.settle(bucket, self.reserved.total(), used);
         }
     }
 
@@ -272,17 +280,21 @@ impl Reservation {
 
 impl NamedLimit<'_> {
     fn refusal(&self, why: &str) -> Error {
-        let Self { streams, flag, subject } = self;
-        let limit = streams.limit();
+        let Self { limit, flag, subject, .. } = self;
         let description = format!("{subject} can have {limit} running streams ({flag}){why}");
         let message = format!("{description}. Try again when a stream has ended");
         Error::new(Reason::LocalLimit, message).with_quota(Quota { subject: subject.clone(), description })
     }
 }
 
-fn too_many(client: &ClientId, rate: &RateLimit, refused: Refused, flag: &str, what: &str, advice: &str) -> Error {
-    let subject = format!("caller:{client}");
-    let description = format!("{subject} can have {} {what} per minute ({flag})", rate.per_minute());
+/// The bucket of a client whose rate is limited.
+fn bucket(client: &Client, per_minute: Option<NonZeroU32>) -> Option<Bucket> {
+    per_minute.map(|per_minute| Bucket { client: client.id.clone(), rate: Rate::per_minute(per_minute) })
+}
+
+fn too_many(bucket: &Bucket, refused: Refused, flag: &str, what: &str, advice: &str) -> Error {
+    let subject = format!("caller:{}", bucket.client);
+    let description = format!("{subject} can have {} {what} per minute ({flag})", bucket.rate.units());
     let quota = Quota { subject, description: description.clone() };
     match refused {
         Refused::Until(wait) => {

@@ -1,4 +1,10 @@
 //! Settings -> a server that listens, runs, and drains.
+//!
+//! - `layers` the layers around the methods
+//! - `reload` what changes while it runs
+
+mod layers;
+mod reload;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,30 +14,22 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+use self::layers::Shared;
+pub use self::reload::Reload;
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
-    admission::{AdmissionControl, request_memory::RequestMemory},
+    admission::{AdmissionControl, failure_limit::FailureLimit},
     bedrock::Bedrock,
     config::Settings,
     conversation::{Conversations, OwnerLimits, settings::OpenError},
-    edge::{
-        connection::ConnectionSettings,
-        gates::{Gates, gates},
-        grpc::{Front, Methods, front},
-        health,
-        host::AllowedHosts,
-        message::Messages,
-        server::Server,
-        ungated::{MessageTimeouts, Ungated, ungated},
-        web,
-    },
+    edge::{connection::ConnectionSettings, server::Server},
     failover::Failover,
+    identity::directory::Directory,
     metrics::{self, Metrics},
-    proto::{self, generation_service_server::GenerationServiceServer},
+    proto::generation_service_server::GenerationServiceServer,
     response::{abandoned::AbandonedCalls, registry::CallRegistry},
     service::Service,
     shutdown::{
@@ -55,15 +53,6 @@ const FORGET_EVERY: u32 = 60;
 /// The interval of the removal of expired conversations.
 const EXPIRY: Duration = Duration::from_mins(1);
 
-/// The descriptors for reflection. They include those of error details, so that grpcurl can print them.
-const DESCRIPTORS: [&[u8]; 5] = [
-    proto::FILE_DESCRIPTOR_SET,
-    tonic_health::pb::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-    tonic_types::pb::FILE_DESCRIPTOR_SET,
-];
-
 /// A server that is bound and not yet serving.
 #[derive(Debug)]
 pub struct App {
@@ -76,6 +65,8 @@ pub struct App {
     shutdown: Shutdown,
     registry: CallRegistry,
     admission: AdmissionControl,
+    failures: Arc<FailureLimit>,
+    directory: Directory,
     conversations: Conversations,
     metrics: Metrics,
     steps: ShutdownSettings,
@@ -112,8 +103,12 @@ impl App {
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
         let (shutdown, registry, metrics) = (Shutdown::default(), CallRegistry::default(), Metrics::default());
         let admission = AdmissionControl::new(&settings.limits);
+        let (directory, failures) = (Directory::new(&settings.identity), Arc::<FailureLimit>::default());
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let conversations = Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?;
+        let health = HealthReporter::new();
+        health.set_serving::<GenerationServiceServer<Service>>().await;
+        let stopping = CancellationToken::new();
         let service = Service {
             failover: Arc::new(Failover::new(
                 bedrock,
@@ -126,29 +121,19 @@ impl App {
             abandoned: AbandonedCalls::new(settings.abandonment),
             registry: registry.clone(),
             conversations: conversations.clone(),
+            directory: directory.clone(),
             metrics: metrics.clone(),
         };
-        let generation = GenerationServiceServer::new(service)
-            .max_decoding_message_size(settings.max_request_bytes)
-            // The limit above also holds for what a message decompresses to.
-            .accept_compressed(CompressionEncoding::Gzip);
-        let health = HealthReporter::new();
-        health.set_serving::<GenerationServiceServer<Service>>().await;
-        let hosts = AllowedHosts::new(&settings.allowed_hosts);
-        let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
-        let state = Front { methods: methods.clone(), hosts: hosts.clone() };
-        let gate = gates_of(settings, &shutdown, &admission, &metrics)?;
-        // Around every method of the generation service, and no other.
-        let generation =
-            Routes::new(generation).into_axum_router().layer(axum::middleware::from_fn_with_state(gate, gates));
-        let stopping = CancellationToken::new();
-        let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
-        let others = health_and_reflection(&health, Ungated { methods, stopping: stopping.clone(), timeouts })?;
-        let router = Routes::from(generation.merge(others.reset_fallback()))
-            .into_axum_router()
-            // Around the methods: sees every request first and every answer last; only the page is further out.
-            .layer(axum::middleware::from_fn_with_state(state, front));
-        let router = if settings.page { web::around(router, hosts) } else { router };
+        let shared = Shared {
+            shutdown: &shutdown,
+            admission: &admission,
+            directory: &directory,
+            failures: &failures,
+            metrics: &metrics,
+            health: &health,
+            stopping: &stopping,
+        };
+        let router = layers::router(settings, service, &shared)?;
         let (listener, address) = bind("--listen", settings.listen).await?;
         let metrics_listener = match settings.metrics_listen {
             Some(address) => Some(bind("--metrics-listen", address).await?.0),
@@ -164,6 +149,8 @@ impl App {
             shutdown,
             registry,
             admission,
+            failures,
+            directory,
             conversations,
             metrics,
             steps: settings.shutdown,
@@ -182,6 +169,11 @@ impl App {
         self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Applies new settings while the server runs.
+    pub fn reload(&self) -> Reload {
+        Reload { directory: self.directory.clone(), registry: self.registry.clone() }
+    }
+
     /// The metrics.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
@@ -189,7 +181,9 @@ impl App {
 
     /// Serves until `stop_signal` is ready, and then shuts down gracefully. `force_signal` ends the grace period early.
     pub async fn run(self, stop_signal: impl Future<Output = ()>, force_signal: impl Future<Output = ()>) -> Ended {
-        let Self { shutdown, health, registry, admission, conversations, metrics, steps, unread_timeout, .. } = self;
+        let Self {
+            shutdown, health, registry, admission, failures, conversations, metrics, steps, unread_timeout, ..
+        } = self;
         let server = Server::start(self.listener, self.router, self.connections, self.stopping, Some(metrics.clone()));
         let metrics_server = self.metrics_listener.map(|listener| {
             let (max, max_per_address) = (METRICS_CONNECTIONS, METRICS_CONNECTIONS);
@@ -198,7 +192,7 @@ impl App {
         });
         let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
-            () = sweep(&registry, &admission, unread_timeout) => Ended::Drained,
+            () = sweep(&registry, &admission, &failures, unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             ended = async {
@@ -250,21 +244,9 @@ async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     Ok((listener, bound))
 }
 
-fn gates_of(
-    settings: &Settings,
-    shutdown: &Shutdown,
-    admission: &AdmissionControl,
-    metrics: &Metrics,
-) -> Result<Gates, AppError> {
-    let memory = RequestMemory::new(settings.max_request_memory, metrics.clone());
-    let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
-        .map_err(|error| AppError::Descriptors(error.into()))?;
-    Ok(Gates { shutdown: shutdown.clone(), admission: admission.clone(), messages, metrics: metrics.clone() })
-}
-
 /// Ends calls that have passed a timeout, and removes the rate limits of idle clients, while it is polled. It awaits only timers, so it
 /// cannot be delayed by a store.
-async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, unread: Duration) {
+async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, failures: &FailureLimit, unread: Duration) {
     let mut sweeps = interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -273,6 +255,7 @@ async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, unread: Du
             registry.end_overdue(unread);
         }
         admission.forget_idle();
+        failures.forget_idle();
     }
 }
 
@@ -282,23 +265,4 @@ async fn remove_expired(conversations: &Conversations) {
         sleep(EXPIRY).await;
         conversations.remove_expired().await;
     }
-}
-
-/// Health and reflection. Their streams end when the server stops accepting.
-fn health_and_reflection(health: &HealthReporter, state: Ungated) -> Result<Router, AppError> {
-    let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
-    let services = Routes::new(health::server(health.clone()))
-        .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
-        .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip));
-    Ok(services.into_axum_router().layer(axum::middleware::from_fn_with_state(state, ungated)))
-}
-
-/// The reflection service.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    DESCRIPTORS
-        .iter()
-        .fold(tonic_reflection::server::Builder::configure(), |builder, set| {
-            builder.register_encoded_file_descriptor_set(set)
-        })
-        .include_reflection_service(false)
 }

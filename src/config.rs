@@ -20,11 +20,12 @@ pub use self::{
     admission::LimitArgs, connections::ConnectionArgs, conversations::ConversationArgs, serve::ServeArgs,
     timeouts::TimeArgs,
 };
-pub use crate::edge::connection::ConnectionSettings;
+pub use crate::edge::{authentication::proxies::ProxySettings, connection::ConnectionSettings};
 use crate::{
     admission::LimitSettings,
     bedrock::UpstreamSettings,
     conversation::{bounds::Bounds, settings::ConversationSettings},
+    identity::settings::IdentitySettings,
     request::Rules,
     response::abandoned::AbandonmentSettings,
     shutdown::steps::ShutdownSettings,
@@ -98,6 +99,12 @@ pub struct Settings {
     pub shutdown: ShutdownSettings,
     /// The limits and timeouts of connections.
     pub connections: ConnectionSettings,
+    /// Who may call the server.
+    pub identity: IdentitySettings,
+    /// The proxies whose word about their clients is taken.
+    pub proxies: ProxySettings,
+    /// Whether everybody may call server reflection. `None`: if the server listens on a loopback address, or has no callers.
+    pub open_reflection: Option<bool>,
 }
 
 impl Settings {
@@ -123,6 +130,9 @@ impl Settings {
             unread_timeout: Duration::from_mins(5),
             shutdown: ShutdownSettings::default(),
             connections: ConnectionSettings::default(),
+            identity: IdentitySettings::default(),
+            proxies: ProxySettings::default(),
+            open_reflection: None,
         }
     }
 

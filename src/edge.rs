@@ -1,5 +1,6 @@
 //! The layers between the socket and a method.
 //!
+//! - [`authentication`] decides who makes a call
 //! - [`server`] a listener and its connections; `slots` limits them; [`descriptors`] has the limit of open files
 //! - [`connection`] one connection: timeouts, keepalive, GOAWAY
 //! - [`web`] the page, and gRPC-Web for its calls
@@ -11,6 +12,7 @@
 //! - [`protocol`] distinguishes gRPC, gRPC-Web and plain HTTP
 //! - [`ungated`] bounds the requests to health and reflection, and ends their streams at a shutdown
 
+pub(crate) mod authentication;
 pub(crate) mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod gates;

@@ -41,6 +41,11 @@ impl Failover {
         Self { bedrock, attempts, metrics, default }
     }
 
+    /// The region of a target that names none.
+    pub(crate) fn home(&self) -> &str {
+        self.bedrock.home()
+    }
+
     /// Generates an answer. Returns when its first content has arrived.
     pub(crate) async fn generate(
         self: Arc<Self>,

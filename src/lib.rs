@@ -8,10 +8,11 @@
 //! | [`telemetry`] | log lines on standard error |
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
+//! | [`identity`] | who calls: callers, their credentials and their permissions |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
 //! | [`request`] | the request, checked, in another type; its timeouts |
 //! | [`shutdown`] | graceful shutdown: who is still served while the server ends |
-//! | [`admission`] | admission control: concurrency limits, rate limits, client ids |
+//! | [`admission`] | admission control: concurrency limits, rate limits, clients |
 //! | [`failover`] | attempts until one brings content: retries, backoff, circuit breakers, routes |
 //! | [`bedrock`] | everything that knows AWS: request -> SDK, body -> frames, failure -> error |
 //! | `event` | upstream event -> chunk, and the state machine that demands the end |
@@ -38,6 +39,7 @@ pub mod failover;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod identity;
 pub mod metrics;
 pub mod proto;
 pub mod request;

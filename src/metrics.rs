@@ -29,7 +29,7 @@ struct Inner {
     running: Gauge,
     drains: Gauge,
     request_memory: Gauge,
-    finished: Counter,
+    finished: Family<OfTenant, Counter>,
     failed: Family<Failure, Counter>,
     abandoned: Family<Abandonment, Counter>,
     refused: Family<Refusal, Counter>,
@@ -44,13 +44,20 @@ struct Limit {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTenant {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Failure {
+    tenant: String,
     reason: &'static str,
     phase: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Abandonment {
+    tenant: String,
     mode: &'static str,
     usage: &'static str,
 }
@@ -68,6 +75,7 @@ struct Attempted {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Direction {
+    tenant: String,
     direction: &'static str,
 }
 
@@ -86,7 +94,7 @@ impl Default for Metrics {
         let request_memory = Gauge::default();
         let help = "Memory of requests until their first content";
         registry.register_with_unit("request_memory", help, Unit::Bytes, request_memory.clone());
-        let finished = Counter::default();
+        let finished = Family::default();
         registry.register("streams_finished", "Streams that ended with OK", finished.clone());
         let failed = Family::default();
         registry.register("streams_failed", "Streams that ended with a status other than OK", failed.clone());
@@ -160,14 +168,14 @@ impl Metrics {
         self.0.first_content.observe(after.as_secs_f64());
     }
 
-    pub(crate) fn finished(&self) {
+    pub(crate) fn finished(&self, tenant: &str) {
         self.0.running.dec();
-        self.0.finished.inc();
+        self.0.finished.get_or_create(&OfTenant { tenant: tenant.to_owned() }).inc();
     }
 
-    pub(crate) fn failed(&self, reason: Reason, phase: &'static str) {
+    pub(crate) fn failed(&self, tenant: &str, reason: Reason, phase: &'static str) {
         self.0.running.dec();
-        self.0.failed.get_or_create(&Failure { reason: reason.name(), phase }).inc();
+        self.0.failed.get_or_create(&Failure { tenant: tenant.to_owned(), reason: reason.name(), phase }).inc();
     }
 
     /// Records that a stream has ended and its call is being drained.
@@ -176,14 +184,14 @@ impl Metrics {
         self.0.drains.inc();
     }
 
-    pub(crate) fn drain_ended(&self, usage: &'static str) {
+    pub(crate) fn drain_ended(&self, tenant: &str, usage: &'static str) {
         self.0.drains.dec();
-        self.0.abandoned.get_or_create(&Abandonment { mode: "drain", usage }).inc();
+        self.0.abandoned.get_or_create(&Abandonment { tenant: tenant.to_owned(), mode: "drain", usage }).inc();
     }
 
-    pub(crate) fn cancelled(&self, usage: &'static str) {
+    pub(crate) fn cancelled(&self, tenant: &str, usage: &'static str) {
         self.0.running.dec();
-        self.0.abandoned.get_or_create(&Abandonment { mode: "cancel", usage }).inc();
+        self.0.abandoned.get_or_create(&Abandonment { tenant: tenant.to_owned(), mode: "cancel", usage }).inc();
     }
 
     /// How many bytes requests have taken now.
@@ -202,9 +210,10 @@ impl Metrics {
         self.0.attempts.get_or_create(&Attempted { region, outcome }).inc();
     }
 
-    pub(crate) fn used(&self, input: u32, output: u32) {
+    pub(crate) fn used(&self, tenant: &str, input: u32, output: u32) {
         for (direction, tokens) in [("input", input), ("output", output)] {
-            self.0.tokens.get_or_create(&Direction { direction }).inc_by(tokens.into());
+            let of_tenant = Direction { tenant: tenant.to_owned(), direction };
+            self.0.tokens.get_or_create(&of_tenant).inc_by(tokens.into());
         }
     }
 }
@@ -228,11 +237,12 @@ mod tests {
         let metrics = Metrics::default();
         // A metric with labels appears once it has a value.
         metrics.connection_refused("total");
-        metrics.failed(Reason::Internal, "after_content");
-        metrics.cancelled("none");
+        metrics.finished("acme");
+        metrics.failed("acme", Reason::Internal, "after_content");
+        metrics.cancelled("acme", "none");
         metrics.refused(Reason::LocalLimit);
         metrics.attempted(&AttemptLog::default(), None);
-        metrics.used(1, 2);
+        metrics.used("acme", 1, 2);
         let text = metrics.text().unwrap();
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         for name in &names {

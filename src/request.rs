@@ -8,12 +8,14 @@
 //! - `generation_id` the id that the edge gives each call
 //! - `serving` timeouts, abandonment, heartbeats
 //! - [`native`] requests of the native operation, family by family
+//! - [`permitted`] the permissions of the caller, and what is imposed on it
 //! - `path`, `violations` the field and the description of each violation
 
 mod content;
 pub(crate) mod generation_id;
 pub(crate) mod native;
 mod path;
+pub(crate) mod permitted;
 mod serving;
 mod settings;
 pub mod timeouts;

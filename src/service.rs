@@ -8,19 +8,20 @@ use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use crate::{
-    admission::{AdmissionControl, Permit, client_id::ClientId, request_memory::MemoryPermit},
+    admission::{AdmissionControl, Permit, request_memory::MemoryPermit},
     conversation::{self, Conversations, RunningTurn},
     edge::gates::Admitted,
     error::{Error, Reason},
     failover::{Failover, attempt_log::AttemptLog},
+    identity::{Identity, directory::Directory},
     metrics::Metrics,
     proto::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
         DeleteConversationRequest, DeleteConversationResponse, GenerateRequest, GetConversationRequest,
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
-        ListModelsResponse, generation_service_server::GenerationService,
+        ListModelsResponse, Model, generation_service_server::GenerationService,
     },
-    request::{self, Checked, Rules, Serving, generation_id::GenerationId, timeouts::Deadline},
+    request::{self, Checked, Rules, Serving, generation_id::GenerationId, permitted, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, CallResources},
@@ -48,6 +49,8 @@ pub struct Service {
     pub(crate) registry: CallRegistry,
     /// What was said.
     pub(crate) conversations: Conversations,
+    /// Who may still call.
+    pub(crate) directory: Directory,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
@@ -70,14 +73,15 @@ impl Service {
         deadline: Option<Deadline>,
         generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
-        let Admitted { client, in_flight, memory } = admitted;
+        let Admitted { identity, in_flight, memory } = admitted;
         let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules), deadline);
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
-        let begun = in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(client, &memory, request))));
+        let begun = in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(&identity, &memory, request))));
         let Begun { turn, checked, serving, permit, for_history } = begun.await?;
         let Permit { streams, reservation } = permit;
         let generation_id = generation_id.as_str().to_owned();
-        let accounting = UsageAccounting::open(generation_id.clone(), reservation, self.metrics.clone());
+        let accounting =
+            UsageAccounting::open(generation_id.clone(), identity.clone(), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
         let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
         // A turn keeps the caller's messages until it is stored; any other call needs its message until the first content.
@@ -100,10 +104,13 @@ impl Service {
                 _memory: kept,
             },
         });
-        let stream = ChunkStream::new(call, self.abandoned.clone(), &self.registry);
+        let stream = ChunkStream::new(call, identity.clone(), self.abandoned.clone(), &self.registry);
         if in_flight.is_revoked() {
             // Running streams were ended before this one was registered.
             stream.end(Shutdown::revocation());
+        }
+        if self.directory.has_revoked(&identity) {
+            stream.end(Directory::revocation());
         }
         Ok(stream)
     }
@@ -111,11 +118,12 @@ impl Service {
     /// The steps before the first attempt: the turn of a conversation, the check, and admission.
     async fn begin(
         &self,
-        client: ClientId,
+        identity: &Identity,
         memory: &MemoryPermit,
         mut request: GenerateRequest,
     ) -> Result<Begun, Error> {
-        let mut turn = self.conversations.begin(&mut request).await?;
+        let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
+        permitted::impose(&mut request, identity);
         let (mut checked, serving) = request::check(request, &self.rules)?;
         let for_history = memory.another();
         if let Some(turn) = &mut turn {
@@ -124,13 +132,22 @@ impl Service {
             for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
             checked.request.prepend_history(history);
         }
-        let permit = self.admission.admit(client, &checked.name, checked.request.get()).await?;
+        permitted::check(&mut checked, identity, self.failover.home())?;
+        let permit = self.admission.admit(identity.client(), &checked.name, checked.request.get()).await?;
         Ok(Begun { turn, checked, serving, permit, for_history })
     }
 
-    async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
-        let call = request::check_count(request, &self.rules)?;
+    async fn count(&self, identity: &Identity, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
+        let mut call = request::check_count(request, &self.rules)?;
+        permitted::check_count(&mut call, identity, self.failover.home())?;
         self.failover.count_tokens(call, self.rules.timeouts.default).await
+    }
+
+    /// The models and routes that the caller may use.
+    fn models(&self, identity: &Identity) -> Vec<Model> {
+        let mut models = self.rules.models();
+        models.retain(|model| identity.permissions().allow_model(&model.name));
+        models
     }
 
     /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends with
@@ -138,14 +155,14 @@ impl Service {
     async fn unary<Q, A>(
         &self,
         mut request: Request<Q>,
-        work: impl AsyncFnOnce(&Self, Q) -> Result<A, Error>,
+        work: impl AsyncFnOnce(&Self, &Identity, Q) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let generation_id = GenerationId::of(request.extensions());
         let answered = async {
             let admitted = Admitted::take(&mut request)?;
             let total = self.rules.timeouts.default.total;
             let timed = async {
-                let worked = timeout(total, Box::pin(work(self, request.into_inner()))).await;
+                let worked = timeout(total, Box::pin(work(self, &admitted.identity, request.into_inner()))).await;
                 worked.unwrap_or_else(|_| {
                     let message = format!("the call was not answered after {total:?} (--total-timeout on the server)");
                     Err(Error::new(Reason::TotalTimeout, message))
@@ -185,20 +202,24 @@ impl GenerationService for Service {
         &self,
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
-        self.unary(request, async |service, request| service.count(request).await).await
+        self.unary(request, async |service, identity, request| service.count(identity, request).await).await
     }
 
     async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        self.unary(request, async |service, _| Ok(ListModelsResponse { models: service.rules.models() })).await
+        self.unary(request, async |service, identity, _| Ok(ListModelsResponse { models: service.models(identity) }))
+            .await
     }
 
     async fn create_conversation(
         &self,
         request: Request<CreateConversationRequest>,
     ) -> Result<Response<CreateConversationResponse>, Status> {
-        self.unary(request, async |service, request| {
+        self.unary(request, async |service, identity, request| {
             let request = request::check_conversation(request)?;
-            let conversation = service.conversations.create(request).await?;
+            if !request.model.is_empty() {
+                permitted::check_model(&request.model, identity)?;
+            }
+            let conversation = service.conversations.of(identity.owner()).create(request).await?;
             Ok(CreateConversationResponse { conversation: Some(conversation) })
         })
         .await
@@ -208,9 +229,9 @@ impl GenerationService for Service {
         &self,
         request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        self.unary(request, async |service, request| {
+        self.unary(request, async |service, identity, request| {
             request::check_page(request.page_size, &request.page_token, conversation::is_turn_token)?;
-            service.conversations.get(&request).await
+            service.conversations.of(identity.owner()).get(&request).await
         })
         .await
     }
@@ -219,10 +240,10 @@ impl GenerationService for Service {
         &self,
         request: Request<ListConversationsRequest>,
     ) -> Result<Response<ListConversationsResponse>, Status> {
-        self.unary(request, async |service, request| {
+        self.unary(request, async |service, identity, request| {
             let ListConversationsRequest { page_size, page_token } = request;
             request::check_page(page_size, &page_token, conversation::is_list_token)?;
-            service.conversations.list(page_size, &page_token).await
+            service.conversations.of(identity.owner()).list(page_size, &page_token).await
         })
         .await
     }
@@ -231,8 +252,9 @@ impl GenerationService for Service {
         &self,
         request: Request<DeleteConversationRequest>,
     ) -> Result<Response<DeleteConversationResponse>, Status> {
-        self.unary(request, async |service, request| {
-            service.conversations.delete(&request.conversation_id).await.map(|()| DeleteConversationResponse {})
+        self.unary(request, async |service, identity, request| {
+            let conversations = service.conversations.of(identity.owner());
+            conversations.delete(&request.conversation_id).await.map(|()| DeleteConversationResponse {})
         })
         .await
     }

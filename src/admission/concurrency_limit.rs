@@ -7,10 +7,16 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number of permits for each key. Keys without a permit are removed, because callers choose them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ConcurrencyLimit {
-    limit: usize,
-    keys: Mutex<HashMap<String, Arc<Semaphore>>>,
+    keys: Mutex<HashMap<String, Key>>,
+}
+
+#[derive(Debug)]
+struct Key {
+    /// The permits, including those that are taken.
+    permits: usize,
+    semaphore: Arc<Semaphore>,
 }
 
 /// The permit for one stream. Dropping it releases it.
@@ -22,26 +28,17 @@ pub(super) struct StreamPermit {
 }
 
 impl ConcurrencyLimit {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit: limit.min(Semaphore::MAX_PERMITS), keys: Mutex::default() })
-    }
-
-    /// The number of permits of a key.
-    pub(super) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Takes a permit, if one is free and no call waits for it.
-    pub(super) fn try_acquire(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
+    /// Takes a permit of a key that may have `limit`, if one is free and no call waits for it.
+    pub(super) fn try_acquire(self: &Arc<Self>, key: &str, limit: usize) -> Option<StreamPermit> {
         let mut stream = self.without_permit(key);
-        stream.permit = Some(self.semaphore(key).try_acquire_owned().ok()?);
+        stream.permit = Some(self.semaphore(key, limit).try_acquire_owned().ok()?);
         Some(stream)
     }
 
-    /// Waits for a permit. Calls get permits in the order in which they began to wait.
-    pub(super) async fn acquire(self: &Arc<Self>, key: &str) -> Option<StreamPermit> {
+    /// Waits for a permit of a key that may have `limit`. Calls get permits in the order in which they began to wait.
+    pub(super) async fn acquire(self: &Arc<Self>, key: &str, limit: usize) -> Option<StreamPermit> {
         let mut stream = self.without_permit(key);
-        stream.permit = Some(self.semaphore(key).acquire_owned().await.ok()?);
+        stream.permit = Some(self.semaphore(key, limit).acquire_owned().await.ok()?);
         Some(stream)
     }
 
@@ -56,14 +53,30 @@ impl ConcurrencyLimit {
         self.keys().len()
     }
 
-    fn semaphore(&self, key: &str) -> Arc<Semaphore> {
+    fn semaphore(&self, key: &str, limit: usize) -> Arc<Semaphore> {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
         let mut keys = self.keys();
-        let semaphore = keys.entry(key.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.limit)));
-        Arc::clone(semaphore)
+        let key = keys
+            .entry(key.to_owned())
+            .or_insert_with(|| Key { permits: limit, semaphore: Arc::new(Semaphore::new(limit)) });
+        key.adjust(limit);
+        Arc::clone(&key.semaphore)
     }
 
-    fn keys(&self) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
+    fn keys(&self) -> MutexGuard<'_, HashMap<String, Key>> {
         self.keys.lock()
+    }
+}
+
+impl Key {
+    /// Follows a limit that has changed. Permits that are taken are removed by later calls, once they are released.
+    fn adjust(&mut self, limit: usize) {
+        if self.permits < limit {
+            self.semaphore.add_permits(limit - self.permits);
+            self.permits = limit;
+        } else if self.permits > limit {
+            self.permits -= self.semaphore.forget_permits(self.permits - limit);
+        }
     }
 }
 
@@ -72,7 +85,7 @@ impl Drop for StreamPermit {
         self.permit = None;
         let mut keys = self.streams.keys();
         // Every permit and every waiting call holds the semaphore.
-        if keys.get(&self.key).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
+        if keys.get(&self.key).is_some_and(|key| Arc::strong_count(&key.semaphore) == 1) {
             keys.remove(&self.key);
         }
     }
@@ -84,20 +97,33 @@ mod tests {
 
     #[tokio::test]
     async fn each_key_has_its_own_permits_and_unused_keys_are_removed() {
-        let streams = ConcurrencyLimit::new(1);
-        let permit = streams.try_acquire("a").unwrap();
-        assert!(streams.try_acquire("a").is_none());
-        drop(streams.try_acquire("b").unwrap());
+        let streams = Arc::new(ConcurrencyLimit::default());
+        let permit = streams.try_acquire("a", 1).unwrap();
+        assert!(streams.try_acquire("a", 1).is_none());
+        drop(streams.try_acquire("b", 1).unwrap());
         assert_eq!(streams.keys().len(), 1, "b is removed");
         {
-            let waiting = streams.acquire("a");
+            let waiting = streams.acquire("a", 1);
             tokio::pin!(waiting);
             assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut waiting).await.is_err());
             drop(permit);
             let permit = waiting.await.unwrap();
-            assert!(streams.try_acquire("a").is_none());
+            assert!(streams.try_acquire("a", 1).is_none());
             drop(permit);
         }
         assert_eq!(streams.keys().len(), 0, "a is removed");
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_changes_holds_from_the_next_call_on_and_ends_no_stream() {
+        let streams = Arc::new(ConcurrencyLimit::default());
+        let mut permits: Vec<_> = (0..3).map(|_| streams.try_acquire("a", 3).unwrap()).collect();
+        assert!(streams.try_acquire("a", 1).is_none());
+        permits.truncate(1);
+        assert!(streams.try_acquire("a", 1).is_none(), "one stream still runs");
+        permits.push(streams.try_acquire("a", 2).unwrap());
+        assert!(streams.try_acquire("a", 2).is_none());
+        permits.clear();
+        assert_eq!(streams.keys().len(), 0);
     }
 }

@@ -15,7 +15,7 @@ const LONGEST_WAIT: u128 = u64::MAX as u128 * 1_000_000;
 pub(super) type Parts = u128;
 
 /// A rate in units per minute. The units of a minute can be taken at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rate(NonZeroU32);
 
 /// Why units cannot be taken.

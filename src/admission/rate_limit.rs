@@ -1,90 +1,114 @@
-//! Limits the requests or tokens of each client per minute. Reserved tokens that were not used are returned.
+//! Limits the requests or tokens of each client per minute, by its own rate or the rate for every client. Reserved tokens that were not
+//! used are returned.
 
-use std::{collections::HashMap, num::NonZeroU32};
+use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    client_id::ClientId,
+    client::ClientId,
     gcra::{self, Parts, Rate, Refused},
 };
 
-/// A rate for each client. The units of a minute can be used at once, and refill evenly.
+/// The buckets of all clients. The units of a minute can be used at once, and refill evenly.
 #[derive(Debug)]
 pub(super) struct RateLimit {
-    rate: Rate,
     start: Instant,
-    /// The time at which the bucket of each client is full again. A client that is not listed has a full one.
-    full_at: Mutex<HashMap<ClientId, Parts>>,
+    /// The time at which each bucket is full again, in parts of its rate. A bucket that is not listed is full.
+    full_at: Mutex<HashMap<Bucket, Parts>>,
+}
+
+/// A client and its rate. A client whose rate changes begins with a full bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Bucket {
+    pub(super) client: ClientId,
+    pub(super) rate: Rate,
 }
 
 impl RateLimit {
-    pub(super) fn new(per_minute: NonZeroU32) -> Self {
-        Self { rate: Rate::per_minute(per_minute), start: Instant::now(), full_at: Mutex::default() }
-    }
-
-    /// The units of a minute.
-    pub(super) fn per_minute(&self) -> u32 {
-        self.rate.units()
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), full_at: Mutex::default() }
     }
 
     /// Takes this amount, or nothing.
-    pub(super) fn take(&self, client: &ClientId, amount: u32) -> Result<(), Refused> {
+    pub(super) fn take(&self, bucket: &Bucket, amount: u32) -> Result<(), Refused> {
         if amount == 0 {
             return Ok(());
         }
         let mut full_at = self.full_at.lock();
-        let taken = self.rate.take(full_at.get(client).copied(), self.now(), amount)?;
-        full_at.insert(client.clone(), taken);
+        let taken = bucket.rate.take(full_at.get(bucket).copied(), self.now(bucket.rate), amount)?;
+        full_at.insert(bucket.clone(), taken);
         Ok(())
     }
 
+    /// Whether this amount could be taken now. Nothing is taken.
+    pub(super) fn check(&self, bucket: &Bucket, amount: u32) -> Result<(), Refused> {
+        let full_at = self.full_at.lock().get(bucket).copied();
+        bucket.rate.take(full_at, self.now(bucket.rate), amount).map(drop)
+    }
+
     /// Replaces the amount that was taken by the amount that was used. If more was used, later calls wait for the difference.
-    pub(super) fn settle(&self, client: &ClientId, taken: u32, used: u32) {
+    pub(super) fn settle(&self, bucket: &Bucket, taken: u32, used: u32) {
         let mut full_at = self.full_at.lock();
         let more = used.saturating_sub(taken);
         if more > 0 {
-            let owed = gcra::add(full_at.get(client).copied(), self.now(), more);
-            full_at.insert(client.clone(), owed);
-        } else if let Some(full_at) = full_at.get_mut(client) {
+            let owed = gcra::add(full_at.get(bucket).copied(), self.now(bucket.rate), more);
+            full_at.insert(bucket.clone(), owed);
+        } else if let Some(full_at) = full_at.get_mut(bucket) {
             *full_at = gcra::give_back(*full_at, taken - used);
         }
     }
 
-    /// Removes the clients whose buckets are full, and releases their memory.
+    /// Removes the buckets that are full, and releases their memory.
     pub(super) fn forget_idle(&self) {
-        let mut clients = self.full_at.lock();
-        let now = self.now();
-        clients.retain(|_, full_at| *full_at > now);
-        let in_use = clients.len();
-        if clients.capacity() / 4 > in_use {
-            clients.shrink_to(2 * in_use);
+        let mut buckets = self.full_at.lock();
+        let elapsed = self.start.elapsed();
+        buckets.retain(|bucket, full_at| *full_at > bucket.rate.at(elapsed));
+        let in_use = buckets.len();
+        if buckets.capacity() / 4 > in_use {
+            buckets.shrink_to(2 * in_use);
         }
     }
 
-    /// What a client has used, if its bucket was never full since the start. `None` if the client is not known.
+    /// What was used of a bucket, if it was never full since the start. `None` if the bucket is not known.
     #[cfg(test)]
-    pub(super) fn used(&self, client: &ClientId) -> Option<u128> {
-        self.full_at.lock().get(client).map(|full_at| full_at / gcra::UNIT)
+    pub(super) fn used(&self, bucket: &Bucket) -> Option<u128> {
+        self.full_at.lock().get(bucket).map(|full_at| full_at / gcra::UNIT)
     }
 
-    fn now(&self) -> Parts {
-        self.rate.at(self.start.elapsed())
+    fn now(&self, rate: Rate) -> Parts {
+        rate.at(self.start.elapsed())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::Duration};
-
-    use http::Extensions;
-    use tonic::transport::server::TcpConnectInfo;
+    use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
     use super::*;
 
-    fn rate(per_minute: u32) -> (RateLimit, ClientId) {
-        (RateLimit::new(NonZeroU32::new(per_minute).unwrap()), ClientId::of(&Extensions::new()))
+    fn bucket(client: ClientId, per_minute: u32) -> Bucket {
+        Bucket { client, rate: Rate::per_minute(NonZeroU32::new(per_minute).unwrap()) }
+    }
+
+    fn rate(per_minute: u32) -> (RateLimit, Bucket) {
+        (RateLimit::new(), bucket(ClientId::Unknown, per_minute))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_client_has_its_own_rate_and_a_new_rate_begins_with_a_full_bucket() {
+        let (rate, slow) = rate(60);
+        let fast = bucket(ClientId::Caller("fast".into()), 6_000);
+        rate.take(&slow, 60).unwrap();
+        rate.take(&fast, 6_000).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(rate.take(&slow, 2), Err(Refused::Until(Duration::from_secs(1))));
+        rate.take(&fast, 100).unwrap();
+        rate.take(&bucket(ClientId::Unknown, 61), 61).unwrap();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        rate.forget_idle();
+        assert_eq!(rate.full_at.lock().len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -126,10 +150,8 @@ mod tests {
     async fn the_memory_of_a_flood_of_clients_is_given_back() {
         let (rate, _) = rate(60);
         for number in 0..10_000_u32 {
-            let address = (IpAddr::from(number.to_be_bytes()), 1).into();
-            let mut extensions = Extensions::new();
-            extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: Some(address) });
-            rate.take(&ClientId::of(&extensions), 1).unwrap();
+            let client = ClientId::of_address(IpAddr::from(number.to_be_bytes()));
+            rate.take(&bucket(client, 60), 1).unwrap();
         }
         assert_eq!(rate.full_at.lock().len(), 10_000);
         tokio::time::advance(Duration::from_secs(1)).await;

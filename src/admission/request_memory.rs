@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::client_id::ClientId;
+use super::client::ClientId;
 use crate::{
     error::{Error, Quota, Reason},
     metrics::Metrics,
@@ -132,11 +132,6 @@ impl Drop for MemoryPermit {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
-    use http::Extensions;
-    use tonic::transport::server::TcpConnectInfo;
-
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -146,10 +141,7 @@ mod tests {
     }
 
     fn client(last: u8) -> ClientId {
-        let mut extensions = Extensions::new();
-        let address = Some(SocketAddr::from(([192, 0, 2, last], 1)));
-        extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: address });
-        ClientId::of(&extensions)
+        ClientId::of_address([192, 0, 2, last].into())
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use http::Extensions;
 use parking_lot::Mutex;
 use tokio::{task::JoinSet, time::sleep};
-use tonic::transport::server::TcpConnectInfo;
 
-use super::*;
+use super::{
+    client::{ClientId, ClientLimits},
+    *,
+};
 use crate::{
     proto::InferenceConfiguration,
     simulation::{self, until_left},
@@ -25,11 +26,17 @@ const CALLS: usize = 60;
 /// the time adds nothing to what the calls have used.
 const PER_MINUTE: u32 = 60_000;
 
-fn client(number: u8) -> ClientId {
-    let address = (IpAddr::from([192, 0, 2, number]), 1).into();
-    let mut extensions = Extensions::new();
-    extensions.insert(TcpConnectInfo { local_addr: None, remote_addr: Some(address) });
-    ClientId::of(&extensions)
+/// The streams that client 0 may have by its own limit.
+const OWN_STREAMS: usize = 2;
+
+fn client(number: u8) -> Client {
+    let id = ClientId::of_address(IpAddr::from([192, 0, 2, number]));
+    let max_streams = (number == 0).then_some(OWN_STREAMS);
+    Client { id, limits: ClientLimits { max_streams, ..ClientLimits::default() } }
+}
+
+fn tokens_of(number: u8) -> Bucket {
+    bucket(&client(number), NonZeroU32::new(PER_MINUTE)).unwrap()
 }
 
 /// The calls that run now, by the limits that count them.
@@ -90,7 +97,8 @@ async fn call(
     let output = i32::from(random.u16(1..3_000));
     let config = InferenceConfiguration { max_tokens: Some(output), ..InferenceConfiguration::default() };
     let request = GenerateRequest { inference_config: Some(config), ..GenerateRequest::default() };
-    let admitted = control.admit(client(number), model, &request);
+    let caller = client(number);
+    let admitted = control.admit(&caller, model, &request);
     let admitted = until_left(&mut random.fork(), true, Duration::from_secs(1), admitted).await;
     let permit = match admitted {
         None => return (number, 0, "left"),
@@ -106,7 +114,7 @@ async fn call(
     };
     let limits = [
         (Some(settings.streams), "server".to_owned()),
-        (settings.streams_per_caller, format!("caller {number}")),
+        (caller.limits.max_streams.or(settings.streams_per_caller), format!("caller {number}")),
         (settings.streams_per_model, format!("model {model}")),
     ];
     let limits: Vec<_> = limits.into_iter().filter_map(|(limit, subject)| Some((subject, limit?))).collect();
@@ -132,10 +140,10 @@ async fn call(
 async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
     let settings = any_settings(random);
     let control = AdmissionControl::new(&settings);
-    let tokens = control.0.tokens.as_ref().unwrap();
+    let tokens = &control.0.tokens;
     let mut used: BTreeMap<u8, u128> = BTreeMap::new();
     for number in 0..CLIENTS {
-        tokens.take(&client(number), PER_MINUTE / 2).unwrap();
+        tokens.take(&tokens_of(number), PER_MINUTE / 2).unwrap();
         used.insert(number, u128::from(PER_MINUTE / 2));
     }
     let (running, mut calls) = (Running::default(), JoinSet::new());
@@ -151,15 +159,14 @@ async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
     });
     ended.await.expect("no call waits without a limit");
     for (number, used) in used {
-        assert_eq!(tokens.used(&client(number)), Some(used), "tokens of client {number}");
+        assert_eq!(tokens.used(&tokens_of(number)), Some(used), "tokens of client {number}");
     }
     assert_all_returned(&control, &settings);
 }
 
 /// Every permit and every place in the queue is free, and no key is remembered.
 fn assert_all_returned(control: &AdmissionControl, settings: &LimitSettings) {
-    let limits = [Some(&control.0.all), control.0.per_caller.as_ref(), control.0.per_model.as_ref()];
-    for limit in limits.into_iter().flatten().chain([&control.0.queue_per_client]) {
+    for limit in [&control.0.all, &control.0.per_caller, &control.0.per_model, &control.0.queue_per_client] {
         assert_eq!(limit.keys_in_use(), 0, "{limit:?}");
     }
     assert_eq!(control.0.queue.available_permits(), settings.queue_length);
@@ -185,22 +192,23 @@ async fn a_caller_who_leaves_the_queue_gets_its_tokens_back() {
         ..LimitSettings::default()
     };
     let (control, request) = (AdmissionControl::new(&settings), GenerateRequest::default());
-    let running = control.admit(client(1), "a.b", &request).await.unwrap();
-    let waiting = timeout(Duration::ZERO, control.admit(client(2), "a.b", &request)).await;
+    let (one, two) = (client(1), client(2));
+    let running = control.admit(&one, "a.b", &request).await.unwrap();
+    let waiting = timeout(Duration::ZERO, control.admit(&two, "a.b", &request)).await;
     assert!(waiting.is_err(), "it waits until its caller leaves");
-    assert_eq!(control.0.tokens.as_ref().unwrap().used(&client(2)), Some(0));
+    assert_eq!(control.0.tokens.used(&tokens_of(2)), Some(0));
     drop(running);
 }
 
 /// Attempts of many callers at once never share one permit.
 #[tokio::test]
 async fn a_permit_is_never_given_twice_by_threads_at_once() {
-    let (limit, running) = (ConcurrencyLimit::new(3), Arc::new(AtomicUsize::new(0)));
+    let (limit, running) = (Arc::new(ConcurrencyLimit::default()), Arc::new(AtomicUsize::new(0)));
     let threads = (0..8).map(|_| {
         let (limit, running) = (Arc::clone(&limit), Arc::clone(&running));
         std::thread::spawn(move || {
             for _ in 0..2_000 {
-                if let Some(permit) = limit.try_acquire("key") {
+                if let Some(permit) = limit.try_acquire("key", 3) {
                     assert!(running.fetch_add(1, Ordering::SeqCst) < 3);
                     running.fetch_sub(1, Ordering::SeqCst);
                     drop(permit);

@@ -4,8 +4,13 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{ConnectionArgs, ConversationArgs, LOCAL_MODEL, LimitArgs, Settings, TimeArgs, problems::Problems};
-use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules};
+use super::{
+    ConnectionArgs, ConversationArgs, LOCAL_MODEL, LimitArgs, ProxySettings, Settings, TimeArgs, problems::Problems,
+};
+use crate::{
+    bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes,
+    identity::settings::IdentitySettings, request::Rules,
+};
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
 /// of the memory.
@@ -115,6 +120,9 @@ impl ServeArgs {
             unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
             connections: self.connections.connections(&mut problems),
+            identity: IdentitySettings::default(),
+            proxies: ProxySettings::default(),
+            open_reflection: None,
         };
         problems.verdict(settings)
     }

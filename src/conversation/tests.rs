@@ -18,11 +18,20 @@ use tokio::{
 };
 
 use self::store::Misbehaving;
-use super::{store::PageLimit, *};
+use super::{
+    store::{Key, PageLimit},
+    *,
+};
 use crate::{
-    proto::{Chunk, Finish, Message, Start, Turn, chunk::Event, content_block::Block},
+    proto::{
+        Chunk, CreateConversationRequest, Finish, GenerateRequest, GetConversationRequest, GetConversationResponse,
+        Message, Start, Turn, chunk::Event, content_block::Block,
+    },
     simulation::{self, until_left},
 };
+
+/// The owner of all conversations of these tests.
+pub(crate) const OWNER: &str = "ada";
 
 /// Servers on one store.
 const SERVERS: usize = 2;
@@ -86,7 +95,7 @@ pub(crate) async fn with_conversation(hangs: bool) -> (Conversations, String) {
     store.calm().await;
     store.appends_hang.store(hangs, Ordering::Relaxed);
     let server = server(&store);
-    let created = server.create(CreateConversationRequest::default()).await.unwrap();
+    let created = server.of(OWNER).create(CreateConversationRequest::default()).await.unwrap();
     (server, created.conversation_id)
 }
 
@@ -101,7 +110,7 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
             prompt: turn_id.to_owned(),
             ..GenerateRequest::default()
         };
-        let mut turn = server.begin(&mut request).await?.unwrap();
+        let mut turn = server.of(OWNER).begin(&mut request).await?.unwrap();
         *history.lock() = Some(text_of(&turn.take_history()));
         let answer = [Event::Start(Start::default()), Event::Text(format!("re {turn_id}"))];
         for (event, gap) in answer.into_iter().zip(gaps) {
@@ -188,7 +197,7 @@ async fn simulate(mut random: fastrand::Rng, tally: &mut Tally) {
     let mut callers = JoinSet::new();
     let mut all: BTreeMap<String, Vec<Try>> = BTreeMap::new();
     for conversation in 0..CONVERSATIONS {
-        let id = servers[0].create(CreateConversationRequest::default()).await.unwrap().conversation_id;
+        let id = servers[0].of(OWNER).create(CreateConversationRequest::default()).await.unwrap().conversation_id;
         all.insert(id.clone(), Vec::new());
         for caller in 0..CALLERS {
             let (servers, id, random) = (servers.clone(), id.clone(), random.fork());
@@ -217,7 +226,7 @@ async fn simulate(mut random: fastrand::Rng, tally: &mut Tally) {
         assert!(began.elapsed() < 2 * leases::LEASE, "{id} was blocked for {:?}", began.elapsed());
         tries.push(next);
         let all = PageLimit { turns: usize::MAX, bytes: usize::MAX };
-        let stored = store.inner.turns(&key(&id), 0, all).await.unwrap();
+        let stored = store.inner.turns(&Key { owner: OWNER.to_owned(), id: id.clone() }, 0, all).await.unwrap();
         check(&stored.into_iter().map(|(_, kept)| kept.turn.unwrap()).collect::<Vec<_>>(), &tries);
         for tried in tries {
             let name = match tried.outcome {
@@ -257,9 +266,9 @@ async fn a_turn_whose_lease_cannot_be_renewed_ends_when_the_lease_does() {
     store.calm().await;
     store.renewals_hang.store(true, Ordering::Relaxed);
     let server = server(&store);
-    let id = server.create(CreateConversationRequest::default()).await.unwrap().conversation_id;
+    let id = server.of(OWNER).create(CreateConversationRequest::default()).await.unwrap().conversation_id;
     let mut request = GenerateRequest { conversation_id: id, ..GenerateRequest::default() };
-    let mut turn = server.begin(&mut request).await.unwrap().unwrap();
+    let mut turn = server.of(OWNER).begin(&mut request).await.unwrap().unwrap();
     let lost = timeout(2 * leases::LEASE, poll_fn(|cx| turn.poll_lost(cx)));
     tokio::select! {
         lost = lost => assert_eq!(lost.expect("a lost lease is noticed").reason(), Reason::ConversationLeaseLost),

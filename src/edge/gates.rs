@@ -1,4 +1,5 @@
-//! The checks that every method of the generation service passes, in one order. The first two run before the body is read.
+//! The checks that every method of the generation service passes, in one order, after [`crate::edge::authentication`]. The first two run
+//! before the body is read.
 //!
 //! 1. graceful shutdown: `DRAINING`
 //! 2. rate limits of the client: `LOCAL_LIMIT`
@@ -18,9 +19,10 @@ use axum::{
 use tracing::warn;
 
 use crate::{
-    admission::{AdmissionControl, client_id::ClientId, request_memory::MemoryPermit},
+    admission::{AdmissionControl, request_memory::MemoryPermit},
     edge::{grpc::grpc, message::Messages},
     error::{Error, Reason},
+    identity::Identity,
     metrics::Metrics,
     request::generation_id::GenerationId,
     shutdown::{InFlight, Shutdown},
@@ -41,8 +43,8 @@ pub(crate) struct Gates {
 /// The result of the gates for a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
-    /// The client whose limits apply.
-    pub(crate) client: ClientId,
+    /// Who makes the call.
+    pub(crate) identity: Identity,
     /// The shutdown waits for it.
     pub(crate) in_flight: Arc<InFlight>,
     /// The memory of the message. Hold it until the message is dropped.
@@ -64,11 +66,12 @@ impl Gates {
     /// Applies the gates. Returns the request with its message received and the result attached.
     async fn pass(&self, request: Request) -> Result<Request, Error> {
         let in_flight = Arc::new(self.shutdown.enter()?);
-        let client = ClientId::of(request.extensions());
-        self.admission.check_rate(&client, GENERATING.contains(&request.uri().path()))?;
-        let received = Box::pin(self.messages.receive(&client, request));
+        let identity = Identity::of(request.extensions())?;
+        let client = identity.client();
+        self.admission.check_rate(client, GENERATING.contains(&request.uri().path()))?;
+        let received = Box::pin(self.messages.receive(&client.id, request));
         let (mut request, memory) = in_flight.unless_revoked(received).await?;
-        request.extensions_mut().insert(Admitted { client, in_flight, memory });
+        request.extensions_mut().insert(Admitted { identity, in_flight, memory });
         Ok(request)
     }
 }

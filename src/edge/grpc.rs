@@ -1,4 +1,4 @@
-//! The outermost layer of gRPC: refuses unknown methods, enforces the caller's deadline, gives each call an id, and adds a reason to
+//! The outermost layer of gRPC: authenticates the caller, refuses unknown methods, enforces the caller's deadline, gives each call an id, and adds a reason to
 //! statuses that the gRPC library makes.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 
 use crate::{
     edge::{
+        authentication::Authentication,
         host::AllowedHosts,
         protocol::{FromWeb, is_grpc, not_grpc},
     },
@@ -61,6 +62,22 @@ pub(crate) struct Front {
     pub(crate) methods: Methods,
     /// The host names under which browsers can call it.
     pub(crate) hosts: AllowedHosts,
+    /// Who the callers are.
+    pub(crate) authentication: Authentication,
+}
+
+impl Front {
+    /// Authenticates the caller, and refuses unknown methods. Only callers learn which methods there are.
+    async fn admit(&self, request: &mut Request) -> Result<(), Error> {
+        Box::pin(self.authentication.check(request)).await?;
+        let path = request.uri().path();
+        if self.methods.0.contains_key(path) {
+            return Ok(());
+        }
+        let known: Vec<_> = self.methods.0.keys().map(String::as_str).collect();
+        let message = format!("there is no method {path}. There are: {}", known.join(", "));
+        Err(Error::new(Reason::UnknownMethod, message))
+    }
 }
 
 /// The layer.
@@ -81,19 +98,18 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     if let Err(refused) = state.hosts.check_call(&request) {
         return grpc(&refused.into_status());
     }
-    let path = request.uri().path();
-    if !state.methods.0.contains_key(path) {
-        let known: Vec<_> = state.methods.0.keys().map(String::as_str).collect();
-        let message = format!("there is no method {path}. There are: {}", known.join(", "));
-        return grpc(&Error::new(Reason::UnknownMethod, message).into_status());
-    }
     let deadline = time_left(request.headers());
     // A stream ends a millisecond earlier, so that its own status is sent and not that of this layer.
     let for_stream = deadline.map(|time_left| time_left.saturating_sub(Duration::from_millis(1)));
     if let Some(at) = for_stream.and_then(|time_left| Instant::now().checked_add(time_left)) {
         request.extensions_mut().insert(Deadline(at));
     }
-    let answer = next.run(request);
+    let answer = async {
+        match state.admit(&mut request).await {
+            Ok(()) => next.run(request).await,
+            Err(refused) => grpc(&refused.into_status()),
+        }
+    };
     with_reason(match deadline {
         None => answer.await,
         Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {

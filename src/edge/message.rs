@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use self::shapes::Shapes;
 use crate::{
     admission::{
-        client_id::ClientId,
+        client::ClientId,
         request_memory::{MemoryPermit, RequestMemory},
     },
     error::{Error, Reason},

@@ -25,7 +25,7 @@ use super::{
     connection::{ConnectionSettings, Connections},
     slots::{Full, Slots},
 };
-use crate::{admission::client_id::ClientId, metrics::Metrics};
+use crate::{admission::client::ClientId, metrics::Metrics};
 
 /// The minimum and the maximum backoff after a failed accept.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));

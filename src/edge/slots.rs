@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::{admission::client_id::ClientId, metrics::Metrics};
+use crate::{admission::client::ClientId, metrics::Metrics};
 
 /// The slots of one listener. Clones share them.
 #[derive(Clone, Debug)]

@@ -16,6 +16,13 @@ pub enum Reason {
     BodyTimeout,
     UnknownMethod,
     OriginNotAllowed,
+    CredentialsMissing,
+    CredentialsInvalid,
+    CredentialsExpired,
+    CredentialsRevoked,
+    AuthenticationThrottled,
+    IdentityProvider,
+    PermissionDenied,
     BedrockValidation,
     BedrockAccessDenied,
     UpstreamCredentials,
@@ -72,13 +79,20 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 39] = [
+pub const TABLE: [Row; 46] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request is invalid; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request cannot be decoded as its message"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than --max-request-bytes"),
     row(Reason::BodyTimeout, "BODY_TIMEOUT", Code::DeadlineExceeded, None, "The message of the request was not received within the body timeout"),
     row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),
     row(Reason::OriginNotAllowed, "ORIGIN_NOT_ALLOWED", Code::PermissionDenied, None, "A web page of another origin made the call, or used a host name that the server does not have"),
+    row(Reason::CredentialsMissing, "CREDENTIALS_MISSING", Code::Unauthenticated, None, "The call has no credentials, and this server serves only known callers"),
+    row(Reason::CredentialsInvalid, "CREDENTIALS_INVALID", Code::Unauthenticated, None, "The credentials of the call are not valid at this server"),
+    row(Reason::CredentialsExpired, "CREDENTIALS_EXPIRED", Code::Unauthenticated, None, "The API key, the token or the certificate of the call has expired"),
+    row(Reason::CredentialsRevoked, "CREDENTIALS_REVOKED", Code::Unauthenticated, None, "The operator has revoked the credentials; running streams end too"),
+    row(Reason::AuthenticationThrottled, "AUTHENTICATION_THROTTLED", Code::ResourceExhausted, Some(1_000), "Too many calls from this address had invalid credentials"),
+    row(Reason::IdentityProvider, "IDENTITY_PROVIDER", Code::Unavailable, Some(1_000), "The keys of the token's issuer cannot be fetched now"),
+    row(Reason::PermissionDenied, "PERMISSION_DENIED", Code::PermissionDenied, None, "The caller may not use the method, the model, the region, the S3 object or the native body"),
     row(Reason::BedrockValidation, "BEDROCK_VALIDATION", Code::InvalidArgument, None, "Bedrock refused the request: ValidationException"),
     row(Reason::BedrockAccessDenied, "BEDROCK_ACCESS_DENIED", Code::PermissionDenied, None, "The account may not use the model: AccessDeniedException"),
     row(Reason::UpstreamCredentials, "UPSTREAM_CREDENTIALS", Code::FailedPrecondition, None, "The server's AWS credentials are missing, wrong or expired; its operator must act"),

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use crate::{error::Error, response::call::Call};
+use crate::{error::Error, identity::Identity, response::call::Call};
 
 /// Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,13 @@ pub(crate) struct CallRegistry(Arc<Mutex<Calls>>);
 #[derive(Debug, Default)]
 struct Calls {
     next: u64,
-    running: HashMap<u64, Weak<Mutex<Call>>>,
+    running: HashMap<u64, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    call: Weak<Mutex<Call>>,
+    identity: Identity,
 }
 
 /// A call's entry. Dropping it removes it.
@@ -32,11 +38,11 @@ pub(crate) struct Entry {
 }
 
 impl CallRegistry {
-    pub(crate) fn enter(&self, call: &Arc<Mutex<Call>>) -> Entry {
+    pub(crate) fn enter(&self, call: &Arc<Mutex<Call>>, identity: Identity) -> Entry {
         let mut calls = self.calls();
         let number = calls.next;
         calls.next += 1;
-        calls.running.insert(number, Arc::downgrade(call));
+        calls.running.insert(number, Running { call: Arc::downgrade(call), identity });
         Entry { registry: self.clone(), number }
     }
 
@@ -44,7 +50,7 @@ impl CallRegistry {
     /// themselves.
     pub(crate) fn end_overdue(&self, unread: Duration) {
         let now = Instant::now();
-        for call in self.running() {
+        for call in self.running(|_| true) {
             // A locked call is being polled.
             if let Some(mut call) = call.try_lock()
                 && let Some(error) = call.overdue(now, unread)
@@ -56,13 +62,19 @@ impl CallRegistry {
 
     /// Ends all calls.
     pub(crate) fn end_all(&self, error: impl Fn() -> Error) {
-        for call in self.running() {
+        self.end_where(|_| true, error);
+    }
+
+    /// Ends the calls of some identities.
+    pub(crate) fn end_where(&self, ends: impl Fn(&Identity) -> bool, error: impl Fn() -> Error) {
+        for call in self.running(ends) {
             call.lock().end(error());
         }
     }
 
-    fn running(&self) -> Vec<Arc<Mutex<Call>>> {
-        self.calls().running.values().filter_map(Weak::upgrade).collect()
+    fn running(&self, wanted: impl Fn(&Identity) -> bool) -> Vec<Arc<Mutex<Call>>> {
+        let calls = self.calls();
+        calls.running.values().filter(|one| wanted(&one.identity)).filter_map(|one| one.call.upgrade()).collect()
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {

@@ -16,6 +16,7 @@ use tonic::Status;
 
 use crate::{
     error::Error,
+    identity::Identity,
     proto::Chunk,
     response::{
         abandoned::AbandonedCalls,
@@ -37,9 +38,9 @@ pub struct ChunkStream {
 
 impl ChunkStream {
     /// The stream of this call.
-    pub(crate) fn new(call: Call, abandoned: AbandonedCalls, registry: &CallRegistry) -> Self {
+    pub(crate) fn new(call: Call, identity: Identity, abandoned: AbandonedCalls, registry: &CallRegistry) -> Self {
         let call = Arc::new(Mutex::new(call));
-        let registered = registry.enter(&call);
+        let registered = registry.enter(&call, identity);
         Self { call, first: None, abandoned, _registered: registered }
     }
 

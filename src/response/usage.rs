@@ -9,6 +9,7 @@ use crate::{
     admission::Reservation,
     error::{CallContext, Error, Phase, Reason},
     event::Used,
+    identity::Identity,
     metrics::Metrics,
 };
 
@@ -16,15 +17,16 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct UsageAccounting {
     generation_id: String,
+    identity: Identity,
     began: Instant,
     reservation: Reservation,
     metrics: Metrics,
 }
 
 impl UsageAccounting {
-    pub(crate) fn open(generation_id: String, reservation: Reservation, metrics: Metrics) -> Self {
+    pub(crate) fn open(generation_id: String, identity: Identity, reservation: Reservation, metrics: Metrics) -> Self {
         metrics.begun();
-        Self { generation_id, began: Instant::now(), reservation, metrics }
+        Self { generation_id, identity, began: Instant::now(), reservation, metrics }
     }
 
     /// Records that the first content has arrived.
@@ -35,10 +37,10 @@ impl UsageAccounting {
     /// Records a call that ended with OK.
     pub(crate) fn finished(self, call: &CallContext, used: Option<Used>) {
         self.settle(used);
-        self.metrics.finished();
-        let (generation_id, elapsed_ms) = (&self.generation_id, self.elapsed_ms());
+        self.metrics.finished(self.identity.tenant());
+        let (generation_id, caller, elapsed_ms) = (&self.generation_id, self.identity.caller(), self.elapsed_ms());
         let CallContext { model_id, region, request_id, .. } = call;
-        info!(%generation_id, %model_id, %region, %request_id, elapsed_ms, "finished");
+        info!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, "finished");
     }
 
     /// Records a call that failed.
@@ -52,16 +54,17 @@ impl UsageAccounting {
             Phase::BeforeContent if used.is_none() => self.reservation.settle_input(),
             Phase::BeforeContent | Phase::AfterContent => self.settle(used),
         }
-        self.metrics.failed(error.reason(), error.phase().name());
-        let (generation_id, elapsed_ms, call) = (&self.generation_id, self.elapsed_ms(), error.call());
+        self.metrics.failed(self.identity.tenant(), error.reason(), error.phase().name());
+        let (generation_id, caller, elapsed_ms) = (&self.generation_id, self.identity.caller(), self.elapsed_ms());
+        let call = error.call();
         let CallContext { model_id, region, request_id, .. } = &call;
-        warn!(%generation_id, %model_id, %region, %request_id, elapsed_ms, error = %error.for_log(), "failed");
+        warn!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, error = %error.for_log(), "failed");
     }
 
     /// Records an abandoned call that was closed. Without usage its reservation stands.
     pub(crate) fn cancelled(self, call: Option<&CallContext>, used: Option<Used>) {
         self.settle(used);
-        self.metrics.cancelled(source(used));
+        self.metrics.cancelled(self.identity.tenant(), source(used));
         self.log_abandoned(call, used, "the call to Bedrock was closed");
     }
 
@@ -73,22 +76,22 @@ impl UsageAccounting {
     /// Records that the drain of an abandoned call has ended.
     pub(crate) fn drained(self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
         self.settle(used);
-        self.metrics.drain_ended(source(used));
+        self.metrics.drain_ended(self.identity.tenant(), source(used));
         self.log_abandoned(call, used, result);
     }
 
     fn log_abandoned(&self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
-        let (generation_id, elapsed_ms) = (&self.generation_id, self.elapsed_ms());
+        let (generation_id, caller, elapsed_ms) = (&self.generation_id, self.identity.caller(), self.elapsed_ms());
         let unknown = CallContext::default();
         let CallContext { model_id, region, request_id, .. } = call.unwrap_or(&unknown);
         let (usage, tokens) = (source(used), used.map(Used::total));
-        info!(%generation_id, %model_id, %region, %request_id, elapsed_ms, usage, tokens, "abandoned by the caller: {result}");
+        info!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, usage, tokens, "abandoned by the caller: {result}");
     }
 
     fn settle(&self, used: Option<Used>) {
         let Some(used) = used else { return };
         self.reservation.settle(used.total());
-        self.metrics.used(used.input, used.output);
+        self.metrics.used(self.identity.tenant(), used.input, used.output);
     }
 
     fn elapsed_ms(&self) -> u64 {

@@ -30,6 +30,13 @@ STATUSES = re.findall(r"^\| (\d+) \| `(\w+)` \|$", DOCUMENT, re.MULTILINE)
 # Reasons that other tests provoke, because they need more than one call.
 ELSEWHERE = {
     "ORIGIN_NOT_ALLOWED": "tests/e2e/page.rs",
+    "CREDENTIALS_MISSING": "tests/e2e/identity.rs",
+    "CREDENTIALS_INVALID": "tests/e2e/identity.rs",
+    "CREDENTIALS_EXPIRED": "tests/e2e/identity.rs",
+    "CREDENTIALS_REVOKED": "tests/e2e/identity.rs",
+    "AUTHENTICATION_THROTTLED": "tests/e2e/identity.rs",
+    "IDENTITY_PROVIDER": "src/identity/jwt, tests/interop/test_oidc.py",
+    "PERMISSION_DENIED": "tests/e2e/identity.rs",
     "DRAINING": "test_grpcurl.py, tests/e2e/drain.rs",
     "UPSTREAM_UNREACHABLE": "tests/e2e/failures.rs",
     "CONNECT_TIMEOUT": "tests/e2e/timeouts.rs",

@@ -89,7 +89,7 @@ fn any_question(random: &mut fastrand::Rng, id: &str) -> GenerateRequest {
 async fn run(conversations: &Conversations, mut request: GenerateRequest, answer: Vec<Chunk>) -> Option<Vec<Message>> {
     // What came over the wire could be decoded.
     GenerateRequest::decode(request.encode_to_vec().as_slice()).ok()?;
-    let mut turn = conversations.begin(&mut request).await.expect("a stored turn can be read").unwrap();
+    let mut turn = conversations.of("ada").begin(&mut request).await.expect("a stored turn can be read").unwrap();
     let (mut checked, _) = request::check(request, &Rules::default()).ok()?;
     checked.request.prepend_history(turn.take_history());
     for mut chunk in answer {
@@ -107,7 +107,7 @@ async fn whatever_answer_is_stored_is_accepted_as_history() {
     let mut stored = 0;
     for seed in 0..ANSWERS as u64 {
         let random = &mut fastrand::Rng::with_seed(seed);
-        let created = conversations.create(CreateConversationRequest::default()).await.unwrap();
+        let created = conversations.of("ada").create(CreateConversationRequest::default()).await.unwrap();
         let id = created.conversation_id;
         let answer = (0..random.usize(1..12)).map(|_| Chunk {
             content_block_index: Some(random.i32(..3)),
@@ -117,7 +117,8 @@ async fn whatever_answer_is_stored_is_accepted_as_history() {
         let answer: Vec<_> = answer.collect();
         let Some(first) = run(&conversations, any_question(random, &id), answer.clone()).await else { continue };
         let get = GetConversationRequest { conversation_id: id.clone(), ..GetConversationRequest::default() };
-        let read = conversations.get(&get).await.unwrap_or_else(|error| panic!("seed {seed}: {error}: {answer:?}"));
+        let read =
+            conversations.of("ada").get(&get).await.unwrap_or_else(|error| panic!("seed {seed}: {error}: {answer:?}"));
         let encoded = read.encode_to_vec();
         GetConversationResponse::decode(encoded.as_slice()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let Some(turn) = read.turns.first() else { continue };

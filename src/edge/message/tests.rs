@@ -8,7 +8,6 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use http::Extensions;
 use http_body::Frame;
 use tokio::time::{Sleep, sleep};
 
@@ -74,7 +73,7 @@ fn request(bytes: &[u8], frame: usize, pause: Duration, ends: bool) -> Request {
 }
 
 fn client() -> ClientId {
-    ClientId::of(&Extensions::new())
+    ClientId::Unknown
 }
 
 async fn reason(messages: &Messages, request: Request) -> Reason {

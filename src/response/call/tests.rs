@@ -3,17 +3,23 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::Extensions;
 use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::{
-    admission::{AdmissionControl, LimitSettings, Permit, client_id::ClientId},
+    admission::{
+        AdmissionControl, LimitSettings, Permit,
+        client::{Client, ClientId},
+    },
     bedrock::{
         Upstream,
         frames::paced::{event, paced},
     },
-    conversation::{Conversations, tests::with_conversation},
+    conversation::{
+        Conversations,
+        tests::{OWNER, with_conversation},
+    },
+    identity::Identity,
     metrics::Metrics,
     proto::{GenerateRequest, GetConversationRequest},
     request::timeouts::Deadline,
@@ -45,12 +51,12 @@ impl Server {
         let turn = match conversation {
             Some((conversations, id)) => {
                 request.conversation_id.clone_from(id);
-                conversations.begin(&mut request).await.unwrap()
+                conversations.of(OWNER).begin(&mut request).await.unwrap()
             }
             None => None,
         };
-        let client = ClientId::of(&Extensions::new());
-        let Permit { streams, reservation } = self.admission.admit(client, "m", &request).await.unwrap();
+        let client = Client::of(ClientId::Unknown);
+        let Permit { streams, reservation } = self.admission.admit(&client, "m", &request).await.unwrap();
         let in_flight = Arc::new(self.shutdown.enter().unwrap());
         let response = PendingResponse::new(async {
             sleep(Duration::from_secs(1)).await;
@@ -74,13 +80,23 @@ impl Server {
             abandonment,
             turn,
             resources: CallResources {
-                accounting: UsageAccounting::open("id".to_owned(), reservation, self.metrics.clone()),
+                accounting: UsageAccounting::open(
+                    "id".to_owned(),
+                    Identity::of_address(None),
+                    reservation,
+                    self.metrics.clone(),
+                ),
                 _permits: streams,
                 in_flight,
                 _memory: None,
             },
         });
-        ChunkStream::new(call, AbandonedCalls::new(AbandonmentSettings::default()), &self.registry)
+        ChunkStream::new(
+            call,
+            Identity::of_address(None),
+            AbandonedCalls::new(AbandonmentSettings::default()),
+            &self.registry,
+        )
     }
 
     /// The sum of a metric over its labels.
@@ -174,12 +190,12 @@ async fn a_call_that_is_dropped_at_any_poll_releases_its_resources_once() {
             assert_eq!(counted.iter().sum::<u64>(), 1, "{mode:?}, {polls} polls: {ends:?} {counted:?}");
             assert_eq!(server.count("streams_running"), 0, "{mode:?}, {polls} polls");
             // The only place is free again.
-            let client = ClientId::of(&Extensions::new());
-            assert!(server.admission.admit(client, "m", &GenerateRequest::default()).await.is_ok());
+            let client = Client::of(ClientId::Unknown);
+            assert!(server.admission.admit(&client, "m", &GenerateRequest::default()).await.is_ok());
             if let Some((conversations, id)) = conversation {
                 // The lease is free too, once a turn that was being stored is stored.
                 let mut again = GenerateRequest { conversation_id: id.clone(), ..GenerateRequest::default() };
-                let free = async { while conversations.begin(&mut again).await.is_err() {} };
+                let free = async { while conversations.of(OWNER).begin(&mut again).await.is_err() {} };
                 tokio::time::timeout(DEADLINE, free).await.unwrap();
             }
         }
@@ -204,10 +220,10 @@ async fn a_turn_whose_caller_leaves_is_stored_if_its_write_had_begun_and_otherwi
         let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_next(cx).is_pending())).await;
         drop(stream);
         let mut again = GenerateRequest { conversation_id: id.clone(), ..GenerateRequest::default() };
-        let free = async { while conversations.begin(&mut again).await.is_err() {} };
+        let free = async { while conversations.of(OWNER).begin(&mut again).await.is_err() {} };
         tokio::time::timeout(DEADLINE, free).await.unwrap();
         let request = GetConversationRequest { conversation_id: id, ..GetConversationRequest::default() };
-        let stored = conversations.get(&request).await.unwrap().turns.len() as u64;
+        let stored = conversations.of(OWNER).get(&request).await.unwrap().turns.len() as u64;
         // The answer was complete when its turn was being stored, so its usage is known and it counts as finished.
         assert_eq!(server.count("streams_finished_total"), stored, "left after {polls} polls");
         assert_eq!(server.count("streams_abandoned_total"), 1 - stored, "left after {polls} polls");

@@ -1,0 +1,110 @@
+//! The layers of a server, from the methods outwards.
+
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state};
+use tokio_util::sync::CancellationToken;
+use tonic::{codec::CompressionEncoding, service::Routes};
+use tonic_health::server::HealthReporter;
+
+use super::AppError;
+use crate::{
+    admission::{AdmissionControl, failure_limit::FailureLimit, request_memory::RequestMemory},
+    config::Settings,
+    edge::{
+        authentication::{Authentication, proxies::TrustedProxies},
+        gates::{Gates, gates},
+        grpc::{Front, Methods, front},
+        health,
+        host::AllowedHosts,
+        message::Messages,
+        ungated::{MessageTimeouts, Ungated, ungated},
+        web,
+    },
+    identity::directory::Directory,
+    metrics::Metrics,
+    proto::{self, generation_service_server::GenerationServiceServer},
+    service::Service,
+    shutdown::Shutdown,
+};
+
+/// The descriptors for reflection. They include those of error details, so that grpcurl can print them.
+const DESCRIPTORS: [&[u8]; 5] = [
+    proto::FILE_DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    tonic_types::pb::FILE_DESCRIPTOR_SET,
+];
+
+/// What the layers share with the rest of the server.
+pub(super) struct Shared<'a> {
+    pub(super) shutdown: &'a Shutdown,
+    pub(super) admission: &'a AdmissionControl,
+    pub(super) directory: &'a Directory,
+    pub(super) failures: &'a Arc<FailureLimit>,
+    pub(super) metrics: &'a Metrics,
+    pub(super) health: &'a HealthReporter,
+    /// Cancelled when the server stops accepting.
+    pub(super) stopping: &'a CancellationToken,
+}
+
+/// All methods behind their layers.
+pub(super) fn router(settings: &Settings, service: Service, shared: &Shared<'_>) -> Result<Router, AppError> {
+    let generation = GenerationServiceServer::new(service)
+        .max_decoding_message_size(settings.max_request_bytes)
+        // The limit above also holds for what a message decompresses to.
+        .accept_compressed(CompressionEncoding::Gzip);
+    let hosts = AllowedHosts::new(&settings.allowed_hosts);
+    let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
+    let authentication = authentication_of(settings, shared);
+    let state = Front { methods: methods.clone(), hosts: hosts.clone(), authentication };
+    // Around every method of the generation service, and no other.
+    let gate = gates_of(settings, shared)?;
+    let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
+    let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
+    let stopping = shared.stopping.clone();
+    let others = health_and_reflection(shared.health, Ungated { methods, stopping, timeouts })?;
+    let router = Routes::from(generation.merge(others.reset_fallback()))
+        .into_axum_router()
+        // Around the methods: sees every request first and every answer last; only the page is further out.
+        .layer(from_fn_with_state(state, front));
+    Ok(if settings.page { web::around(router, hosts) } else { router })
+}
+
+fn gates_of(settings: &Settings, shared: &Shared<'_>) -> Result<Gates, AppError> {
+    let memory = RequestMemory::new(settings.max_request_memory, shared.metrics.clone());
+    let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
+        .map_err(|error| AppError::Descriptors(error.into()))?;
+    let (shutdown, admission) = (shared.shutdown.clone(), shared.admission.clone());
+    Ok(Gates { shutdown, admission, messages, metrics: shared.metrics.clone() })
+}
+
+fn authentication_of(settings: &Settings, shared: &Shared<'_>) -> Authentication {
+    Authentication {
+        directory: shared.directory.clone(),
+        open_reflection: settings.open_reflection.unwrap_or_else(|| settings.listen.ip().is_loopback()),
+        proxies: TrustedProxies::new(settings.proxies.clone()),
+        failures: Arc::clone(shared.failures),
+        metrics: shared.metrics.clone(),
+    }
+}
+
+/// Health and reflection. Their streams end when the server stops accepting.
+fn health_and_reflection(health: &HealthReporter, state: Ungated) -> Result<Router, AppError> {
+    let unreadable = |error: tonic_reflection::server::Error| AppError::Descriptors(error.into());
+    let services = Routes::new(health::server(health.clone()))
+        .add_service(reflection().build_v1().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip))
+        .add_service(reflection().build_v1alpha().map_err(unreadable)?.accept_compressed(CompressionEncoding::Gzip));
+    Ok(services.into_axum_router().layer(from_fn_with_state(state, ungated)))
+}
+
+/// The reflection service.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    DESCRIPTORS
+        .iter()
+        .fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
+        .include_reflection_service(false)
+}

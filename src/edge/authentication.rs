@@ -1,0 +1,143 @@
+//! Decides who makes a call, before a byte of its body is read. Every method needs an identity unless [`Access`] says that it is open, so a
+//! method that is added later needs one too.
+//!
+//! After it a request has an [`Identity`] among its extensions, and no credentials among its headers.
+//!
+//! - `credentials` what a request presents
+//! - [`proxies`] the address and the certificate of a caller behind a proxy
+
+mod credentials;
+pub(crate) mod proxies;
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::extract::Request;
+use tracing::{debug, warn};
+
+use self::{
+    credentials::{Credentials, Presented},
+    proxies::{CallerAddress, TrustedProxies},
+};
+use crate::{
+    admission::{client::ClientId, failure_limit::FailureLimit},
+    error::{Error, Reason},
+    identity::{
+        Identity,
+        directory::{Directory, Refusal},
+        permissions::REFLECTION,
+    },
+    metrics::Metrics,
+};
+
+/// What to send, for callers without valid credentials.
+const ADVICE: &str = "Send an API key or a token as `authorization: Bearer …` (or an API key as `x-api-key`)";
+
+/// Who may call a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access<'a> {
+    /// Everybody.
+    Open,
+    /// Callers with the permission of this name.
+    Permitted(&'a str),
+}
+
+/// The state of the authentication. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authentication {
+    pub(crate) directory: Directory,
+    /// Whether reflection is open to everybody.
+    pub(crate) open_reflection: bool,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) failures: Arc<FailureLimit>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Authentication {
+    /// Decides who makes a call, and attaches the identity.
+    ///
+    /// # Errors
+    /// `CREDENTIALS_MISSING`, `CREDENTIALS_INVALID`, `CREDENTIALS_EXPIRED`, `CREDENTIALS_REVOKED`, `AUTHENTICATION_THROTTLED`,
+    /// `IDENTITY_PROVIDER`, `PERMISSION_DENIED`.
+    pub(crate) async fn check(&self, request: &mut Request) -> Result<(), Error> {
+        let CallerAddress { address, certificate } = self.proxies.caller_of(request);
+        let credentials = Credentials::take(request, certificate);
+        let client = address.map_or(ClientId::Unknown, ClientId::of_address);
+        request.extensions_mut().insert(client.clone());
+        let path = request.uri().path();
+        let identity = if self.directory.is_open() || self.access(path) == Access::Open {
+            Identity::of_address(address)
+        } else {
+            self.identify(&credentials, &client).await?
+        };
+        if let Access::Permitted(name) = self.access(path)
+            && !identity.permissions().allow_method(name)
+        {
+            let message =
+                format!("the caller {:?} may not call {path}. Ask the operator for `methods`", identity.caller());
+            return Err(self.refused(Error::new(Reason::PermissionDenied, message), &client));
+        }
+        request.extensions_mut().insert(identity);
+        Ok(())
+    }
+
+    fn access<'a>(&self, path: &'a str) -> Access<'a> {
+        let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+        match service {
+            // Load balancers have no credentials.
+            "grpc.health.v1.Health" => Access::Open,
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
+                if self.open_reflection { Access::Open } else { Access::Permitted(REFLECTION) }
+            }
+            _ => Access::Permitted(method),
+        }
+    }
+
+    /// The identity that the credentials prove.
+    async fn identify(&self, credentials: &Credentials, client: &ClientId) -> Result<Identity, Error> {
+        let refusal = match credentials.presented() {
+            Presented::Nothing => {
+                let message =
+                    format!("this server serves only known callers, and the call has no credentials. {ADVICE}");
+                return Err(self.refused(Error::new(Reason::CredentialsMissing, message), client));
+            }
+            Presented::Unreadable(what) => Err((Refusal::Invalid, what)),
+            Presented::Key(key) => {
+                self.directory.by_key(&key, SystemTime::now()).map_err(|refusal| (refusal, "the API key"))
+            }
+            Presented::Certificate(uri) => {
+                self.directory.by_certificate(uri).map_err(|refusal| (refusal, "the client certificate"))
+            }
+        };
+        refusal.map_err(|(refusal, what)| self.failed(refusal, what, client))
+    }
+
+    /// The error of credentials that prove nothing.
+    fn failed(&self, refusal: Refusal, what: &str, client: &ClientId) -> Error {
+        if let Some(wait) = self.failures.throttled(client) {
+            let message =
+                format!("too many calls from this address had invalid credentials. Try again after {wait:.1?}");
+            let error = Error::new(Reason::AuthenticationThrottled, message).with_retry_after(Some(wait));
+            self.metrics.refused(error.reason());
+            debug!(%client, "an address with too many invalid credentials is refused");
+            return error;
+        }
+        self.failures.failed(client);
+        let error = match refusal {
+            Refusal::Invalid => {
+                let message = format!("{what} is not valid at this server. {ADVICE} that its operator has given you");
+                Error::new(Reason::CredentialsInvalid, message)
+            }
+            Refusal::Expired => Error::new(Reason::CredentialsExpired, format!("{what} has expired. Use a newer one")),
+            Refusal::Revoked => Error::new(Reason::CredentialsRevoked, format!("{what} was revoked by the operator")),
+        };
+        warn!(%client, reason = error.reason().name(), "a caller could not be identified: {what}");
+        self.metrics.refused(error.reason());
+        error
+    }
+
+    fn refused(&self, error: Error, client: &ClientId) -> Error {
+        debug!(%client, error = %error.for_log(), "refused");
+        self.metrics.refused(error.reason());
+        error
+    }
+}

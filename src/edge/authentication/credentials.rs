@@ -1,0 +1,136 @@
+//! The credentials of a request. They are taken out of its headers, so that nothing behind the authentication can log or forward them.
+
+use std::{fmt, sync::Arc};
+
+use axum::extract::Request;
+use http::{
+    HeaderMap, HeaderName,
+    header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION},
+};
+use zeroize::Zeroizing;
+
+use crate::identity::key::PresentedKey;
+
+/// The header of an API key, as many HTTP services have it.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The headers that are removed from every request.
+const SECRET: [HeaderName; 4] = [AUTHORIZATION, API_KEY, COOKIE, PROXY_AUTHORIZATION];
+
+/// What a request has to prove its caller. A key or a token in its headers goes before the certificate of its connection.
+pub(super) struct Credentials {
+    text: Text,
+    certificate: Option<Arc<str>>,
+}
+
+enum Text {
+    Nothing,
+    /// A key or a token.
+    Bearer(Zeroizing<String>),
+    /// Headers that are none, and what is wrong with them.
+    Unreadable(&'static str),
+}
+
+/// Credentials by their kind.
+pub(super) enum Presented<'a> {
+    Nothing,
+    /// Headers that are no credentials, and what is wrong with them.
+    Unreadable(&'static str),
+    Key(PresentedKey<'a>),
+    /// The URI SAN of a client certificate.
+    Certificate(&'a Arc<str>),
+}
+
+impl Credentials {
+    /// Takes the credentials out of a request. `certificate` is the URI SAN of a verified client certificate.
+    pub(super) fn take(request: &mut Request, certificate: Option<Arc<str>>) -> Self {
+        let text = Text::of(request.headers());
+        for name in SECRET {
+            request.headers_mut().remove(name);
+        }
+        Self { text, certificate }
+    }
+
+    /// What they are.
+    pub(super) fn presented(&self) -> Presented<'_> {
+        match (&self.text, &self.certificate) {
+            (Text::Bearer(text), _) => match PresentedKey::parse(text) {
+                Some(key) => Presented::Key(key),
+                None => Presented::Unreadable("the API key"),
+            },
+            (Text::Unreadable(what), _) => Presented::Unreadable(what),
+            (Text::Nothing, Some(certificate)) => Presented::Certificate(certificate),
+            (Text::Nothing, None) => Presented::Nothing,
+        }
+    }
+}
+
+impl Text {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(API_KEY).iter());
+        let Some(value) = values.next() else { return Self::Nothing };
+        if values.next().is_some() {
+            return Self::Unreadable("more than one `authorization` or `x-api-key`");
+        }
+        let Ok(text) = value.to_str() else { return Self::Unreadable("a header of credentials that is not text") };
+        if headers.contains_key(API_KEY) {
+            return Self::Bearer(Zeroizing::new(text.trim().to_owned()));
+        }
+        match text.split_once(' ') {
+            Some((scheme, credentials)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Self::Bearer(Zeroizing::new(credentials.trim().to_owned()))
+            }
+            _ => Self::Unreadable("an `authorization` that is not `Bearer …`"),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn kind(headers: &[(&str, &str)], certificate: Option<&str>) -> &'static str {
+        let mut request = Request::builder();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        let credentials = Credentials::take(&mut request, certificate.map(Arc::from));
+        assert!(request.headers().is_empty(), "{:?}", request.headers());
+        assert!(!format!("{credentials:?}").contains("oc_"));
+        match credentials.presented() {
+            Presented::Nothing => "nothing",
+            Presented::Unreadable(_) => "unreadable",
+            Presented::Key(_) => "key",
+            Presented::Certificate(_) => "certificate",
+        }
+    }
+
+    #[test]
+    fn one_credential_is_taken_and_none_stays_in_the_headers() {
+        let key = format!("oc_abcdefghijkm_{}", "a".repeat(43));
+        let bearer = format!("bEARER  {key}");
+        assert_eq!(kind(&[("authorization", &bearer)], None), "key");
+        assert_eq!(kind(&[("x-api-key", &key), ("cookie", "a=b")], Some("spiffe://a/b")), "key");
+        assert_eq!(kind(&[], Some("spiffe://a/b")), "certificate");
+        assert_eq!(kind(&[("cookie", "a=b")], None), "nothing");
+        for headers in [
+            &[("authorization", bearer.as_str()), ("x-api-key", key.as_str())][..],
+            &[("authorization", &bearer), ("authorization", &bearer)],
+            &[("authorization", &key)],
+            &[("authorization", "Basic YTpi")],
+            &[("authorization", "Bearer x")],
+            &[("x-api-key", "")],
+        ] {
+            assert_eq!(kind(headers, Some("spiffe://a/b")), "unreadable", "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Who makes a call. Every call has one [`Identity`], which [`crate::edge::authentication`] decides before the body is read. Limits,
+//! conversations, permissions, logs and metrics go by it.
+//!
+//! - [`settings`] the configured callers
+//! - [`key`] API keys: their form, their hashes, new ones
+//! - `caller` a configured caller; `permissions` what it may ask for
+//! - `directory` all callers, which a reload replaces at once
+//! - `owner` the name of an identity in the stores
+
+mod caller;
+pub(crate) mod directory;
+pub mod key;
+mod owner;
+pub(crate) mod permissions;
+pub mod settings;
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use http::Extensions;
+
+pub(crate) use self::permissions::Permissions;
+use self::{caller::Caller, settings::ImposedSettings};
+use crate::{
+    admission::client::{Client, ClientId},
+    error::{Error, Reason},
+};
+
+/// Who makes a call. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Identity(Arc<Inner>);
+
+struct Inner {
+    /// `None` on a server without callers, which serves everybody.
+    caller: Option<Arc<Caller>>,
+    credential: Credential,
+    /// The subject within the tenant.
+    subject: Arc<str>,
+    client: Client,
+    owner: String,
+}
+
+/// What proved the identity. It has no secret.
+#[derive(Clone, PartialEq)]
+pub(crate) enum Credential {
+    /// None: the server has no callers.
+    None,
+    /// An API key.
+    Key {
+        /// Its lookup id.
+        id: Arc<str>,
+    },
+    /// A client certificate.
+    Certificate {
+        /// Its URI SAN.
+        uri: Arc<str>,
+    },
+    /// A token of an issuer.
+    Token {
+        /// The issuer.
+        issuer: Arc<str>,
+        /// All claims, to find out after a reload whether the token is still the caller's.
+        claims: Arc<Claims>,
+    },
+}
+
+/// The claims of a token.
+pub(crate) type Claims = serde_json::Map<String, serde_json::Value>;
+
+impl Credential {
+    /// The method of authentication in logs and in the audit log.
+    pub(crate) fn method(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Key { .. } => "api_key",
+            Self::Certificate { .. } => "certificate",
+            Self::Token { .. } => "token",
+        }
+    }
+
+    /// What tells the credential from others of the same method: the id of a key, the URI of a certificate, the issuer of a token.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::None => "",
+            Self::Key { id } => id,
+            Self::Certificate { uri } => uri,
+            Self::Token { issuer, .. } => issuer,
+        }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.method(), self.id())
+    }
+}
+
+impl Identity {
+    /// Everybody at this address, for a server without callers.
+    pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
+        Self(Arc::new(Inner {
+            caller: None,
+            credential: Credential::None,
+            subject: "".into(),
+            client: Client::of(address.map_or(ClientId::Unknown, ClientId::of_address)),
+            owner: owner::UNOWNED.to_owned(),
+        }))
+    }
+
+    /// A configured caller that this credential proves.
+    pub(crate) fn of_caller(caller: &Arc<Caller>, credential: Credential) -> Self {
+        let owner = if caller.adopts_unowned { owner::UNOWNED.to_owned() } else { owner::of_caller(caller) };
+        let (client, subject) = (caller.client.clone(), Arc::clone(&caller.name));
+        Self(Arc::new(Inner { client, caller: Some(Arc::clone(caller)), credential, subject, owner }))
+    }
+
+    /// One of the subjects whose tokens are a configured caller's.
+    pub(crate) fn of_subject(caller: &Arc<Caller>, subject: &str, issuer: &Arc<str>, claims: &Arc<Claims>) -> Self {
+        Self(Arc::new(Inner {
+            client: caller.client.clone(),
+            caller: Some(Arc::clone(caller)),
+            credential: Credential::Token { issuer: Arc::clone(issuer), claims: Arc::clone(claims) },
+            subject: subject.into(),
+            owner: owner::of(&caller.tenant, issuer, subject),
+        }))
+    }
+
+    /// A configured caller without a credential.
+    #[cfg(test)]
+    pub(crate) fn of_settings(settings: &settings::CallerSettings) -> Self {
+        Self::of_caller(&Caller::new(settings), Credential::None)
+    }
+
+    /// The identity of a request that has passed the authentication.
+    ///
+    /// # Errors
+    /// `INTERNAL` if it has not passed it.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Error> {
+        let message = "the call did not pass the authentication of the server";
+        extensions.get().cloned().ok_or_else(|| Error::new(Reason::Internal, message))
+    }
+
+    /// The tenant: the label of metrics, and the outermost border between conversations. Empty on a server without callers.
+    pub(crate) fn tenant(&self) -> &str {
+        self.0.caller.as_ref().map_or("", |caller| &caller.tenant)
+    }
+
+    /// The name of the configured caller. Empty on a server without callers.
+    pub(crate) fn caller(&self) -> &str {
+        self.0.caller.as_ref().map_or("", |caller| &caller.name)
+    }
+
+    /// The subject: the caller's name, or the `sub` of a token.
+    pub(crate) fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// What proved it.
+    pub(crate) fn credential(&self) -> &Credential {
+        &self.0.credential
+    }
+
+    /// The client whose limits apply.
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// The owner of its conversations in the stores.
+    pub(crate) fn owner(&self) -> &str {
+        &self.0.owner
+    }
+
+    /// What is put into its requests.
+    pub(crate) fn imposed(&self) -> Option<&ImposedSettings> {
+        self.0.caller.as_ref().map(|caller| &caller.imposed)
+    }
+
+    /// What it may ask for.
+    pub(crate) fn permissions(&self) -> &Permissions {
+        self.0.caller.as_ref().map_or(&permissions::ALL, |caller| &caller.permissions)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let credential = self.credential();
+        f.debug_struct("Identity").field("caller", &self.caller()).field("credential", credential).finish()
+    }
+}

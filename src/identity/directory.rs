@@ -1,0 +1,128 @@
+//! All callers. A reload replaces them at once: a call sees either all of the old ones or all of the new ones.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+
+use super::{Claims, Credential, Identity, caller::Caller, key::PresentedKey, settings::IdentitySettings};
+use crate::error::{Error, Reason};
+
+/// All callers. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Directory(Arc<ArcSwap<Callers>>);
+
+#[derive(Debug, Default)]
+struct Callers {
+    by_name: HashMap<Arc<str>, Arc<Caller>>,
+    /// The caller of each key id, and the place of the key among its keys.
+    by_key: HashMap<String, (Arc<Caller>, usize)>,
+    by_certificate: HashMap<Arc<str>, Arc<Caller>>,
+    /// The callers that have tokens, in the order of the configuration: the first that matches is the caller.
+    with_tokens: Vec<Arc<Caller>>,
+}
+
+/// Why credentials prove nothing. Only somebody who has the secret learns more than [`Refusal::Invalid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// They are not known.
+    Invalid,
+    /// They were valid until a time in the past.
+    Expired,
+    /// They are known, and were disabled.
+    Revoked,
+}
+
+impl Directory {
+    pub(crate) fn new(settings: &IdentitySettings) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Callers::new(settings))))
+    }
+
+    /// Replaces all callers. Calls that run go on, except those whose identity [`Directory::has_revoked`].
+    pub(crate) fn replace(&self, settings: &IdentitySettings) {
+        self.0.store(Arc::new(Callers::new(settings)));
+    }
+
+    /// Whether there are no callers, so that the server serves everybody.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.load().by_name.is_empty()
+    }
+
+    /// The identity that an API key proves.
+    pub(crate) fn by_key(&self, key: &PresentedKey<'_>, now: SystemTime) -> Result<Identity, Refusal> {
+        let callers = self.0.load();
+        let found = callers.by_key.get(key.id).and_then(|(caller, at)| Some((caller, caller.keys.get(*at)?)));
+        // The comparison takes the same time for an id that is not known.
+        let known = found.map_or([0; 32], |(_, known)| known.sha256);
+        let proved = key.is(&known);
+        match found {
+            Some(_) if !proved => Err(Refusal::Invalid),
+            None => Err(Refusal::Invalid),
+            Some((_, known)) if known.disabled => Err(Refusal::Revoked),
+            Some((_, known)) if known.has_expired(now) => Err(Refusal::Expired),
+            Some((caller, known)) => Ok(Identity::of_caller(caller, Credential::Key { id: known.id.as_str().into() })),
+        }
+    }
+
+    /// The identity of a client certificate that the handshake has verified, by its URI SAN.
+    pub(crate) fn by_certificate(&self, uri: &Arc<str>) -> Result<Identity, Refusal> {
+        let callers = self.0.load();
+        let caller = callers.by_certificate.get(uri).ok_or(Refusal::Invalid)?;
+        Ok(Identity::of_caller(caller, Credential::Certificate { uri: Arc::clone(uri) }))
+    }
+
+    /// The identity of a token that its issuer's keys have verified.
+    pub(crate) fn by_token(&self, issuer: &Arc<str>, subject: &str, claims: &Arc<Claims>) -> Result<Identity, Refusal> {
+        let callers = self.0.load();
+        let caller = callers.with_tokens.iter().find(|caller| caller.has_token(issuer, claims));
+        Ok(Identity::of_subject(caller.ok_or(Refusal::Invalid)?, subject, issuer, claims))
+    }
+
+    /// Whether an identity no longer exists: its caller, key or certificate was removed or disabled. A credential that has expired is not
+    /// revoked, so that a stream that began in time runs to its end.
+    pub(crate) fn has_revoked(&self, identity: &Identity) -> bool {
+        let callers = self.0.load();
+        let Some(caller) = callers.by_name.get(identity.caller()) else { return !callers.by_name.is_empty() };
+        match identity.credential() {
+            Credential::None => true,
+            Credential::Key { id } => !caller.keys.iter().any(|key| key.id == **id && !key.disabled),
+            Credential::Certificate { uri } => !caller.certificates.contains(uri),
+            Credential::Token { issuer, claims } => !caller.has_token(issuer, claims),
+        }
+    }
+}
+
+impl Directory {
+    /// The error of a running call whose identity no longer exists.
+    pub(crate) fn revocation() -> Error {
+        Error::new(Reason::CredentialsRevoked, "the operator has revoked the credentials of this call")
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("callers", &self.0.load().by_name.len()).finish_non_exhaustive()
+    }
+}
+
+impl Callers {
+    fn new(settings: &IdentitySettings) -> Self {
+        let mut all = Self::default();
+        for settings in &settings.callers {
+            let caller = Caller::new(settings);
+            for (at, key) in caller.keys.iter().enumerate() {
+                all.by_key.insert(key.id.clone(), (Arc::clone(&caller), at));
+            }
+            for uri in &caller.certificates {
+                all.by_certificate.insert(Arc::clone(uri), Arc::clone(&caller));
+            }
+            if !caller.tokens.is_empty() {
+                all.with_tokens.push(Arc::clone(&caller));
+            }
+            all.by_name.insert(Arc::clone(&caller.name), caller);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests;

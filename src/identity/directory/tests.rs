@@ -1,0 +1,97 @@
+//! Tests of credentials against callers that a reload changes.
+
+use std::time::Duration;
+
+use super::*;
+use crate::identity::{
+    key::NewKey,
+    settings::{CallerSettings, KeySettings},
+};
+
+fn settings_of(key: &NewKey) -> KeySettings {
+    let mut sha256 = [0; 32];
+    for (byte, digits) in sha256.iter_mut().zip(key.sha256().as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+    }
+    KeySettings { id: key.id().to_owned(), sha256, expires_at: None, disabled: false }
+}
+
+fn caller(name: &str, keys: Vec<KeySettings>) -> CallerSettings {
+    CallerSettings { name: name.to_owned(), tenant: name.to_owned(), keys, ..CallerSettings::default() }
+}
+
+fn settings(callers: Vec<CallerSettings>) -> IdentitySettings {
+    IdentitySettings { callers, ..IdentitySettings::default() }
+}
+
+fn proved(directory: &Directory, key: &str, now: SystemTime) -> Result<String, Refusal> {
+    let key = PresentedKey::parse(key).unwrap();
+    directory.by_key(&key, now).map(|identity| identity.caller().to_owned())
+}
+
+#[test]
+fn only_the_whole_key_proves_its_caller_and_its_state_is_told_only_to_whom_has_it() {
+    let now = SystemTime::now();
+    let (good, expired, disabled, unknown) = (
+        NewKey::generate().unwrap(),
+        NewKey::generate().unwrap(),
+        NewKey::generate().unwrap(),
+        NewKey::generate().unwrap(),
+    );
+    let expired_settings = KeySettings { expires_at: Some(now), ..settings_of(&expired) };
+    let disabled_settings = KeySettings { disabled: true, ..settings_of(&disabled) };
+    let directory = Directory::new(&settings(vec![
+        caller("ada", vec![settings_of(&good), expired_settings]),
+        caller("bob", vec![disabled_settings]),
+    ]));
+    assert_eq!(proved(&directory, good.text(), now), Ok("ada".to_owned()));
+    assert_eq!(proved(&directory, expired.text(), now - Duration::from_secs(1)), Ok("ada".to_owned()));
+    assert_eq!(proved(&directory, expired.text(), now), Err(Refusal::Expired));
+    assert_eq!(proved(&directory, disabled.text(), now), Err(Refusal::Revoked));
+    assert_eq!(proved(&directory, unknown.text(), now), Err(Refusal::Invalid));
+    for key in [&good, &expired, &disabled] {
+        let with_another_secret = unknown.text().replace(unknown.id(), key.id());
+        assert_eq!(proved(&directory, &with_another_secret, now), Err(Refusal::Invalid));
+    }
+}
+
+#[test]
+fn a_reload_revokes_what_it_removes_and_nothing_else() {
+    let now = SystemTime::now();
+    let keys: Vec<_> = (0..4).map(|_| NewKey::generate().unwrap()).collect();
+    let of = |numbers: &[usize]| numbers.iter().map(|at| settings_of(&keys[*at])).collect::<Vec<_>>();
+    let uri: Arc<str> = "spiffe://acme/ada".into();
+    let with_certificate = |caller: CallerSettings| CallerSettings { certificates: vec![uri.to_string()], ..caller };
+    let directory = Directory::new(&settings(vec![
+        with_certificate(caller("ada", of(&[0, 1]))),
+        caller("bob", of(&[2])),
+        caller("eve", of(&[3])),
+    ]));
+    let identities: Vec<_> = keys
+        .iter()
+        .map(|key| directory.by_key(&PresentedKey::parse(key.text()).unwrap(), now).unwrap())
+        .chain([directory.by_certificate(&uri).unwrap()])
+        .collect();
+    let revoked = |directory: &Directory| identities.iter().map(|one| directory.has_revoked(one)).collect::<Vec<_>>();
+    assert_eq!(revoked(&directory), [false; 5]);
+    // A key that expires, another that is disabled, a caller that is removed.
+    let expired = KeySettings { expires_at: Some(now), ..settings_of(&keys[0]) };
+    let disabled = KeySettings { disabled: true, ..settings_of(&keys[2]) };
+    directory.replace(&settings(vec![
+        with_certificate(caller("ada", vec![expired, settings_of(&keys[1])])),
+        caller("bob", vec![disabled]),
+    ]));
+    assert_eq!(revoked(&directory), [false, false, true, true, false]);
+    // A key moves to another caller, so that its old identity is no longer proved.
+    directory.replace(&settings(vec![caller("ada", of(&[0])), caller("bob", of(&[1, 2]))]));
+    assert_eq!(revoked(&directory), [false, true, false, true, true]);
+}
+
+#[test]
+fn a_server_whose_first_caller_is_added_revokes_everybody_without_identity() {
+    let directory = Directory::new(&IdentitySettings::default());
+    let anybody = Identity::of_address(None);
+    assert!(directory.is_open() && !directory.has_revoked(&anybody));
+    directory.replace(&settings(vec![caller("ada", Vec::new())]));
+    assert!(!directory.is_open() && directory.has_revoked(&anybody));
+}

@@ -1,0 +1,136 @@
+//! API keys: `oc_ID_SECRET`. The id finds the key, and the secret proves it. The server knows only the SHA-256 of a key, so its configuration
+//! has no secret. A secret has 256 random bits, so a slow hash would add nothing.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The beginning of every key, by which secret scanners find keys in source code.
+const PREFIX: &str = "oc_";
+
+/// The length of an id, in characters.
+const ID: usize = 12;
+
+/// The length of a secret, in characters: 32 bytes in base64.
+const SECRET: usize = 43;
+
+/// The characters of an id.
+const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// A new API key. It is overwritten when it is dropped.
+pub struct NewKey {
+    id: String,
+    text: Zeroizing<String>,
+}
+
+impl NewKey {
+    /// A key with a random id and a random secret.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut random = Zeroizing::new([0; 32 + ID]);
+        getrandom::fill(random.as_mut())?;
+        let (secret, id) = random.split_at(32);
+        // The alphabet has 32 characters, so each is equally likely.
+        let id: String = id.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect();
+        let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(secret));
+        let text = Zeroizing::new(format!("{PREFIX}{id}_{}", secret.as_str()));
+        Ok(Self { id, text })
+    }
+
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The key. Print it once, and store it nowhere.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The hash for the configuration, as hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        hash(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An API key that a call presents: its id, and the hash of the whole.
+pub(crate) struct PresentedKey<'a> {
+    pub(crate) id: &'a str,
+    sha256: [u8; 32],
+}
+
+impl<'a> PresentedKey<'a> {
+    /// The key in a text. `None` if the text does not have the form of a key.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+        let is_id = is_id(id);
+        let is_secret = secret.len() == SECRET
+            && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        (is_id && is_secret).then(|| Self { id, sha256: hash(text) })
+    }
+
+    /// Whether this is the key of that hash. It takes the same time whatever differs.
+    pub(crate) fn is(&self, sha256: &[u8; 32]) -> bool {
+        self.sha256.ct_eq(sha256).into()
+    }
+}
+
+impl Drop for PresentedKey<'_> {
+    fn drop(&mut self) {
+        self.sha256.zeroize();
+    }
+}
+
+/// Whether a text has the form of the id of a key.
+pub fn is_id(text: &str) -> bool {
+    text.len() == ID && text.bytes().all(|byte| ALPHABET.contains(&byte))
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_found_by_its_id_and_proved_by_its_hash() {
+        let new = NewKey::generate().unwrap();
+        let presented = PresentedKey::parse(new.text()).unwrap();
+        assert_eq!(presented.id, new.id());
+        assert!(presented.is(&hash(new.text())));
+        assert!(!presented.is(&hash("another")));
+        let digits: String = hash(new.text()).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(new.sha256(), digits);
+        assert!(!format!("{new:?}").contains(&new.text()[PREFIX.len() + ID..]));
+    }
+
+    #[test]
+    fn keys_differ_and_only_whole_keys_are_read() {
+        let keys: BTreeSet<_> = (0..1_000).map(|_| NewKey::generate().unwrap().text().to_owned()).collect();
+        assert_eq!(keys.len(), 1_000);
+        let key = keys.first().unwrap();
+        for length in 0..key.len() {
+            assert!(PresentedKey::parse(&key[..length]).is_none(), "{length} characters of a key");
+        }
+        for wrong in
+            [format!("{key}x"), key.replace("oc_", "sk_"), key.to_uppercase(), format!(" {key}"), "ä".repeat(59)]
+        {
+            assert!(PresentedKey::parse(&wrong).is_none(), "{wrong}");
+        }
+    }
+}

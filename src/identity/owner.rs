@@ -1,0 +1,49 @@
+//! The name of an identity in the stores of conversations. It is a hash, so that a store tells nothing about who calls, and so that no name of
+//! a tenant or a subject can be written to be another's.
+
+use sha2::{Digest, Sha256};
+
+use super::caller::Caller;
+
+/// The owner of conversations on a server without callers.
+pub(super) const UNOWNED: &str = "";
+
+/// The hexadecimal digits of the hash that are used: 160 bits.
+const DIGITS: usize = 40;
+
+/// The owner of a caller's conversations. Its keys and certificates can change. No issuer of tokens has an empty name.
+pub(super) fn of_caller(caller: &Caller) -> String {
+    of(&caller.tenant, "", &caller.name)
+}
+
+/// The owner of the conversations of one subject of a token issuer.
+pub(super) fn of(tenant: &str, authority: &str, subject: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in ["outcrop owner 1", tenant, authority, subject] {
+        // With its length, so that no two lists of parts are the same bytes.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    digits[..DIGITS].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_tenant_authority_and_subject_is_another_owner() {
+        let parts = ["", "a", "b", "ab", "a\0", "caller", "https://issuer", "outcrop owner 1"];
+        let mut owners = BTreeSet::new();
+        for tenant in parts {
+            for authority in parts {
+                owners.extend(parts.iter().map(|subject| of(tenant, authority, subject)));
+            }
+        }
+        assert_eq!(owners.len(), parts.len().pow(3));
+        assert!(owners.iter().all(|owner| owner.len() == DIGITS && owner != UNOWNED));
+    }
+}
