@@ -13,6 +13,7 @@
 mod backpressure;
 mod bad_input;
 mod binary;
+mod callers;
 mod cancellation;
 mod chaos;
 mod connections;
@@ -32,6 +33,7 @@ mod http1_endings;
 mod http2_endings;
 mod http2_frames;
 mod hung_store;
+mod identity;
 mod json_text;
 mod limits;
 mod load;
