@@ -3,6 +3,7 @@
 use std::{fmt, fs};
 
 use clap::Args;
+use outcrop_secret_file::SecretString;
 
 use super::problems::Problems;
 use crate::conversation::{
@@ -21,7 +22,7 @@ pub struct ConversationArgs {
     // An address can contain a password, which `--help` would print.
     #[arg(long, env = "OUTCROP_CONVERSATIONS", hide_env_values = true, value_name = "PLACE")]
     pub conversations: Option<String>,
-    /// A file with the password of Redis. Alternatively set the variable OUTCROP_CONVERSATIONS_PASSWORD
+    /// A file with the password of Redis, which only its owner can read. Alternatively set the variable OUTCROP_CONVERSATIONS_PASSWORD
     #[arg(long, env = "OUTCROP_CONVERSATIONS_PASSWORD_FILE", value_name = "FILE")]
     pub conversations_password_file: Option<String>,
     /// For rediss://: a PEM file with the certificate authorities to trust [default: those of the system]
@@ -80,18 +81,15 @@ impl ConversationArgs {
     }
 
     fn redis(&self, address: &str, problems: &mut Problems) -> ConversationSettings {
-        let mut read = |flag: &str, path: &Option<String>| {
-            let path = path.as_deref().filter(|path| !path.is_empty())?;
-            let read = fs::read(path);
-            read.map_err(|error| problems.add(format!("{flag} is {path:?}, which cannot be read: {error}"))).ok()
-        };
-        let file = read("--conversations-password-file", &self.conversations_password_file);
-        let ca = read("--conversations-ca", &self.conversations_ca);
-        let password = file.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned());
-        if password.as_ref().is_some_and(String::is_empty) {
-            problems.add("--conversations-password-file names an empty file");
-        }
-        let password = password.or_else(|| std::env::var(PASSWORD).ok()).filter(|password| !password.is_empty());
+        let set = |path: &Option<String>| path.clone().filter(|path| !path.is_empty());
+        let file = set(&self.conversations_password_file)
+            .and_then(|path| problems.secret_file("--conversations-password-file", &path));
+        let ca = set(&self.conversations_ca).and_then(|path| {
+            let unread = |error| problems.add(format!("--conversations-ca is {path:?}, which cannot be read: {error}"));
+            fs::read(&path).map_err(unread).ok()
+        });
+        let variable = || std::env::var(PASSWORD).ok().filter(|password| !password.is_empty()).map(SecretString::from);
+        let password = file.or_else(variable);
         let settings = RedisSettings { address: address.to_owned(), password, ca };
         if let Err(problem) = settings.check() {
             // The address may hold a password.

@@ -3,7 +3,9 @@
 //! A value that cannot be parsed is reported and replaced by its type's default. The default is never used: a configuration
 //! with problems yields no settings.
 
-use std::{num::NonZeroU32, str::FromStr, time::Duration};
+use std::{num::NonZeroU32, path::Path, str::FromStr, time::Duration};
+
+use outcrop_secret_file::{SecretString, read_secret};
 
 use crate::error::ConfigError;
 
@@ -58,6 +60,12 @@ impl Problems {
             self.add(format!("{flag} is {number}; it must be at most {}", u32::MAX));
         }
         NonZeroU32::new(u32::try_from(number).ok()?)
+    }
+
+    /// Reads a secret from a file that only its owner can read.
+    pub(super) fn secret_file(&mut self, flag: &str, path: &str) -> Option<SecretString> {
+        let read = read_secret(Path::new(path));
+        read.map_err(|error| self.add(format!("{flag} is {path:?}, which {error}"))).ok()
     }
 
     /// Parses a duration. `zero_allowed` is for settings in which zero has a meaning.

@@ -1,5 +1,9 @@
 //! Tests of the flags and of everything that can be wrong with them.
 
+use std::os::unix::fs::PermissionsExt;
+
+use outcrop_secret_file::ExposeSecret;
+
 use super::*;
 use crate::error::ConfigError;
 
@@ -73,11 +77,16 @@ fn the_password_of_a_redis_is_in_no_output_and_not_taken_as_an_argument() {
     let file = std::env::temp_dir().join(format!("outcrop-test-password-{}", std::process::id()));
     std::fs::write(&file, "swordfish\n").unwrap();
     let path = file.to_string_lossy();
-    let settings =
-        serve(&["--local", "--conversations", "redis://localhost", "--conversations-password-file", &path]).unwrap();
+    let flags = ["--local", "--conversations", "redis://localhost", "--conversations-password-file", &path];
+    let allow = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o640);
+    let error = serve(&flags).unwrap_err().to_string();
+    assert!(error.contains(&format!("Run: chmod 600 {path}")) && !error.contains("swordfish"), "{error}");
+    allow(0o600);
+    let settings = serve(&flags).unwrap();
     std::fs::remove_file(&file).unwrap();
     let ConversationSettings::Redis(redis) = &settings.conversations else { panic!("redis") };
-    assert_eq!(redis.password.as_deref(), Some("swordfish"));
+    assert_eq!(redis.password.as_ref().map(ExposeSecret::expose_secret), Some("swordfish"));
     assert!(!format!("{settings:?}").contains("swordfish"));
 }
 

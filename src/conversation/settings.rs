@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Where conversations are stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ConversationSettings {
     /// Conversations are not stored.
     Off,

@@ -58,4 +58,5 @@ fn files(folders: &[&str], extension: &str) -> Vec<String> {
 }
 
 /// Every folder that holds Rust of this repository.
-const RUST: [&str; 9] = ["src", "client", "contract", "emulator", "tests", "benches", "examples", "fuzz", "web"];
+const RUST: [&str; 10] =
+    ["src", "client", "contract", "emulator", "secret-file", "tests", "benches", "examples", "fuzz", "web"];

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use outcrop_secret_file::{ExposeSecret, SecretString};
 use redis::{ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -10,12 +11,12 @@ const FORM: &str = "Write redis://HOST:PORT/DATABASE, or rediss://HOST:PORT/DATA
                     redis://HOST:PORT,HOST:PORT";
 
 /// Where conversations are stored in Redis or Valkey, and how its server is reached.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RedisSettings {
     /// The address, without a password.
     pub address: String,
     /// The password, if there is one.
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
     /// The certificates that are trusted in place of the system's, in PEM. For `rediss://` alone.
     pub ca: Option<Vec<u8>>,
 }
@@ -88,7 +89,7 @@ impl RedisSettings {
             node.into_connection_info().map_err(|error| format!("{host:?} is no HOST:PORT ({error}). {FORM}"))?;
         let mut settings = node.redis_settings().clone();
         if let Some(password) = &self.password {
-            settings = settings.set_password(password);
+            settings = settings.set_password(password.expose_secret());
         }
         let node = node.set_redis_settings(settings);
         let Some(certificates) = self.certificates() else { return Ok(node) };
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(shown("valkey://[::1]:7"), ["::1:7"]);
         let node = &nodes("redis://ada@localhost:1/3")[0];
         assert_eq!((node.redis_settings().username(), node.redis_settings().db()), (Some("ada"), 3));
-        let with = RedisSettings { password: Some("p@:/".to_owned()), ..RedisSettings::at("redis://localhost") };
+        let with = RedisSettings { password: Some("p@:/".into()), ..RedisSettings::at("redis://localhost") };
         assert_eq!(with.nodes().unwrap()[0].redis_settings().password(), Some("p@:/"));
         assert!(!format!("{with:?}").contains("p@:/"));
     }
