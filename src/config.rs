@@ -3,11 +3,17 @@
 //!
 //! - `serve` the flags of `outcrop serve`
 //! - `timeouts`, `admission`, `connections`, `conversations` groups of flags
+//! - `layers` puts flags, environment, file and defaults together
+//! - `file` the configuration file
+//! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
 
 mod admission;
 mod connections;
 mod conversations;
+mod file;
+mod layers;
+mod origin;
 mod problems;
 mod serve;
 mod timeouts;
@@ -17,7 +23,11 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Parser, Subcommand};
 
 pub use self::{
-    admission::LimitArgs, connections::ConnectionArgs, conversations::ConversationArgs, serve::ServeArgs,
+    admission::LimitArgs,
+    connections::ConnectionArgs,
+    conversations::ConversationArgs,
+    layers::{Inputs, Layers},
+    serve::ServeArgs,
     timeouts::TimeArgs,
 };
 pub use crate::edge::{authentication::proxies::ProxySettings, connection::ConnectionSettings};

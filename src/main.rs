@@ -6,11 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use outcrop::{
     app::{App, raise_file_limit},
     bedrock::{ConnectError, Connected},
-    config::{Cli, Command, ServeArgs},
+    config::{Cli, Command, Inputs, Layers, ServeArgs},
     demo,
     error::ConfigError,
     request::timeouts::TimeoutSettings,
@@ -22,8 +21,15 @@ use outcrop::{
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = runtime::block_on(run(cli)).unwrap_or_else(|error| Err(error.into()));
+    let (cli, layers) = match Inputs::of_process().load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // If the stream is closed, neither the help nor the problem can be delivered.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let result = runtime::block_on(run(cli, layers)).unwrap_or_else(|error| Err(error.into()));
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -35,18 +41,18 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(Cli { command, log }: Cli) -> Result<ExitCode, Box<dyn Error>> {
+async fn run(Cli { command, log }: Cli, layers: Layers) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Command::Serve(args) => Box::pin(serve(*args, &log)).await,
+        Command::Serve(args) => Box::pin(serve(*args, &log, &layers)).await,
         Command::Demo { prompt } => demo::run(prompt).await,
     }
 }
 
-async fn serve(args: ServeArgs, log: &str) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(args: ServeArgs, log: &str, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     raise_file_limit();
     let (local, region) = (args.local, args.region.clone().filter(|name| !name.is_empty()));
     let logging = telemetry::start(log).map_err(|error| format!("--log is {log:?}: {error}"));
-    let settings = match (args.resolve(), logging) {
+    let settings = match (args.resolve(layers), logging) {
         (Ok(settings), Ok(())) => settings,
         (resolved, logging) => {
             let mut problems = resolved.err().map(|ConfigError(problems)| problems).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Parses the values of settings and collects every problem, so that all are reported at once.
+//! Parses the values of settings and collects every problem, so that all are reported at once. A problem is written with the flag, such as
+//! `--grace is "soon"`, and reported with the name under which the value was given: the flag, the variable, or the line of the file.
 //!
 //! A value that cannot be parsed is reported and replaced by its type's default. The default is never used: a configuration
 //! with problems yields no settings.
@@ -7,24 +8,36 @@ use std::{num::NonZeroU32, path::Path, str::FromStr, time::Duration};
 
 use outcrop_secret_file::{SecretString, read_secret};
 
+use super::{Layers, origin::Origins};
 use crate::error::ConfigError;
 
 /// The problems found so far.
-#[derive(Debug, Default)]
-pub(super) struct Problems(Vec<String>);
+#[derive(Debug)]
+pub(super) struct Problems<'a> {
+    found: Vec<String>,
+    origins: &'a Origins,
+}
 
-impl Problems {
-    pub(super) fn add(&mut self, problem: impl Into<String>) {
-        self.0.push(problem.into());
+impl<'a> Problems<'a> {
+    /// Begins with the problems of the sources themselves.
+    pub(super) fn new(layers: &'a Layers) -> Self {
+        Self { found: layers.problems.clone(), origins: &layers.origins }
+    }
+
+    /// Adds a problem that names its flag.
+    pub(super) fn add(&mut self, problem: impl AsRef<str>) {
+        self.found.push(self.origins.named(problem.as_ref()));
     }
 
     pub(super) fn extend(&mut self, problems: Vec<String>) {
-        self.0.extend(problems);
+        for problem in problems {
+            self.add(problem);
+        }
     }
 
     /// The settings if there are no problems, else the problems.
     pub(super) fn verdict<T>(self, settings: T) -> Result<T, ConfigError> {
-        if self.0.is_empty() { Ok(settings) } else { Err(ConfigError(self.0)) }
+        if self.found.is_empty() { Ok(settings) } else { Err(ConfigError(self.found)) }
     }
 
     /// Parses a value. `wanted` completes the sentence "it must be …".

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    ConnectionArgs, ConversationArgs, LOCAL_MODEL, LimitArgs, ProxySettings, Settings, TimeArgs, problems::Problems,
+    ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, ProxySettings, Settings, TimeArgs,
+    problems::Problems,
 };
 use crate::{
     bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes,
@@ -19,6 +20,9 @@ const MEMORY_OF_LARGEST: usize = 8;
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
+    /// The configuration file. Flags and environment variables replace its values
+    #[arg(long, env = "OUTCROP_CONFIG", value_name = "FILE")]
+    pub config: Option<String>,
     /// Address and port to listen on; port 0 selects a free port
     #[arg(long, env = "OUTCROP_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
     pub listen: String,
@@ -75,12 +79,12 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Parses the flags into settings.
+    /// Parses the flags into settings. `layers` tell where their values come from.
     ///
     /// # Errors
     /// All problems.
-    pub fn resolve(self) -> Result<Settings, ConfigError> {
-        let mut problems = Problems::default();
+    pub fn resolve(self, layers: &Layers) -> Result<Settings, ConfigError> {
+        let mut problems = Problems::new(layers);
         let wanted = "an address and a port, such as 127.0.0.1:50051";
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = problems.parse("--listen", &self.listen, wanted).unwrap_or(free);

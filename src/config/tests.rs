@@ -1,5 +1,7 @@
 //! Tests of the flags and of everything that can be wrong with them.
 
+mod layering;
+
 use std::os::unix::fs::PermissionsExt;
 
 use outcrop_secret_file::ExposeSecret;
@@ -8,9 +10,9 @@ use super::*;
 use crate::error::ConfigError;
 
 fn serve(flags: &[&str]) -> Result<Settings, ConfigError> {
-    let cli = Cli::try_parse_from([&["outcrop", "serve"], flags].concat()).unwrap();
+    let (cli, layers) = Inputs::new([&["outcrop", "serve"], flags].concat(), []).load().unwrap();
     let Command::Serve(args) = cli.command else { panic!("serve") };
-    args.resolve()
+    args.resolve(&layers)
 }
 
 #[test]

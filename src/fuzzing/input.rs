@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::{
     bedrock::{converse, invoke},
-    config::{Cli, Command},
+    config::{Cli, Command, Layers},
     edge::{
         grpc::time_left,
         host::{self, AllowedHosts},
@@ -45,7 +45,7 @@ pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let arguments = ["outcrop", "serve"].into_iter().chain(text.lines());
     let Ok(Cli { command: Command::Serve(arguments), .. }) = Cli::try_parse_from(arguments) else { return };
-    match arguments.resolve() {
+    match arguments.resolve(&Layers::default()) {
         Ok(settings) => {
             assert!(settings.attempts > 0 && settings.max_request_bytes > 0);
             assert!(settings.allowed_hosts.iter().all(|name| host::is_host(name)));

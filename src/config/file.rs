@@ -1,0 +1,132 @@
+//! The configuration file, `outcrop.toml`: reads it, and knows the line of every key.
+//!
+//! - `section` reads the keys of a table and reports the ones that it does not know
+//! - `values` the top-level keys, which are named after the flags
+//! - `caller`, `issuer` the blocks `[[caller]]` and `[[issuer]]`
+//! - `syntax` the forms of single values: names, hashes, times, URIs
+//!
+//! Nothing here stops at the first problem: everything that is wrong with a file is reported at once.
+
+mod section;
+mod values;
+
+use std::{collections::BTreeMap, fmt, fs::File, io::Read};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use self::section::Section;
+pub(super) use self::values::{Known, Value};
+
+/// The maximum size of the file, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What the file says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConfigFile {
+    /// The path as it was given.
+    pub(super) path: String,
+    /// The values of flags, by key.
+    pub(super) values: BTreeMap<String, Value>,
+    /// The line of every key, by its path, such as `caller[0].keys[1].sha256`.
+    lines: BTreeMap<String, usize>,
+    /// What is wrong with it.
+    pub(super) problems: Vec<String>,
+}
+
+impl ConfigFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, as the end of a sentence that begins with its path.
+    pub(super) fn read(path: &str) -> Result<String, String> {
+        let unreadable = |error: &dyn fmt::Display| format!("which cannot be read: {error}");
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(|error| unreadable(&error))?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(format!("which is larger than {} MiB", MAX_BYTES >> 20));
+        }
+        String::from_utf8(bytes).map_err(|_| "which is not UTF-8 text".to_owned())
+    }
+
+    /// Reads the text of a file. `known` are the settings that it can have.
+    pub(super) fn parse(path: &str, text: &str, known: &[Known]) -> Self {
+        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            // What could be read of such a file would only lead to further problems.
+            file.problems = errors.iter().map(|error| syntax_problem(path, text, error)).collect();
+            return file;
+        }
+        let starts: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line_of = |at: usize| starts.partition_point(|start| *start < at) + 1;
+        index("", document.get_ref(), &line_of, &mut file.lines);
+        let mut root = Section::root(document.get_ref());
+        file.values = values::read(&mut root, known);
+        let problems = root.finish();
+        file.problems = problems.into_iter().map(|problem| file.located(&problem.key, &problem.text)).collect();
+        file
+    }
+
+    /// The line of a key, if the file has it.
+    pub(super) fn line(&self, key: &str) -> Option<usize> {
+        self.lines.get(key).copied()
+    }
+
+    /// The lines of all keys, by their paths.
+    pub(super) fn lines(&self) -> BTreeMap<String, usize> {
+        self.lines.clone()
+    }
+
+    /// A problem with a key, with the place.
+    pub(super) fn located(&self, key: &str, text: &str) -> String {
+        let Self { path, .. } = self;
+        match self.line(key) {
+            Some(line) => format!("{path}:{line}: {key} {text}"),
+            None => format!("{path}: {key} {text}"),
+        }
+    }
+}
+
+/// Adds the lines of all keys in a table.
+fn index(prefix: &str, table: &DeTable<'_>, line_of: &impl Fn(usize) -> usize, lines: &mut BTreeMap<String, usize>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{}", key.get_ref());
+        lines.insert(path.clone(), line_of(key.span().start));
+        index_value(&path, value, line_of, lines);
+    }
+}
+
+fn index_value(
+    path: &str,
+    value: &Spanned<DeValue<'_>>,
+    line_of: &impl Fn(usize) -> usize,
+    lines: &mut BTreeMap<String, usize>,
+) {
+    match value.get_ref() {
+        DeValue::Table(table) => index(&format!("{path}."), table, line_of, lines),
+        DeValue::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                let path = format!("{path}[{at}]");
+                lines.insert(path.clone(), line_of(item.span().start));
+                index_value(&path, item, line_of, lines);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn syntax_problem(path: &str, text: &str, error: &toml::de::Error) -> String {
+    // The messages of the parser can have several lines.
+    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    match error.span() {
+        Some(span) => {
+            let line = text.get(..span.start).unwrap_or(text).matches('\n').count() + 1;
+            format!("{path}:{line}: {message}")
+        }
+        None => format!("{path}: {message}"),
+    }
+}

@@ -1,0 +1,232 @@
+//! Puts flags, environment, file and defaults together, in this order of precedence.
+//!
+//! clap does the work: the value of a variable or, without one, that of the file becomes the default of the flag with the same name. So no
+//! setting is listed twice.
+
+use std::{collections::BTreeMap, env, ffi::OsString};
+
+use clap::{
+    Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches,
+    builder::{BoolishValueParser, Resettable::Reset},
+    parser::ValueSource,
+};
+
+use super::{
+    Cli,
+    file::{ConfigFile, Known},
+    origin::{Origin, Origins},
+};
+
+/// The flag that names the configuration file.
+const CONFIG: &str = "config";
+
+/// The commands whose settings the file has.
+const CONFIGURED: [&str; 1] = ["serve"];
+
+/// The command line and the environment of the process. They stay the same when the file is read again.
+#[derive(Clone, Default)]
+pub struct Inputs {
+    arguments: Vec<OsString>,
+    variables: BTreeMap<String, String>,
+}
+
+/// The variables can hold secrets.
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inputs").finish_non_exhaustive()
+    }
+}
+
+/// Where the values of the settings come from, and what is wrong with the sources themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    pub(super) origins: Origins,
+    pub(super) problems: Vec<String>,
+}
+
+impl Inputs {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        Self { arguments: env::args_os().collect(), variables: env::vars_os().filter_map(text).collect() }
+    }
+
+    /// These arguments, of which the first is the name of the program, and these variables.
+    pub fn new(
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { arguments, variables: variables.into_iter().collect() }
+    }
+
+    /// Parses the arguments and reads the configuration file.
+    ///
+    /// # Errors
+    /// What clap prints: an invalid command line, or the help. Problems of the environment and of the file are in the [`Layers`].
+    pub fn load(&self) -> Result<(Cli, Layers), clap::Error> {
+        // The first pass finds the file. It has flags alone, so that every other problem is reported with all the others.
+        let flags = command().mut_args(|arg| arg.env(Reset));
+        let flags = CONFIGURED.iter().fold(flags, |command, name| {
+            command.mut_subcommand(name, |command| command.mut_args(|arg| arg.env(Reset)))
+        });
+        let matches = flags.clone().try_get_matches_from(&self.arguments).map_err(|error| {
+            // This one has the variables in its help.
+            command().try_get_matches_from(&self.arguments).err().unwrap_or(error)
+        })?;
+        let Some((name, settings)) = matches.subcommand().filter(|(name, _)| CONFIGURED.contains(name)) else {
+            return Ok((Cli::from_arg_matches(&matches)?, Layers::default()));
+        };
+        let mut problems = Vec::new();
+        let described = arguments(name);
+        let file = self.file(settings, &described, &mut problems);
+        let mut given = Given { inputs: self, file: file.as_ref(), problems, origins: BTreeMap::new() };
+        let defaults: BTreeMap<_, _> =
+            described.iter().filter_map(|arg| Some((arg.get_id().to_string(), given.default(arg)?))).collect();
+        let with_default = |arg: Arg| match defaults.get(arg.get_id().as_str()) {
+            Some(texts) => arg.default_values(texts.clone()),
+            None => arg,
+        };
+        let layered = flags.mut_args(with_default).mut_subcommand(name, |command| command.mut_args(with_default));
+        let matches = layered.try_get_matches_from(&self.arguments)?;
+        let Given { problems, mut origins, .. } = given;
+        let settings = matches.subcommand().map_or(&matches, |(_, settings)| settings);
+        for arg in &described {
+            if settings.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
+                origins.insert(long(arg), Origin::Flag);
+            }
+        }
+        let entries = file.as_ref().map(ConfigFile::lines).unwrap_or_default();
+        let path = file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
+        let origins = Origins::new(path, origins, entries);
+        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, problems }))
+    }
+
+    /// The path of the configuration file, and the name under which it was given.
+    fn path(&self, settings: &ArgMatches) -> Option<(String, String)> {
+        let flag = settings.get_one::<String>(CONFIG).filter(|path| !path.is_empty());
+        let flag = flag.map(|path| (path.clone(), format!("--{CONFIG}")));
+        let variable = || Some((self.variable("OUTCROP_CONFIG")?.to_owned(), "OUTCROP_CONFIG".to_owned()));
+        flag.or_else(variable)
+    }
+
+    fn file(&self, settings: &ArgMatches, described: &[Arg], problems: &mut Vec<String>) -> Option<ConfigFile> {
+        let (path, name) = self.path(settings)?;
+        let known = |arg: &Arg| Known {
+            key: long(arg).replace('-', "_"),
+            is_boolean: is_boolean(arg),
+            is_list: matches!(arg.get_action(), ArgAction::Append),
+        };
+        let known: Vec<_> = described.iter().filter(|arg| long(arg) != CONFIG).map(known).collect();
+        match ConfigFile::read(&path) {
+            Ok(text) => {
+                let file = ConfigFile::parse(&path, &text, &known);
+                problems.extend(file.problems.iter().cloned());
+                Some(file)
+            }
+            Err(problem) => {
+                problems.push(format!("{name} is {path:?}, {problem}"));
+                None
+            }
+        }
+    }
+
+    /// A variable that is set. An empty one counts as unset, because compose files set empty variables.
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+/// The defaults that environment and file give to flags, while they are collected.
+struct Given<'a> {
+    inputs: &'a Inputs,
+    file: Option<&'a ConfigFile>,
+    problems: Vec<String>,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Given<'_> {
+    /// The default of a flag, if the environment or the file has one that the flag can take.
+    fn default(&mut self, arg: &Arg) -> Option<Vec<String>> {
+        let variable = arg.get_env().and_then(|name| name.to_str());
+        let (texts, origin, name) = match variable.and_then(|name| Some((name, self.inputs.variable(name)?))) {
+            Some((name, value)) => (vec![value.to_owned()], Origin::Environment(name.to_owned()), name.to_owned()),
+            None => {
+                let file = self.file?;
+                let value = file.values.get(&long(arg).replace('-', "_"))?;
+                let texts: Vec<_> = value.texts.iter().filter(|text| !text.is_empty()).cloned().collect();
+                let line = file.line(&value.key)?;
+                let name = format!("{}:{line}: {}", file.path, value.key);
+                (texts, Origin::File { key: value.key.clone(), line }, name)
+            }
+        };
+        if texts.is_empty() {
+            return None;
+        }
+        if let Some(problem) = texts.iter().find_map(|text| refusal(arg, text)) {
+            self.problems.push(format!("{name} {problem}"));
+            return None;
+        }
+        self.origins.insert(long(arg), origin);
+        Some(texts)
+    }
+}
+
+/// Why a flag does not take this value, if it does not.
+fn refusal(arg: &Arg, text: &str) -> Option<String> {
+    // Without what it says about other flags.
+    let alone = arg.clone().env(Reset).requires(Reset).conflicts_with(Reset).overrides_with(Reset).required(false);
+    let alone = clap::Command::new("outcrop").no_binary_name(true).arg(alone);
+    let error = alone.try_get_matches_from([format!("--{}={text}", long(arg))]).err()?;
+    if is_boolean(arg) {
+        return Some(format!("is {text:?}; it must be true or false"));
+    }
+    let said = error.to_string();
+    // The first line repeats the value and the flag. Without details, the next ones name the values that are possible.
+    let line = said.lines().find(|line| line.contains("possible values")).or_else(|| said.lines().next());
+    let detail = line.map(|line| line.rsplit("': ").next().unwrap_or(line).trim()).unwrap_or_default();
+    Some(format!("is {text:?}, which cannot be used: {detail}"))
+}
+
+/// The command line of the program.
+fn command() -> clap::Command {
+    CONFIGURED
+        .iter()
+        .fold(Cli::command(), |command, name| command.mut_subcommand(name, |command| command.mut_args(boolean)))
+}
+
+/// A flag that is true or false takes a value, so that `--local=false` can replace what the environment or the file says.
+fn boolean(arg: Arg) -> Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+        .value_name("true|false")
+        .value_parser(BoolishValueParser::new())
+}
+
+/// Whether a flag, after [`boolean`], is true or false.
+fn is_boolean(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == std::any::TypeId::of::<bool>()
+}
+
+/// All flags of a command, with those of the program.
+fn arguments(name: &str) -> Vec<Arg> {
+    let mut command = command();
+    command.build();
+    let arguments = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let settings = arguments.filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+    settings.filter(|arg| arg.get_long().is_some()).cloned().collect()
+}
+
+fn long(arg: &Arg) -> String {
+    arg.get_long().unwrap_or_default().to_owned()
+}
