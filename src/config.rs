@@ -5,6 +5,7 @@
 //! - `timeouts`, `admission`, `connections`, `conversations` groups of flags
 //! - `layers` puts flags, environment, file and defaults together
 //! - `file` the configuration file
+//! - `identity` checks callers and issuers
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
 
@@ -12,6 +13,7 @@ mod admission;
 mod connections;
 mod conversations;
 mod file;
+mod identity;
 mod layers;
 mod origin;
 mod problems;

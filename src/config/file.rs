@@ -7,7 +7,10 @@
 //!
 //! Nothing here stops at the first problem: everything that is wrong with a file is reported at once.
 
+mod caller;
+mod issuer;
 mod section;
+mod syntax;
 mod values;
 
 use std::{collections::BTreeMap, fmt, fs::File, io::Read};
@@ -17,8 +20,12 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use self::section::Section;
-pub(super) use self::values::{Known, Value};
+use self::{issuer::IssuerSettings, section::Section};
+pub(super) use self::{
+    section::meant,
+    values::{Known, Value},
+};
+use crate::identity::settings::IdentitySettings;
 
 /// The maximum size of the file, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -30,6 +37,10 @@ pub(super) struct ConfigFile {
     pub(super) path: String,
     /// The values of flags, by key.
     pub(super) values: BTreeMap<String, Value>,
+    /// The callers, in the order of the file.
+    pub(super) identity: IdentitySettings,
+    /// The issuers, in the order of the file.
+    pub(super) issuers: Vec<IssuerSettings>,
     /// The line of every key, by its path, such as `caller[0].keys[1].sha256`.
     lines: BTreeMap<String, usize>,
     /// What is wrong with it.
@@ -66,6 +77,8 @@ impl ConfigFile {
         index("", document.get_ref(), &line_of, &mut file.lines);
         let mut root = Section::root(document.get_ref());
         file.values = values::read(&mut root, known);
+        file.identity = IdentitySettings { callers: root.sections("caller", caller::read) };
+        file.issuers = root.sections("issuer", issuer::read);
         let problems = root.finish();
         file.problems = problems.into_iter().map(|problem| file.located(&problem.key, &problem.text)).collect();
         file

@@ -41,6 +41,7 @@ impl std::fmt::Debug for Inputs {
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     pub(super) origins: Origins,
+    pub(super) file: Option<ConfigFile>,
     pub(super) problems: Vec<String>,
 }
 
@@ -101,7 +102,7 @@ impl Inputs {
         let entries = file.as_ref().map(ConfigFile::lines).unwrap_or_default();
         let path = file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
         let origins = Origins::new(path, origins, entries);
-        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, problems }))
+        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, file, problems }))
     }
 
     /// The path of the configuration file, and the name under which it was given.

@@ -43,7 +43,7 @@ impl Origins {
     }
 
     /// The problem with each `--flag` in it replaced by the name under which the value was given: the variable, or the key of the file. The
-    /// line of the first key is put in front.
+    /// line of the first key is put in front, unless the problem begins with a line of the file.
     pub(super) fn named(&self, problem: &str) -> String {
         let (mut named, mut place, mut rest) = (String::new(), None, problem);
         while let Some(start) = rest.find("--") {
@@ -66,7 +66,10 @@ impl Origins {
             }
         }
         named.push_str(rest);
-        place.map_or(named.clone(), |line| format!("{}:{line}: {named}", self.file))
+        match place {
+            Some(line) if !problem.starts_with(&format!("{}:", self.file)) => format!("{}:{line}: {named}", self.file),
+            _ => named,
+        }
     }
 
     /// A problem with a table can name an entry of it, as in `--route fast loops`. Returns the path and the line of the entry, and the length
@@ -100,6 +103,7 @@ mod tests {
         for (problem, named) in [
             ("--grace is \"x\"", "OUTCROP_GRACE is \"x\""),
             ("--max-streams is 0; raise --queue-length", "o.toml:3: max_streams is 0; raise queue_length"),
+            ("o.toml:9: a is more than --max-streams", "o.toml:9: a is more than max_streams"),
             ("--listen is \"x\", not --max-streams", "o.toml:3: --listen is \"x\", not max_streams"),
             ("--route a.b loops", "o.toml:8: routes.a.b loops"),
             ("--route is \"a\"", "o.toml:7: routes is \"a\""),

@@ -5,13 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, ProxySettings, Settings, TimeArgs,
+    ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, ProxySettings, Settings, TimeArgs, identity,
     problems::Problems,
 };
-use crate::{
-    bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes,
-    identity::settings::IdentitySettings, request::Rules,
-};
+use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules};
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
 /// of the memory.
@@ -100,9 +97,12 @@ impl ServeArgs {
             Routes::default()
         });
         let timeouts = self.time.timeouts(&mut problems);
+        let limits = self.limits.limits(&mut problems);
+        let identity = identity::resolve(layers.file.as_ref(), &routes, &limits, &mut problems);
         let settings = Settings {
             listen,
             page: !self.no_page,
+            identity,
             allowed_hosts: self.allowed_hosts(&mut problems),
             metrics_listen,
             upstream: self.upstream(set(&self.region), &mut problems),
@@ -115,7 +115,7 @@ impl ServeArgs {
             max_request_memory,
             body_timeout: self.time.body_timeout(&mut problems),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-            limits: self.limits.limits(&mut problems),
+            limits,
             conversations: self.conversations.storage(self.local, &mut problems),
             conversation_bounds: self.conversations.bounds(&mut problems),
             max_conversations: self.conversations.most(&mut problems),
@@ -124,7 +124,6 @@ impl ServeArgs {
             unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
             connections: self.connections.connections(&mut problems),
-            identity: IdentitySettings::default(),
             proxies: ProxySettings::default(),
             open_reflection: None,
         };

@@ -1,5 +1,6 @@
 //! Tests of the flags and of everything that can be wrong with them.
 
+mod identity;
 mod layering;
 
 use std::os::unix::fs::PermissionsExt;

@@ -140,12 +140,12 @@ fn expand<'a>(
 }
 
 /// Whether this has the form of a model id, of an inference profile id or of an ARN.
-fn is_model(name: &str) -> bool {
+pub(crate) fn is_model(name: &str) -> bool {
     name.contains('.') || name.starts_with("arn:")
 }
 
 /// Whether this has the form of a region, such as `us-west-2` or `us-gov-east-1`.
-fn is_region(name: &str) -> bool {
+pub(crate) fn is_region(name: &str) -> bool {
     let parts: Vec<_> = name.split('-').collect();
     let word = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
     let number = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());

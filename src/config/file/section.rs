@@ -1,7 +1,5 @@
 //! Reads the keys of a table. A key that is not read by the end is not known, and is reported with the key that may be meant.
 
-#![expect(dead_code, reason = "the blocks [[caller]] and [[issuer]] are read with these")]
-
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -58,6 +56,34 @@ impl<'a> Section<'a> {
         self.problems.push(Problem { key: key.into(), text: text.into() });
     }
 
+    /// Reports a problem with the table itself.
+    pub(super) fn problem_here(&mut self, text: impl Into<String>) {
+        let table = self.prefix.trim_end_matches('.').to_owned();
+        self.problem_at(table, text);
+    }
+
+    /// The value of a key that was checked. A refusal is reported.
+    pub(super) fn checked<T>(&mut self, key: &str, checked: Result<T, String>) -> Option<T> {
+        checked.map_err(|problem| self.problem(key, problem)).ok()
+    }
+
+    /// Reports a refusal.
+    pub(super) fn check(&mut self, key: &str, checked: Result<(), String>) {
+        self.checked(key, checked);
+    }
+
+    /// Reports a refusal of the key of this path.
+    pub(super) fn check_at(&mut self, key: &str, checked: Result<(), String>) {
+        if let Err(problem) = checked {
+            self.problem_at(key, problem);
+        }
+    }
+
+    /// Whether the table has this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// All keys of the table, with their values. None of them is unknown.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a DeValue<'a>)> + use<'a> {
         self.table.iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref()))
@@ -76,15 +102,12 @@ impl<'a> Section<'a> {
     /// A string that must be there and not be empty.
     pub(super) fn required(&mut self, key: &str) -> Option<&'a str> {
         let value = self.string(key);
-        if value.is_some_and(str::is_empty) || (value.is_none() && !self.table.contains_key(key)) {
-            let table = self.prefix.trim_end_matches('.').to_owned();
-            match value {
-                Some(_) => self.problem(key, "is empty"),
-                None => self.problem_at(table, format!("has no {key}. Add {key} = \"...\"")),
-            }
-            return None;
+        if value == Some("") {
+            self.problem(key, "is empty");
+        } else if !self.has(key) {
+            self.problem_here(format!("has no {key}. Add {key} = \"...\""));
         }
-        value
+        value.filter(|value| !value.is_empty())
     }
 
     pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
@@ -109,17 +132,19 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A list of strings. Empty strings are reported.
+    /// A list of strings. Entries that are empty or of another type are reported, and empty in the result.
     pub(super) fn strings(&mut self, key: &str) -> Option<Vec<Placed<String>>> {
         let array = self.typed(key, "a list of strings, such as [\"a\", \"b\"]", DeValue::as_array)?;
         let mut strings = Vec::new();
         for (at, item) in array.iter().enumerate() {
             let key = self.path(&format!("{key}[{at}]"));
-            match item.get_ref().as_str() {
-                Some("") => self.problem_at(key, "is empty"),
-                Some(value) => strings.push(Placed { key, value: value.to_owned() }),
-                None => self.problem_at(key, format!("is {}; it must be a string", kind(item.get_ref()))),
+            let value = item.get_ref().as_str();
+            match value {
+                Some("") => self.problem_at(key.clone(), "is empty"),
+                Some(_) => {}
+                None => self.problem_at(key.clone(), format!("is {}; it must be a string", kind(item.get_ref()))),
             }
+            strings.push(Placed { key, value: value.unwrap_or_default().to_owned() });
         }
         Some(strings)
     }
@@ -200,9 +225,10 @@ pub(in crate::config) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &
     }
 }
 
-/// A value as a message shows it.
+/// A value as a message shows it. API keys are not repeated.
 fn shown(value: &DeValue<'_>) -> String {
     match value {
+        DeValue::String(text) if text.starts_with("oc_") => "an API key".to_owned(),
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Boolean(boolean) => boolean.to_string(),

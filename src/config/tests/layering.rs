@@ -26,7 +26,7 @@ impl Drop for TestFile {
 }
 
 /// The settings of this file with these flags and variables.
-fn resolve(file: &TestFile, flags: &[&str], variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+pub(super) fn resolve(file: &TestFile, flags: &[&str], variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let arguments = [&["outcrop", "serve", "--config", file.path()], flags].concat();
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let (cli, layers) = Inputs::new(arguments, variables).load().unwrap();
@@ -35,7 +35,7 @@ fn resolve(file: &TestFile, flags: &[&str], variables: &[(&str, &str)]) -> Resul
 }
 
 /// The problems, each without the folder of the file.
-fn problems(name: &str, text: &str, flags: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn problems(name: &str, text: &str, flags: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
     let file = TestFile::new(name, text);
     let ConfigError(problems) = resolve(&file, flags, variables).unwrap_err();
     problems.into_iter().map(|problem| problem.replace(file.path(), "F")).collect()
