@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::layers::Shared;
 pub use self::reload::Reload;
@@ -139,6 +139,9 @@ impl App {
             Some(address) => Some(bind("--metrics-listen", address).await?.0),
             None => None,
         };
+        if settings.insecure_no_auth {
+            warn!(%address, "--insecure-no-auth: everybody who reaches this address can call models and read all conversations");
+        }
         Ok(Self {
             listener,
             address,

@@ -2,13 +2,14 @@
 //! once, before a port is bound.
 //!
 //! - `serve` the flags of `outcrop serve`
-//! - `timeouts`, `admission`, `connections`, `conversations` groups of flags
+//! - `timeouts`, `admission`, `connections`, `conversations`, `access` groups of flags
 //! - `layers` puts flags, environment, file and defaults together
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
 
+mod access;
 mod admission;
 mod connections;
 mod conversations;
@@ -20,11 +21,13 @@ mod problems;
 mod serve;
 mod timeouts;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::file::caller_name;
 pub use self::{
+    access::AccessArgs,
     admission::LimitArgs,
     connections::ConnectionArgs,
     conversations::ConversationArgs,
@@ -67,6 +70,26 @@ pub enum Command {
     Demo {
         /// The prompt
         prompt: String,
+    },
+    /// API keys of callers
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// A command about API keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key: print it once, and print the line for the configuration file, which has only its hash
+    New {
+        /// The name of the caller
+        #[arg(long, value_name = "NAME")]
+        caller: String,
+        /// The time after which the key is refused, such as 90days [default: never]
+        #[arg(long, value_name = "DURATION")]
+        expires_in: Option<String>,
+        /// Write the key to this new file, which only its owner can read, instead of standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -113,6 +136,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// Who may call the server.
     pub identity: IdentitySettings,
+    /// Whether everybody is served on purpose. It is logged at each start.
+    pub insecure_no_auth: bool,
     /// The proxies whose word about their clients is taken.
     pub proxies: ProxySettings,
     /// Whether everybody may call server reflection. `None`: if the server listens on a loopback address, or has no callers.
@@ -143,6 +168,7 @@ impl Settings {
             shutdown: ShutdownSettings::default(),
             connections: ConnectionSettings::default(),
             identity: IdentitySettings::default(),
+            insecure_no_auth: false,
             proxies: ProxySettings::default(),
             open_reflection: None,
         }

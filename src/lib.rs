@@ -24,14 +24,14 @@
 //!
 //! `fuzzing` and `simulation` are for fuzz targets and tests alone.
 //!
-//! [`demo`] runs the server, the emulator and the client in one process. ARCHITECTURE.md tells the life of a request.
+//! [`commands`] are the commands besides `serve`: `demo` runs the server, the emulator and the client in one process. ARCHITECTURE.md tells the life of a request.
 
 pub mod admission;
 pub mod app;
 pub mod bedrock;
+pub mod commands;
 pub mod config;
 pub mod conversation;
-pub mod demo;
 mod edge;
 pub mod error;
 mod event;

@@ -9,8 +9,8 @@ use std::{
 use outcrop::{
     app::{App, raise_file_limit},
     bedrock::{ConnectError, Connected},
+    commands::{demo, keys},
     config::{Cli, Command, Inputs, Layers, ServeArgs},
-    demo,
     error::ConfigError,
     request::timeouts::TimeoutSettings,
     shutdown::{Signals, runtime},
@@ -45,6 +45,7 @@ async fn run(Cli { command, log }: Cli, layers: Layers) -> Result<ExitCode, Box<
     match command {
         Command::Serve(args) => Box::pin(serve(*args, &log, &layers)).await,
         Command::Demo { prompt } => demo::run(prompt).await,
+        Command::Keys(command) => keys::run(&command).map(|()| ExitCode::SUCCESS),
     }
 }
 

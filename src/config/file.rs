@@ -20,6 +20,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+pub(crate) use self::syntax::name as caller_name;
 use self::{issuer::IssuerSettings, section::Section};
 pub(super) use self::{
     section::meant,

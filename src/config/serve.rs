@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, ProxySettings, Settings, TimeArgs, identity,
-    problems::Problems,
+    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, Settings, TimeArgs,
+    access::Listening, identity, problems::Problems,
 };
 use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules};
 
@@ -73,6 +73,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub conversations: ConversationArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub access: AccessArgs,
 }
 
 impl ServeArgs {
@@ -99,6 +102,7 @@ impl ServeArgs {
         let timeouts = self.time.timeouts(&mut problems);
         let limits = self.limits.limits(&mut problems);
         let identity = identity::resolve(layers.file.as_ref(), &routes, &limits, &mut problems);
+        self.access.guard(&Listening { calls: listen, metrics: metrics_listen }, &identity, &mut problems);
         let settings = Settings {
             listen,
             page: !self.no_page,
@@ -124,8 +128,9 @@ impl ServeArgs {
             unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
             connections: self.connections.connections(&mut problems),
-            proxies: ProxySettings::default(),
-            open_reflection: None,
+            insecure_no_auth: self.access.insecure_no_auth,
+            proxies: self.access.proxies(&mut problems),
+            open_reflection: self.access.open_reflection(&mut problems),
         };
         problems.verdict(settings)
     }

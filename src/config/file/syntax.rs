@@ -6,7 +6,7 @@ use http::Uri;
 use toml::value::{Datetime, Offset};
 
 /// The name of a caller or of a tenant: it is a label of metrics and a word in logs.
-pub(super) fn name(text: &str) -> Result<(), String> {
+pub(crate) fn name(text: &str) -> Result<(), String> {
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
     if (1..=64).contains(&text.len()) && text.bytes().all(valid) {
         return Ok(());

@@ -1,0 +1,86 @@
+//! The flags about who may reach the server.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::{ProxySettings, problems::Problems};
+use crate::identity::settings::IdentitySettings;
+
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
+#[derive(Clone, Debug, Args)]
+pub struct AccessArgs {
+    /// Serve everybody on an address that others can reach, without callers in the configuration file
+    #[arg(long, env = "OUTCROP_INSECURE_NO_AUTH")]
+    pub insecure_no_auth: bool,
+    /// Who may call server reflection: `everybody` or `callers` [default: everybody on a loopback address, otherwise callers]
+    #[arg(long, env = "OUTCROP_REFLECTION", value_name = "WHO")]
+    pub reflection: Option<String>,
+    /// A network of proxies whose x-forwarded-for is trusted, such as 10.0.0.0/8. Repeatable; in the environment networks are separated by `,`
+    #[arg(long = "trusted-proxy", env = "OUTCROP_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+    /// The URI SAN of the client certificate of a trusted proxy. Repeatable; in the environment URIs are separated by `,`
+    #[arg(long = "trusted-proxy-cert", env = "OUTCROP_TRUSTED_PROXY_CERTS", value_name = "URI", value_delimiter = ',')]
+    pub trusted_proxy_certs: Vec<String>,
+    /// Take the client certificate from the x-forwarded-client-cert of trusted proxies
+    #[arg(long, env = "OUTCROP_FORWARDED_CLIENT_CERTS")]
+    pub forwarded_client_certs: bool,
+}
+
+/// The addresses that the server listens on.
+pub(super) struct Listening {
+    pub(super) calls: SocketAddr,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+impl AccessArgs {
+    /// Checks that nobody is served by accident: an address that others can reach needs callers, or a flag that says otherwise.
+    pub(super) fn guard(&self, listening: &Listening, identity: &IdentitySettings, problems: &mut Problems<'_>) {
+        if self.insecure_no_auth && !identity.callers.is_empty() {
+            problems.add(
+                "--insecure-no-auth serves everybody, and the configuration file has callers. Leave one of them out",
+            );
+        }
+        if self.insecure_no_auth || !identity.callers.is_empty() {
+            return;
+        }
+        let addresses = [("--listen", Some(listening.calls)), ("--metrics-listen", listening.metrics)];
+        for (flag, address) in addresses {
+            let Some(address) = address.filter(|address| !address.ip().is_loopback()) else { continue };
+            problems.add(format!(
+                "{flag} is {address}, which others can reach, and there are no callers. Add a [[caller]] to the configuration file \
+                 (outcrop keys new --caller NAME), listen on 127.0.0.1, or serve everybody with --insecure-no-auth"
+            ));
+        }
+    }
+
+    /// Whether everybody may call reflection, if it is set.
+    pub(super) fn open_reflection(&self, problems: &mut Problems<'_>) -> Option<bool> {
+        match self.reflection.as_deref().map(str::trim).filter(|who| !who.is_empty())? {
+            "everybody" => Some(true),
+            "callers" => Some(false),
+            other => {
+                problems.add(format!("--reflection is {other:?}; it must be everybody or callers"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn proxies(&self, problems: &mut Problems<'_>) -> ProxySettings {
+        let written = |values: &[String]| -> Vec<String> {
+            values.iter().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).collect()
+        };
+        let wanted = "a network, such as 10.0.0.0/8 or 192.0.2.7/32";
+        let networks = written(&self.trusted_proxies);
+        let networks: Vec<_> =
+            networks.iter().filter_map(|text| problems.parse("--trusted-proxy", text, wanted)).collect();
+        let certificates = written(&self.trusted_proxy_certs);
+        for uri in certificates.iter().filter(|uri| !uri.contains("://")) {
+            problems.add(format!("--trusted-proxy-cert is {uri:?}; it must be a URI, such as spiffe://example/proxy"));
+        }
+        if self.forwarded_client_certs && networks.is_empty() && certificates.is_empty() {
+            problems.add("--forwarded-client-certs needs proxies to trust. Name them with --trusted-proxy or --trusted-proxy-cert");
+        }
+        ProxySettings { networks, certificates, forwarded_certificates: self.forwarded_client_certs }
+    }
+}
