@@ -2,6 +2,7 @@
 //! conversations, permissions, logs and metrics go by it.
 //!
 //! - [`settings`] the configured callers
+//! - [`jwt`] verifies tokens
 //! - [`key`] API keys: their form, their hashes, new ones
 //! - `caller` a configured caller; `permissions` what it may ask for
 //! - `directory` all callers, which a reload replaces at once
@@ -9,6 +10,7 @@
 
 mod caller;
 pub(crate) mod directory;
+pub mod jwt;
 pub mod key;
 mod owner;
 pub(crate) mod permissions;

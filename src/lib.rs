@@ -10,6 +10,7 @@
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
 //! | [`identity`] | who calls: callers, their credentials and their permissions |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
+//! | [`identity`] | who makes a call, and what it may do |
 //! | [`request`] | the request, checked, in another type; its timeouts |
 //! | [`shutdown`] | graceful shutdown: who is still served while the server ends |
 //! | [`admission`] | admission control: concurrency limits, rate limits, clients |

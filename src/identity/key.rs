@@ -3,9 +3,8 @@
 
 use std::fmt;
 
+use aws_lc_rs::{constant_time, digest, error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The beginning of every key, by which secret scanners find keys in source code.
@@ -31,9 +30,9 @@ impl NewKey {
     ///
     /// # Errors
     /// If the operating system has no random numbers.
-    pub fn generate() -> Result<Self, getrandom::Error> {
+    pub fn generate() -> Result<Self, Unspecified> {
         let mut random = Zeroizing::new([0; 32 + ID]);
-        getrandom::fill(random.as_mut())?;
+        rand::fill(random.as_mut())?;
         let (secret, id) = random.split_at(32);
         // The alphabet has 32 characters, so each is equally likely.
         let id: String = id.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect();
@@ -82,7 +81,7 @@ impl<'a> PresentedKey<'a> {
 
     /// Whether this is the key of that hash. It takes the same time whatever differs.
     pub(crate) fn is(&self, sha256: &[u8; 32]) -> bool {
-        self.sha256.ct_eq(sha256).into()
+        constant_time::verify_slices_are_equal(&self.sha256, sha256).is_ok()
     }
 }
 
@@ -98,7 +97,9 @@ pub fn is_id(text: &str) -> bool {
 }
 
 fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    hash
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The name of an identity in the stores of conversations. It is a hash, so that a store tells nothing about who calls, and so that no name of
 //! a tenant or a subject can be written to be another's.
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{Context, SHA256};
 
 use super::caller::Caller;
 
@@ -18,13 +18,13 @@ pub(super) fn of_caller(caller: &Caller) -> String {
 
 /// The owner of the conversations of one subject of a token issuer.
 pub(super) fn of(tenant: &str, authority: &str, subject: &str) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     for part in ["outcrop owner 1", tenant, authority, subject] {
         // With its length, so that no two lists of parts are the same bytes.
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
     }
-    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     digits[..DIGITS].to_owned()
 }
 
