@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
-use self::layers::Shared;
 pub use self::reload::Reload;
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
@@ -26,11 +25,10 @@ use crate::{
     config::Settings,
     conversation::{Conversations, OwnerLimits, settings::OpenError},
     edge::{connection::ConnectionSettings, server::Server},
-    failover::Failover,
     identity::directory::Directory,
     metrics::{self, Metrics},
     proto::generation_service_server::GenerationServiceServer,
-    response::{abandoned::AbandonedCalls, registry::CallRegistry},
+    response::registry::CallRegistry,
     service::Service,
     shutdown::{
         Shutdown,
@@ -60,8 +58,15 @@ pub struct App {
     address: SocketAddr,
     metrics_listener: Option<TcpListener>,
     router: Router,
-    health: HealthReporter,
-    stopping: CancellationToken,
+    shared: Shared,
+    steps: ShutdownSettings,
+    unread_timeout: Duration,
+    connections: ConnectionSettings,
+}
+
+/// What the layers of a server share with its lifecycle.
+#[derive(Debug)]
+struct Shared {
     shutdown: Shutdown,
     registry: CallRegistry,
     admission: AdmissionControl,
@@ -69,9 +74,26 @@ pub struct App {
     directory: Directory,
     conversations: Conversations,
     metrics: Metrics,
-    steps: ShutdownSettings,
-    unread_timeout: Duration,
-    connections: ConnectionSettings,
+    health: HealthReporter,
+    /// Cancelled when the server stops accepting.
+    stopping: CancellationToken,
+}
+
+impl Shared {
+    async fn open(settings: &Settings) -> Result<Self, AppError> {
+        let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
+        Ok(Self {
+            shutdown: Shutdown::default(),
+            registry: CallRegistry::default(),
+            admission: AdmissionControl::new(&settings.limits),
+            failures: Arc::default(),
+            directory: Directory::new(&settings.identity).map_err(AppError::Issuers)?,
+            conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?,
+            metrics: Metrics::default(),
+            health: HealthReporter::new(),
+            stopping: CancellationToken::new(),
+        })
+    }
 }
 
 /// Why a server cannot start.
@@ -90,6 +112,9 @@ pub enum AppError {
     /// The descriptors of the contract cannot be decoded. This is a defect of the build.
     #[error("the descriptors of the contract cannot be read: {0}")]
     Descriptors(Box<dyn std::error::Error + Send + Sync>),
+    /// The issuers of tokens cannot be used.
+    #[error("the issuers of tokens cannot be used: {}", .0.join("; "))]
+    Issuers(Vec<String>),
     /// The storage of conversations cannot be opened.
     #[error(transparent)]
     Conversations(#[from] OpenError),
@@ -101,39 +126,9 @@ impl App {
     /// # Errors
     /// See [`AppError`].
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
-        let (shutdown, registry, metrics) = (Shutdown::default(), CallRegistry::default(), Metrics::default());
-        let admission = AdmissionControl::new(&settings.limits);
-        let (directory, failures) = (Directory::new(&settings.identity), Arc::<FailureLimit>::default());
-        let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
-        let conversations = Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?;
-        let health = HealthReporter::new();
-        health.set_serving::<GenerationServiceServer<Service>>().await;
-        let stopping = CancellationToken::new();
-        let service = Service {
-            failover: Arc::new(Failover::new(
-                bedrock,
-                settings.attempts,
-                settings.rules.timeouts.default,
-                metrics.clone(),
-            )),
-            rules: settings.rules.clone(),
-            admission: admission.clone(),
-            abandoned: AbandonedCalls::new(settings.abandonment),
-            registry: registry.clone(),
-            conversations: conversations.clone(),
-            directory: directory.clone(),
-            metrics: metrics.clone(),
-        };
-        let shared = Shared {
-            shutdown: &shutdown,
-            admission: &admission,
-            directory: &directory,
-            failures: &failures,
-            metrics: &metrics,
-            health: &health,
-            stopping: &stopping,
-        };
-        let router = layers::router(settings, service, &shared)?;
+        let shared = Shared::open(settings).await?;
+        shared.health.set_serving::<GenerationServiceServer<Service>>().await;
+        let router = layers::router(settings, bedrock, &shared)?;
         let (listener, address) = bind("--listen", settings.listen).await?;
         let metrics_listener = match settings.metrics_listen {
             Some(address) => Some(bind("--metrics-listen", address).await?.0),
@@ -147,15 +142,7 @@ impl App {
             address,
             metrics_listener,
             router,
-            health,
-            stopping,
-            shutdown,
-            registry,
-            admission,
-            failures,
-            directory,
-            conversations,
-            metrics,
+            shared,
             steps: settings.shutdown,
             unread_timeout: settings.unread_timeout,
             connections: settings.connections,
@@ -174,20 +161,20 @@ impl App {
 
     /// Applies new settings while the server runs.
     pub fn reload(&self) -> Reload {
-        Reload { directory: self.directory.clone(), registry: self.registry.clone() }
+        Reload { directory: self.shared.directory.clone(), registry: self.shared.registry.clone() }
     }
 
     /// The metrics.
     pub fn metrics(&self) -> Metrics {
-        self.metrics.clone()
+        self.shared.metrics.clone()
     }
 
     /// Serves until `stop_signal` is ready, and then shuts down gracefully. `force_signal` ends the grace period early.
     pub async fn run(self, stop_signal: impl Future<Output = ()>, force_signal: impl Future<Output = ()>) -> Ended {
-        let Self {
-            shutdown, health, registry, admission, failures, conversations, metrics, steps, unread_timeout, ..
-        } = self;
-        let server = Server::start(self.listener, self.router, self.connections, self.stopping, Some(metrics.clone()));
+        let Shared { shutdown, registry, admission, failures, directory, conversations, metrics, health, stopping } =
+            self.shared;
+        directory.prefetch();
+        let server = Server::start(self.listener, self.router, self.connections, stopping, Some(metrics.clone()));
         let metrics_server = self.metrics_listener.map(|listener| {
             let (max, max_per_address) = (METRICS_CONNECTIONS, METRICS_CONNECTIONS);
             let limits = ConnectionSettings { max, max_per_address, ..self.connections };
@@ -195,12 +182,12 @@ impl App {
         });
         let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
-            () = sweep(&registry, &admission, &failures, unread_timeout) => Ended::Drained,
+            () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             ended = async {
                 stop_signal.await;
-                steps::run(&shutdown, &serving, steps, force_signal).await
+                steps::run(&shutdown, &serving, self.steps, force_signal).await
             } => ended,
         };
         server.close().await;

@@ -29,9 +29,13 @@ use crate::{
 
 /// Who makes a call. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Identity(Arc<Inner>);
+pub(crate) struct Identity {
+    who: Arc<Who>,
+    /// Where the call comes from.
+    address: ClientId,
+}
 
-struct Inner {
+struct Who {
     /// `None` on a server without callers, which serves everybody.
     caller: Option<Arc<Caller>>,
     credential: Credential,
@@ -99,37 +103,45 @@ impl fmt::Debug for Credential {
 impl Identity {
     /// Everybody at this address, for a server without callers.
     pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
-        Self(Arc::new(Inner {
-            caller: None,
-            credential: Credential::None,
-            subject: "".into(),
-            client: Client::of(address.map_or(ClientId::Unknown, ClientId::of_address)),
-            owner: owner::UNOWNED.to_owned(),
-        }))
+        let address = address.map_or(ClientId::Unknown, ClientId::of_address);
+        let client = Client::of(address.clone());
+        let (subject, owner) = ("".into(), owner::UNOWNED.to_owned());
+        Self { who: Arc::new(Who { caller: None, credential: Credential::None, subject, client, owner }), address }
     }
 
     /// A configured caller that this credential proves.
     pub(crate) fn of_caller(caller: &Arc<Caller>, credential: Credential) -> Self {
         let owner = if caller.adopts_unowned { owner::UNOWNED.to_owned() } else { owner::of_caller(caller) };
         let (client, subject) = (caller.client.clone(), Arc::clone(&caller.name));
-        Self(Arc::new(Inner { client, caller: Some(Arc::clone(caller)), credential, subject, owner }))
+        Who { client, caller: Some(Arc::clone(caller)), credential, subject, owner }.somewhere()
     }
 
     /// One of the subjects whose tokens are a configured caller's.
     pub(crate) fn of_subject(caller: &Arc<Caller>, subject: &str, issuer: &Arc<str>, claims: &Arc<Claims>) -> Self {
-        Self(Arc::new(Inner {
+        Who {
             client: caller.client.clone(),
             caller: Some(Arc::clone(caller)),
             credential: Credential::Token { issuer: Arc::clone(issuer), claims: Arc::clone(claims) },
             subject: subject.into(),
             owner: owner::of(&caller.tenant, issuer, subject),
-        }))
+        }
+        .somewhere()
     }
 
     /// A configured caller without a credential.
     #[cfg(test)]
     pub(crate) fn of_settings(settings: &settings::CallerSettings) -> Self {
         Self::of_caller(&Caller::new(settings), Credential::None)
+    }
+
+    /// The same identity, calling from this address.
+    pub(crate) fn at(self, address: ClientId) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Where the call comes from.
+    pub(crate) fn address(&self) -> &ClientId {
+        &self.address
     }
 
     /// The identity of a request that has passed the authentication.
@@ -143,42 +155,48 @@ impl Identity {
 
     /// The tenant: the label of metrics, and the outermost border between conversations. Empty on a server without callers.
     pub(crate) fn tenant(&self) -> &str {
-        self.0.caller.as_ref().map_or("", |caller| &caller.tenant)
+        self.who.caller.as_ref().map_or("", |caller| &caller.tenant)
     }
 
     /// The name of the configured caller. Empty on a server without callers.
     pub(crate) fn caller(&self) -> &str {
-        self.0.caller.as_ref().map_or("", |caller| &caller.name)
+        self.who.caller.as_ref().map_or("", |caller| &caller.name)
     }
 
     /// The subject: the caller's name, or the `sub` of a token.
     pub(crate) fn subject(&self) -> &str {
-        &self.0.subject
+        &self.who.subject
     }
 
     /// What proved it.
     pub(crate) fn credential(&self) -> &Credential {
-        &self.0.credential
+        &self.who.credential
     }
 
     /// The client whose limits apply.
     pub(crate) fn client(&self) -> &Client {
-        &self.0.client
+        &self.who.client
     }
 
     /// The owner of its conversations in the stores.
     pub(crate) fn owner(&self) -> &str {
-        &self.0.owner
+        &self.who.owner
     }
 
     /// What is put into its requests.
     pub(crate) fn imposed(&self) -> Option<&ImposedSettings> {
-        self.0.caller.as_ref().map(|caller| &caller.imposed)
+        self.who.caller.as_ref().map(|caller| &caller.imposed)
     }
 
     /// What it may ask for.
     pub(crate) fn permissions(&self) -> &Permissions {
-        self.0.caller.as_ref().map_or(&permissions::ALL, |caller| &caller.permissions)
+        self.who.caller.as_ref().map_or(&permissions::ALL, |caller| &caller.permissions)
+    }
+}
+
+impl Who {
+    fn somewhere(self) -> Identity {
+        Identity { who: Arc::new(self), address: ClientId::Unknown }
     }
 }
 

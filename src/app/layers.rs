@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware::from_fn_with_state};
-use tokio_util::sync::CancellationToken;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 
-use super::AppError;
+use super::{AppError, Shared};
 use crate::{
-    admission::{AdmissionControl, failure_limit::FailureLimit, request_memory::RequestMemory},
+    admission::request_memory::RequestMemory,
+    bedrock::Bedrock,
     config::Settings,
     edge::{
         authentication::{Authentication, proxies::TrustedProxies},
@@ -21,11 +21,10 @@ use crate::{
         ungated::{MessageTimeouts, Ungated, ungated},
         web,
     },
-    identity::directory::Directory,
-    metrics::Metrics,
+    failover::Failover,
     proto::{self, generation_service_server::GenerationServiceServer},
+    response::abandoned::AbandonedCalls,
     service::Service,
-    shutdown::Shutdown,
 };
 
 /// The descriptors for reflection. They include those of error details, so that grpcurl can print them.
@@ -37,21 +36,9 @@ const DESCRIPTORS: [&[u8]; 5] = [
     tonic_types::pb::FILE_DESCRIPTOR_SET,
 ];
 
-/// What the layers share with the rest of the server.
-pub(super) struct Shared<'a> {
-    pub(super) shutdown: &'a Shutdown,
-    pub(super) admission: &'a AdmissionControl,
-    pub(super) directory: &'a Directory,
-    pub(super) failures: &'a Arc<FailureLimit>,
-    pub(super) metrics: &'a Metrics,
-    pub(super) health: &'a HealthReporter,
-    /// Cancelled when the server stops accepting.
-    pub(super) stopping: &'a CancellationToken,
-}
-
 /// All methods behind their layers.
-pub(super) fn router(settings: &Settings, service: Service, shared: &Shared<'_>) -> Result<Router, AppError> {
-    let generation = GenerationServiceServer::new(service)
+pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Result<Router, AppError> {
+    let generation = GenerationServiceServer::new(service_of(settings, bedrock, shared))
         .max_decoding_message_size(settings.max_request_bytes)
         // The limit above also holds for what a message decompresses to.
         .accept_compressed(CompressionEncoding::Gzip);
@@ -64,7 +51,7 @@ pub(super) fn router(settings: &Settings, service: Service, shared: &Shared<'_>)
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
     let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
     let stopping = shared.stopping.clone();
-    let others = health_and_reflection(shared.health, Ungated { methods, stopping, timeouts })?;
+    let others = health_and_reflection(&shared.health, Ungated { methods, stopping, timeouts })?;
     let router = Routes::from(generation.merge(others.reset_fallback()))
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.
@@ -72,7 +59,21 @@ pub(super) fn router(settings: &Settings, service: Service, shared: &Shared<'_>)
     Ok(if settings.page { web::around(router, hosts) } else { router })
 }
 
-fn gates_of(settings: &Settings, shared: &Shared<'_>) -> Result<Gates, AppError> {
+fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service {
+    let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
+    Service {
+        failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts, metrics.clone())),
+        rules: settings.rules.clone(),
+        admission: shared.admission.clone(),
+        abandoned: AbandonedCalls::new(settings.abandonment),
+        registry: shared.registry.clone(),
+        conversations: shared.conversations.clone(),
+        directory: shared.directory.clone(),
+        metrics,
+    }
+}
+
+fn gates_of(settings: &Settings, shared: &Shared) -> Result<Gates, AppError> {
     let memory = RequestMemory::new(settings.max_request_memory, shared.metrics.clone());
     let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
         .map_err(|error| AppError::Descriptors(error.into()))?;
@@ -80,12 +81,12 @@ fn gates_of(settings: &Settings, shared: &Shared<'_>) -> Result<Gates, AppError>
     Ok(Gates { shutdown, admission, messages, metrics: shared.metrics.clone() })
 }
 
-fn authentication_of(settings: &Settings, shared: &Shared<'_>) -> Authentication {
+fn authentication_of(settings: &Settings, shared: &Shared) -> Authentication {
     Authentication {
         directory: shared.directory.clone(),
         open_reflection: settings.open_reflection.unwrap_or_else(|| settings.listen.ip().is_loopback()),
         proxies: TrustedProxies::new(settings.proxies.clone()),
-        failures: Arc::clone(shared.failures),
+        failures: Arc::clone(&shared.failures),
         metrics: shared.metrics.clone(),
     }
 }

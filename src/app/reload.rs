@@ -16,10 +16,14 @@ pub struct Reload {
 
 impl Reload {
     /// Replaces all callers at once. Streams of callers, keys and certificates that are removed or disabled end with `CREDENTIALS_REVOKED`.
-    pub fn replace_callers(&self, settings: &IdentitySettings) {
-        self.directory.replace(settings);
+    ///
+    /// # Errors
+    /// What is wrong with the issuers of tokens. Then nothing changes.
+    pub fn replace_callers(&self, settings: &IdentitySettings) -> Result<(), Vec<String>> {
+        self.directory.replace(settings)?;
         // A stream that is registered after this looks into the new directory itself.
         self.registry.end_where(|identity| self.directory.has_revoked(identity), Directory::revocation);
         info!(callers = settings.callers.len(), "the callers are replaced");
+        Ok(())
     }
 }

@@ -20,8 +20,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use self::section::Section;
 pub(crate) use self::syntax::name as caller_name;
-use self::{issuer::IssuerSettings, section::Section};
 pub(super) use self::{
     section::meant,
     values::{Known, Value},
@@ -38,10 +38,8 @@ pub(super) struct ConfigFile {
     pub(super) path: String,
     /// The values of flags, by key.
     pub(super) values: BTreeMap<String, Value>,
-    /// The callers, in the order of the file.
+    /// The callers and the issuers, in the order of the file.
     pub(super) identity: IdentitySettings,
-    /// The issuers, in the order of the file.
-    pub(super) issuers: Vec<IssuerSettings>,
     /// The line of every key, by its path, such as `caller[0].keys[1].sha256`.
     lines: BTreeMap<String, usize>,
     /// What is wrong with it.
@@ -78,8 +76,8 @@ impl ConfigFile {
         index("", document.get_ref(), &line_of, &mut file.lines);
         let mut root = Section::root(document.get_ref());
         file.values = values::read(&mut root, known);
-        file.identity = IdentitySettings { callers: root.sections("caller", caller::read) };
-        file.issuers = root.sections("issuer", issuer::read);
+        let callers = root.sections("caller", caller::read);
+        file.identity = IdentitySettings { callers, issuers: root.sections("issuer", issuer::read) };
         let problems = root.finish();
         file.problems = problems.into_iter().map(|problem| file.located(&problem.key, &problem.text)).collect();
         file

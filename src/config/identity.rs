@@ -27,7 +27,7 @@ pub(super) fn resolve(
     problems: &mut Problems,
 ) -> IdentitySettings {
     let Some(file) = file else { return IdentitySettings::default() };
-    let (callers, issuers) = (&file.identity.callers, &file.issuers);
+    let IdentitySettings { callers, issuers } = &file.identity;
     let mut check = Check { file, problems };
     let names = callers.iter().enumerate().filter(|(_, caller)| !caller.name.is_empty());
     check.unique(names.map(|(at, caller)| (format!("caller[{at}].name"), &caller.name)));

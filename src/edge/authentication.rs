@@ -62,12 +62,11 @@ impl Authentication {
         let CallerAddress { address, certificate } = self.proxies.caller_of(request);
         let credentials = Credentials::take(request, certificate);
         let client = address.map_or(ClientId::Unknown, ClientId::of_address);
-        request.extensions_mut().insert(client.clone());
         let path = request.uri().path();
         let identity = if self.directory.is_open() || self.access(path) == Access::Open {
             Identity::of_address(address)
         } else {
-            self.identify(&credentials, &client).await?
+            self.identify(&credentials, &client).await?.at(client.clone())
         };
         if let Access::Permitted(name) = self.access(path)
             && !identity.permissions().allow_method(name)
@@ -94,7 +93,7 @@ impl Authentication {
 
     /// The identity that the credentials prove.
     async fn identify(&self, credentials: &Credentials, client: &ClientId) -> Result<Identity, Error> {
-        let refusal = match credentials.presented() {
+        let identified = match credentials.presented() {
             Presented::Nothing => {
                 let message =
                     format!("this server serves only known callers, and the call has no credentials. {ADVICE}");
@@ -104,15 +103,32 @@ impl Authentication {
             Presented::Key(key) => {
                 self.directory.by_key(&key, SystemTime::now()).map_err(|refusal| (refusal, "the API key"))
             }
+            Presented::Token(token) => {
+                self.identify_token(token, client).await.map_err(|refusal| (refusal, "the API key or token"))
+            }
             Presented::Certificate(uri) => {
                 self.directory.by_certificate(uri).map_err(|refusal| (refusal, "the client certificate"))
             }
         };
-        refusal.map_err(|(refusal, what)| self.failed(refusal, what, client))
+        identified.map_err(|(refusal, what)| self.failed(refusal, what, client))
+    }
+
+    /// The identity that a token proves. From an address that has failed too often only tokens that were verified before are accepted, because
+    /// to verify a signature costs time.
+    async fn identify_token(&self, token: &str, client: &ClientId) -> Result<Identity, Refusal> {
+        match self.directory.by_known_token(token) {
+            Some(identified) => identified,
+            None if self.failures.throttled(client).is_some() => Err(Refusal::Invalid),
+            None => self.directory.by_token(token).await,
+        }
     }
 
     /// The error of credentials that prove nothing.
     fn failed(&self, refusal: Refusal, what: &str, client: &ClientId) -> Error {
+        if refusal == Refusal::IssuerUnavailable {
+            let message = "the keys of the token's issuer cannot be fetched now, so the token cannot be verified. Try again later";
+            return self.refused(Error::new(Reason::IdentityProvider, message), client);
+        }
         if let Some(wait) = self.failures.throttled(client) {
             let message =
                 format!("too many calls from this address had invalid credentials. Try again after {wait:.1?}");
@@ -128,7 +144,9 @@ impl Authentication {
                 Error::new(Reason::CredentialsInvalid, message)
             }
             Refusal::Expired => Error::new(Reason::CredentialsExpired, format!("{what} has expired. Use a newer one")),
-            Refusal::Revoked => Error::new(Reason::CredentialsRevoked, format!("{what} was revoked by the operator")),
+            Refusal::Revoked | Refusal::IssuerUnavailable => {
+                Error::new(Reason::CredentialsRevoked, format!("{what} was revoked by the operator"))
+            }
         };
         warn!(%client, reason = error.reason().name(), "a caller could not be identified: {what}");
         self.metrics.refused(error.reason());

@@ -3,20 +3,28 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use tracing::debug;
 
-use super::{Claims, Credential, Identity, caller::Caller, key::PresentedKey, settings::IdentitySettings};
+use super::{
+    Credential, Identity,
+    caller::Caller,
+    jwt::{Rejection, Verified, Verifier},
+    key::PresentedKey,
+    settings::IdentitySettings,
+};
 use crate::error::{Error, Reason};
 
 /// All callers. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Directory(Arc<ArcSwap<Callers>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Callers {
     by_name: HashMap<Arc<str>, Arc<Caller>>,
     /// The caller of each key id, and the place of the key among its keys.
     by_key: HashMap<String, (Arc<Caller>, usize)>,
     by_certificate: HashMap<Arc<str>, Arc<Caller>>,
+    verifier: Verifier,
     /// The callers that have tokens, in the order of the configuration: the first that matches is the caller.
     with_tokens: Vec<Arc<Caller>>,
 }
@@ -30,16 +38,32 @@ pub(crate) enum Refusal {
     Expired,
     /// They are known, and were disabled.
     Revoked,
+    /// The keys of the token's issuer cannot be fetched.
+    IssuerUnavailable,
 }
 
 impl Directory {
-    pub(crate) fn new(settings: &IdentitySettings) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Callers::new(settings))))
+    /// # Errors
+    /// What is wrong with the issuers of tokens.
+    pub(crate) fn new(settings: &IdentitySettings) -> Result<Self, Vec<String>> {
+        let verifier = Verifier::new(&settings.issuers)?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Callers::new(settings, verifier)))))
     }
 
     /// Replaces all callers. Calls that run go on, except those whose identity [`Directory::has_revoked`].
-    pub(crate) fn replace(&self, settings: &IdentitySettings) {
-        self.0.store(Arc::new(Callers::new(settings)));
+    ///
+    /// # Errors
+    /// What is wrong with the issuers of tokens. Then nothing changes.
+    pub(crate) fn replace(&self, settings: &IdentitySettings) -> Result<(), Vec<String>> {
+        let verifier = self.0.load().verifier.reloaded(&settings.issuers)?;
+        verifier.prefetch();
+        self.0.store(Arc::new(Callers::new(settings, verifier)));
+        Ok(())
+    }
+
+    /// Begins to fetch the keys of token issuers. Runs in the runtime.
+    pub(crate) fn prefetch(&self) {
+        self.0.load().verifier.prefetch();
     }
 
     /// Whether there are no callers, so that the server serves everybody.
@@ -70,11 +94,24 @@ impl Directory {
         Ok(Identity::of_caller(caller, Credential::Certificate { uri: Arc::clone(uri) }))
     }
 
-    /// The identity of a token that its issuer's keys have verified.
-    pub(crate) fn by_token(&self, issuer: &Arc<str>, subject: &str, claims: &Arc<Claims>) -> Result<Identity, Refusal> {
+    /// The identity that a token proves, if the token was verified before.
+    pub(crate) fn by_known_token(&self, token: &str) -> Option<Result<Identity, Refusal>> {
         let callers = self.0.load();
-        let caller = callers.with_tokens.iter().find(|caller| caller.has_token(issuer, claims));
-        Ok(Identity::of_subject(caller.ok_or(Refusal::Invalid)?, subject, issuer, claims))
+        callers.verifier.known(token).map(|verified| callers.identity_of(&verified))
+    }
+
+    /// The identity that a token proves. It can wait for the keys of the issuer.
+    pub(crate) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
+        let callers = self.0.load_full();
+        let verified = callers.verifier.verify(token).await.map_err(|rejection| {
+            debug!(%rejection, "a token is refused");
+            match rejection {
+                Rejection::Expired => Refusal::Expired,
+                Rejection::IssuerUnavailable(_) => Refusal::IssuerUnavailable,
+                _ => Refusal::Invalid,
+            }
+        })?;
+        callers.identity_of(&verified)
     }
 
     /// Whether an identity no longer exists: its caller, key or certificate was removed or disabled. A credential that has expired is not
@@ -105,8 +142,9 @@ impl fmt::Debug for Directory {
 }
 
 impl Callers {
-    fn new(settings: &IdentitySettings) -> Self {
-        let mut all = Self::default();
+    fn new(settings: &IdentitySettings, verifier: Verifier) -> Self {
+        let (by_name, by_key, by_certificate) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut all = Self { by_name, by_key, by_certificate, verifier, with_tokens: Vec::new() };
         for settings in &settings.callers {
             let caller = Caller::new(settings);
             for (at, key) in caller.keys.iter().enumerate() {
@@ -121,6 +159,11 @@ impl Callers {
             all.by_name.insert(Arc::clone(&caller.name), caller);
         }
         all
+    }
+
+    fn identity_of(&self, Verified { issuer, subject, claims, .. }: &Verified) -> Result<Identity, Refusal> {
+        let caller = self.with_tokens.iter().find(|caller| caller.has_token(issuer, claims));
+        Ok(Identity::of_subject(caller.ok_or(Refusal::Invalid)?, subject, issuer, claims))
     }
 }
 

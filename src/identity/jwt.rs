@@ -24,8 +24,6 @@ mod token;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
 
-use serde_json::{Map, Value};
-
 use self::{
     cache::{Cache, Entry, TokenHash},
     clock::Clock,
@@ -34,6 +32,7 @@ use self::{
     settings::IssuerSettings,
     token::Token,
 };
+use super::Claims;
 
 /// Verifies tokens. Clones share the keys and the cache; the last one ends fetches that are running.
 #[derive(Clone, Debug)]
@@ -56,7 +55,7 @@ pub(crate) struct Verified {
     /// `exp`. The token is accepted for a minute longer, because clocks differ.
     pub(crate) expires_at: SystemTime,
     /// All claims.
-    pub(crate) claims: Map<String, Value>,
+    pub(crate) claims: Arc<Claims>,
 }
 
 /// Why a token is refused. The messages are for the log: a caller is told less.
@@ -134,11 +133,6 @@ impl Verifier {
         Ok(Self(Arc::new(Inner { issuers, cache: Cache::default(), clock })))
     }
 
-    /// Whether an issuer of this name is configured.
-    pub(crate) fn has(&self, issuer: &str) -> bool {
-        self.0.issuers.contains_key(issuer)
-    }
-
     /// Begins to fetch the keys of all issuers, so that the first calls do not wait and the log says which issuer does not answer. Runs in
     /// the runtime.
     pub(crate) fn prefetch(&self) {
@@ -170,10 +164,15 @@ impl Verifier {
             issuer: Arc::clone(name),
             subject: checked.subject,
             expires_at: checked.expires_at,
-            claims: token.claims,
+            claims: Arc::new(token.claims),
         });
         self.0.cache.insert(hash, Entry { verified: Arc::clone(&verified), keys });
         Ok(Verified::clone(&verified))
+    }
+
+    /// The content of a token, if it was verified before and is still valid.
+    pub(crate) fn known(&self, token: &str) -> Option<Verified> {
+        (token.len() <= token::MAX_BYTES).then(|| self.cached(TokenHash::of(token)))?
     }
 
     /// A token that has been verified before, if it has not expired and its issuer has the same keys as then.

@@ -53,7 +53,7 @@ impl NewKey {
 
     /// The hash for the configuration, as hexadecimal digits.
     pub fn sha256(&self) -> String {
-        hash(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&hash(&self.text))
     }
 }
 
@@ -96,6 +96,12 @@ pub fn is_id(text: &str) -> bool {
     text.len() == ID && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
+/// Bytes as hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
 fn hash(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
@@ -115,8 +121,7 @@ mod tests {
         assert_eq!(presented.id, new.id());
         assert!(presented.is(&hash(new.text())));
         assert!(!presented.is(&hash("another")));
-        let digits: String = hash(new.text()).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(new.sha256(), digits);
+        assert_eq!(hexadecimal(&[0, 15, 16, 255]), "000f10ff");
         assert!(!format!("{new:?}").contains(&new.text()[PREFIX.len() + ID..]));
     }
 

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::caller::Caller;
+use super::{caller::Caller, key::hexadecimal};
 
 /// The owner of conversations on a server without callers.
 pub(super) const UNOWNED: &str = "";
@@ -24,8 +24,7 @@ pub(super) fn of(tenant: &str, authority: &str, subject: &str) -> String {
         hash.update(&(part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let digits: String = hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    digits[..DIGITS].to_owned()
+    hexadecimal(hash.finish().as_ref())[..DIGITS].to_owned()
 }
 
 #[cfg(test)]

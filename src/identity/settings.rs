@@ -5,6 +5,7 @@ use std::{
     time::SystemTime,
 };
 
+use super::jwt::settings::IssuerSettings;
 use crate::admission::client::ClientLimits;
 
 /// Who may call the server. Without callers it serves everybody.
@@ -12,6 +13,8 @@ use crate::admission::client::ClientLimits;
 pub struct IdentitySettings {
     /// The callers. Their names differ.
     pub callers: Vec<CallerSettings>,
+    /// Who issues the tokens of callers.
+    pub issuers: Vec<IssuerSettings>,
 }
 
 /// One `[[caller]]`.

@@ -249,7 +249,7 @@ async fn a_reload_ends_the_streams_of_revoked_keys_and_no_others() {
     for key in [&ada.key, &bob.key, &expiring] {
         streams.push(open_stream(&endpoint, key, &request("emulator.endless")).await);
     }
-    reload.replace_callers(&settings_of(Some(SystemTime::now()), false));
+    reload.replace_callers(&settings_of(Some(SystemTime::now()), false)).unwrap();
     let ended = streams.remove(0).status().await;
     assert_eq!((ended.code(), ended.reason()), (Some(Code::Unauthenticated), "CREDENTIALS_REVOKED"));
     for stream in &mut streams {

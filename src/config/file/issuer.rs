@@ -6,25 +6,7 @@ use super::{
     section::{Placed, Section},
     syntax,
 };
-
-/// The signature algorithms that an issuer can use. Each is made with a private key that only the issuer has.
-const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
-
-/// An issuer of tokens.
-#[derive(Clone, Debug)]
-#[expect(dead_code, reason = "tokens are verified with these")]
-pub(in crate::config) struct IssuerSettings {
-    /// The `iss` of its tokens, exactly.
-    pub(in crate::config) issuer: String,
-    /// A token is for this server if one of these is in its `aud`.
-    pub(in crate::config) audiences: Vec<String>,
-    /// The algorithms of its signatures.
-    pub(in crate::config) algorithms: Vec<String>,
-    /// The URL of its keys. `None`: OpenID Connect discovery finds it.
-    pub(in crate::config) jwks_uri: Option<String>,
-    /// The certificates of authorities to trust in place of those of the system, in PEM.
-    pub(in crate::config) ca: Option<Vec<u8>>,
-}
+use crate::identity::jwt::settings::{Algorithm, IssuerSettings};
 
 /// Reads one block.
 pub(super) fn read(section: &mut Section<'_>) -> IssuerSettings {
@@ -38,10 +20,9 @@ pub(super) fn read(section: &mut Section<'_>) -> IssuerSettings {
     let names = list(section, "algorithms", "Add those that the issuer signs with, such as [\"RS256\"]");
     let mut algorithms = Vec::new();
     for Placed { key, value } in names.into_iter().filter(|name| !name.value.is_empty()) {
-        if ALGORITHMS.contains(&value.as_str()) {
-            algorithms.push(value);
-        } else {
-            section.problem_at(key, format!("is {value:?}; it must be one of {}", ALGORITHMS.join(", ")));
+        match value.parse::<Algorithm>() {
+            Ok(algorithm) => algorithms.push(algorithm),
+            Err(problem) => section.problem_at(key, format!("is {value:?}: {problem}")),
         }
     }
     let jwks_uri = section.string("jwks_uri").map(str::to_owned);

@@ -49,7 +49,7 @@ jwks_uri = "https://id.example.com/keys"
 #[test]
 fn every_key_of_a_caller_and_of_an_issuer_is_read() {
     let file = TestFile::new("whole", WHOLE);
-    let IdentitySettings { callers } = resolve(&file, &["--local"], &[]).unwrap().identity;
+    let IdentitySettings { callers, .. } = resolve(&file, &["--local"], &[]).unwrap().identity;
     let [billing, other] = &callers[..] else { panic!("two callers") };
     assert_eq!((billing.name.as_str(), billing.tenant.as_str()), ("billing", "acme"));
     assert_eq!((other.name.as_str(), other.tenant.as_str()), ("other", "other"), "a caller is its own tenant");

@@ -37,6 +37,8 @@ pub(super) enum Presented<'a> {
     /// Headers that are no credentials, and what is wrong with them.
     Unreadable(&'static str),
     Key(PresentedKey<'a>),
+    /// A text that is no API key, and can be a token.
+    Token(&'a str),
     /// The URI SAN of a client certificate.
     Certificate(&'a Arc<str>),
 }
@@ -56,7 +58,7 @@ impl Credentials {
         match (&self.text, &self.certificate) {
             (Text::Bearer(text), _) => match PresentedKey::parse(text) {
                 Some(key) => Presented::Key(key),
-                None => Presented::Unreadable("the API key"),
+                None => Presented::Token(text),
             },
             (Text::Unreadable(what), _) => Presented::Unreadable(what),
             (Text::Nothing, Some(certificate)) => Presented::Certificate(certificate),
@@ -110,6 +112,7 @@ mod tests {
             Presented::Nothing => "nothing",
             Presented::Unreadable(_) => "unreadable",
             Presented::Key(_) => "key",
+            Presented::Token(_) => "token",
             Presented::Certificate(_) => "certificate",
         }
     }
@@ -122,13 +125,12 @@ mod tests {
         assert_eq!(kind(&[("x-api-key", &key), ("cookie", "a=b")], Some("spiffe://a/b")), "key");
         assert_eq!(kind(&[], Some("spiffe://a/b")), "certificate");
         assert_eq!(kind(&[("cookie", "a=b")], None), "nothing");
+        assert_eq!(kind(&[("authorization", "Bearer x.y.z")], Some("spiffe://a/b")), "token");
         for headers in [
             &[("authorization", bearer.as_str()), ("x-api-key", key.as_str())][..],
             &[("authorization", &bearer), ("authorization", &bearer)],
             &[("authorization", &key)],
             &[("authorization", "Basic YTpi")],
-            &[("authorization", "Bearer x")],
-            &[("x-api-key", "")],
         ] {
             assert_eq!(kind(headers, Some("spiffe://a/b")), "unreadable", "{headers:?}");
         }

@@ -24,6 +24,14 @@ fn settings(callers: Vec<CallerSettings>) -> IdentitySettings {
     IdentitySettings { callers, ..IdentitySettings::default() }
 }
 
+fn directory(settings: &IdentitySettings) -> Directory {
+    Directory::new(settings).unwrap()
+}
+
+fn replace(directory: &Directory, settings: &IdentitySettings) {
+    directory.replace(settings).unwrap();
+}
+
 fn proved(directory: &Directory, key: &str, now: SystemTime) -> Result<String, Refusal> {
     let key = PresentedKey::parse(key).unwrap();
     directory.by_key(&key, now).map(|identity| identity.caller().to_owned())
@@ -40,7 +48,7 @@ fn only_the_whole_key_proves_its_caller_and_its_state_is_told_only_to_whom_has_i
     );
     let expired_settings = KeySettings { expires_at: Some(now), ..settings_of(&expired) };
     let disabled_settings = KeySettings { disabled: true, ..settings_of(&disabled) };
-    let directory = Directory::new(&settings(vec![
+    let directory = directory(&settings(vec![
         caller("ada", vec![settings_of(&good), expired_settings]),
         caller("bob", vec![disabled_settings]),
     ]));
@@ -62,7 +70,7 @@ fn a_reload_revokes_what_it_removes_and_nothing_else() {
     let of = |numbers: &[usize]| numbers.iter().map(|at| settings_of(&keys[*at])).collect::<Vec<_>>();
     let uri: Arc<str> = "spiffe://acme/ada".into();
     let with_certificate = |caller: CallerSettings| CallerSettings { certificates: vec![uri.to_string()], ..caller };
-    let directory = Directory::new(&settings(vec![
+    let directory = directory(&settings(vec![
         with_certificate(caller("ada", of(&[0, 1]))),
         caller("bob", of(&[2])),
         caller("eve", of(&[3])),
@@ -77,21 +85,24 @@ fn a_reload_revokes_what_it_removes_and_nothing_else() {
     // A key that expires, another that is disabled, a caller that is removed.
     let expired = KeySettings { expires_at: Some(now), ..settings_of(&keys[0]) };
     let disabled = KeySettings { disabled: true, ..settings_of(&keys[2]) };
-    directory.replace(&settings(vec![
-        with_certificate(caller("ada", vec![expired, settings_of(&keys[1])])),
-        caller("bob", vec![disabled]),
-    ]));
+    replace(
+        &directory,
+        &settings(vec![
+            with_certificate(caller("ada", vec![expired, settings_of(&keys[1])])),
+            caller("bob", vec![disabled]),
+        ]),
+    );
     assert_eq!(revoked(&directory), [false, false, true, true, false]);
     // A key moves to another caller, so that its old identity is no longer proved.
-    directory.replace(&settings(vec![caller("ada", of(&[0])), caller("bob", of(&[1, 2]))]));
+    replace(&directory, &settings(vec![caller("ada", of(&[0])), caller("bob", of(&[1, 2]))]));
     assert_eq!(revoked(&directory), [false, true, false, true, true]);
 }
 
 #[test]
 fn a_server_whose_first_caller_is_added_revokes_everybody_without_identity() {
-    let directory = Directory::new(&IdentitySettings::default());
+    let directory = directory(&IdentitySettings::default());
     let anybody = Identity::of_address(None);
     assert!(directory.is_open() && !directory.has_revoked(&anybody));
-    directory.replace(&settings(vec![caller("ada", Vec::new())]));
+    replace(&directory, &settings(vec![caller("ada", Vec::new())]));
     assert!(!directory.is_open() && directory.has_revoked(&anybody));
 }

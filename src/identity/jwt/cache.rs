@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{SHA256, digest};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ pub(super) struct TokenHash([u8; 32]);
 impl TokenHash {
     pub(super) fn of(token: &str) -> Self {
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         Self(hash)
     }
 }
@@ -126,7 +126,7 @@ mod tests {
                 issuer: Arc::from("https://id.example.com"),
                 subject: subject.to_owned(),
                 expires_at: SystemTime::now(),
-                claims: serde_json::Map::new(),
+                claims: Arc::default(),
             }),
             keys: Arc::new(KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()).unwrap()),
         }

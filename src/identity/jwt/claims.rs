@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Rejection, token::string};
+use crate::identity::Claims;
 
 /// By how much the clocks of the issuer and of this server may differ.
 pub(super) const SKEW: Duration = Duration::from_mins(1);
@@ -18,7 +19,7 @@ pub(super) struct Checked {
 }
 
 /// Checks that the token is for one of these audiences, that `now` is within its time, and that it has a subject.
-pub(super) fn check(claims: &Map<String, Value>, audiences: &[String], now: SystemTime) -> Result<Checked, Rejection> {
+pub(super) fn check(claims: &Claims, audiences: &[String], now: SystemTime) -> Result<Checked, Rejection> {
     let expires_at = time(claims, "exp")?.ok_or(Rejection::MissingClaim("exp"))?;
     if has_expired(expires_at, now) {
         return Err(Rejection::Expired);
@@ -48,7 +49,7 @@ pub(super) fn has_expired(expires_at: SystemTime, now: SystemTime) -> bool {
 }
 
 /// A `NumericDate` in seconds, which may have a fraction.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<SystemTime>, Rejection> {
+fn time(claims: &Claims, name: &str) -> Result<Option<SystemTime>, Rejection> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let since = match (value.as_u64(), value.as_f64()) {
         (Some(seconds), _) => Some(Duration::from_secs(seconds)),

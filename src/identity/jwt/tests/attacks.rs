@@ -10,7 +10,7 @@ async fn a_token_of_each_algorithm_is_verified() {
     let signers = [Signer::rsa("r"), Signer::ec("e"), Signer::ed("d")];
     let provider = Provider::start(&signers.iter().map(Signer::jwk).collect::<Vec<_>>()).await;
     let (verifier, _) = verifier(&[provider.settings()]);
-    assert!(verifier.has(&provider.url) && !verifier.has("https://other.example.com"));
+    assert!(verifier.0.issuers.contains_key(provider.url.as_str()));
     for signer in &signers {
         let claims = claims(&provider, &json!({"groups": ["billing"], "aud": ["other", "outcrop"]}));
         // The second time it is in the cache.
@@ -18,7 +18,7 @@ async fn a_token_of_each_algorithm_is_verified() {
             let accepted = verifier.verify(&signer.token(&claims)).await.unwrap();
             assert_eq!((&*accepted.issuer, accepted.subject.as_str()), (provider.url.as_str(), "ada"));
             assert_eq!(accepted.expires_at, UNIX_EPOCH + Duration::from_secs(claims["exp"].as_u64().unwrap()));
-            assert_eq!(Value::Object(accepted.claims.clone()), claims);
+            assert_eq!(Value::Object((*accepted.claims).clone()), claims);
             let shown = format!("{accepted:?}");
             assert!(!shown.contains("billing") && !shown.contains("ada"), "{shown}");
         }
