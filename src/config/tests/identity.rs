@@ -188,8 +188,8 @@ ca = \"/nowhere.pem\"
         "F:10: caller[1].jwt[1] is the same as caller[1].jwt[0] in line 10",
         "F:16: issuer[1].issuer is the same as issuer[0].issuer in line 12",
         "F:17: issuer[1].audiences is empty",
-        "F:18: issuer[1].algorithms[0] is \"HS256\"; it must be one of RS256",
-        "F:18: issuer[1].algorithms[1] is \"none\"; it must be one of RS256",
+        "F:18: issuer[1].algorithms[0] is \"HS256\": `HS256` is never accepted",
+        "F:18: issuer[1].algorithms[1] is \"none\": `none` is never accepted",
         "F:19: issuer[1].jwks_uri is \"http://i/keys\"; it must begin with https://",
         "F:20: issuer[1].ca is \"/nowhere.pem\", which cannot be read",
     ];
