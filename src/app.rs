@@ -1,22 +1,21 @@
 //! Settings -> a server that listens, runs, and drains.
 //!
-//! - `layers` the layers around the methods
+//! - `listeners` binds its addresses; `layers` the layers around the methods
 //! - `reload` what changes while it runs
 
 mod layers;
+mod listeners;
 mod reload;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::{
-    net::TcpListener,
-    time::{MissedTickBehavior, interval, sleep, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
+use self::listeners::{Listeners, reload_when_changed};
 pub use self::reload::Reload;
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
@@ -54,9 +53,7 @@ const EXPIRY: Duration = Duration::from_mins(1);
 /// A server that is bound and not yet serving.
 #[derive(Debug)]
 pub struct App {
-    listener: TcpListener,
-    address: SocketAddr,
-    metrics_listener: Option<TcpListener>,
+    listeners: Listeners,
     router: Router,
     shared: Shared,
     steps: ShutdownSettings,
@@ -109,6 +106,9 @@ pub enum AppError {
         /// The cause.
         source: io::Error,
     },
+    /// The files of TLS cannot be used.
+    #[error("TLS cannot be used:\n  - {}", .0.join("\n  - "))]
+    Tls(Vec<String>),
     /// The descriptors of the contract cannot be decoded. This is a defect of the build.
     #[error("the descriptors of the contract cannot be read: {0}")]
     Descriptors(Box<dyn std::error::Error + Send + Sync>),
@@ -129,18 +129,13 @@ impl App {
         let shared = Shared::open(settings).await?;
         shared.health.set_serving::<GenerationServiceServer<Service>>().await;
         let router = layers::router(settings, bedrock, &shared)?;
-        let (listener, address) = bind("--listen", settings.listen).await?;
-        let metrics_listener = match settings.metrics_listen {
-            Some(address) => Some(bind("--metrics-listen", address).await?.0),
-            None => None,
-        };
+        let listeners = Listeners::bind(settings, &shared.metrics).await?;
         if settings.insecure_no_auth {
+            let address = listeners.address;
             warn!(%address, "--insecure-no-auth: everybody who reaches this address can call models and read all conversations");
         }
         Ok(Self {
-            listener,
-            address,
-            metrics_listener,
+            listeners,
             router,
             shared,
             steps: settings.shutdown,
@@ -151,12 +146,12 @@ impl App {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listeners.address
     }
 
     /// Where its metrics are, if they are served.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.listeners.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Applies new settings while the server runs.
@@ -174,17 +169,20 @@ impl App {
         let Shared { shutdown, registry, admission, failures, directory, conversations, metrics, health, stopping } =
             self.shared;
         directory.prefetch();
-        let server = Server::start(self.listener, self.router, self.connections, stopping, Some(metrics.clone()));
-        let metrics_server = self.metrics_listener.map(|listener| {
+        let Listeners { calls, metrics: for_metrics, tls, .. } = self.listeners;
+        let counted = Some(metrics.clone());
+        let server = Server::start(calls, self.router, self.connections, stopping, counted, tls.clone());
+        let metrics_server = for_metrics.map(|listener| {
             let (max, max_per_address) = (METRICS_CONNECTIONS, METRICS_CONNECTIONS);
             let limits = ConnectionSettings { max, max_per_address, ..self.connections };
-            Server::start(listener, metrics::router(metrics), limits, CancellationToken::new(), None)
+            Server::start(listener, metrics::router(metrics), limits, CancellationToken::new(), None, tls.clone())
         });
         let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
+            () = reload_when_changed(tls.as_ref()) => Ended::Drained,
             ended = async {
                 stop_signal.await;
                 steps::run(&shutdown, &serving, self.steps, force_signal).await
@@ -225,13 +223,6 @@ impl Served for Serving<'_> {
     fn end_streams(&self) {
         self.registry.end_all(Shutdown::revocation);
     }
-}
-
-async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
-    let unbound = |source| AppError::Listen { flag, address, source };
-    let listener = TcpListener::bind(address).await.map_err(unbound)?;
-    let bound = listener.local_addr().map_err(unbound)?;
-    Ok((listener, bound))
 }
 
 /// Ends calls that have passed a timeout, and removes the rate limits of idle clients, while it is polled. It awaits only timers, so it

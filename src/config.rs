@@ -2,7 +2,7 @@
 //! once, before a port is bound.
 //!
 //! - `serve` the flags of `outcrop serve`
-//! - `timeouts`, `admission`, `connections`, `conversations`, `access` groups of flags
+//! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls` groups of flags
 //! - `layers` puts flags, environment, file and defaults together
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
@@ -20,6 +20,7 @@ mod origin;
 mod problems;
 mod serve;
 mod timeouts;
+mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -34,8 +35,13 @@ pub use self::{
     layers::{Inputs, Layers},
     serve::ServeArgs,
     timeouts::TimeArgs,
+    tls::TlsArgs,
 };
-pub use crate::edge::{authentication::proxies::ProxySettings, connection::ConnectionSettings};
+pub use crate::edge::{
+    authentication::proxies::ProxySettings,
+    connection::ConnectionSettings,
+    tls::{ClientCertificateSettings, TlsSettings},
+};
 use crate::{
     admission::LimitSettings,
     bedrock::UpstreamSettings,
@@ -142,6 +148,8 @@ pub struct Settings {
     pub proxies: ProxySettings,
     /// Whether everybody may call server reflection. `None`: if the server listens on a loopback address, or has no callers.
     pub open_reflection: Option<bool>,
+    /// The encryption of connections, if there is one.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Settings {
@@ -171,6 +179,7 @@ impl Settings {
             insecure_no_auth: false,
             proxies: ProxySettings::default(),
             open_reflection: None,
+            tls: None,
         }
     }
 

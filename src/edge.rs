@@ -10,6 +10,7 @@
 //! - [`host`] refuses pages of other origins, and host names that are not the server's
 //! - [`message`] receives the message of a call within its timeout, the memory for requests and the maxima of the contract
 //! - [`protocol`] distinguishes gRPC, gRPC-Web and plain HTTP
+//! - [`tls`] encryption, and the certificates of clients
 //! - [`ungated`] bounds the requests to health and reflection, and ends their streams at a shutdown
 
 pub(crate) mod authentication;
@@ -23,5 +24,6 @@ pub(crate) mod message;
 pub(crate) mod protocol;
 pub(crate) mod server;
 mod slots;
+pub(crate) mod tls;
 pub(crate) mod ungated;
 pub(crate) mod web;

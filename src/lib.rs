@@ -23,7 +23,7 @@
 //! | [`error`] | what went wrong, as data, and the one place that makes a status of it |
 //! | [`proto`] | the contract: its messages are the types used throughout |
 //!
-//! `fuzzing` and `simulation` are for fuzz targets and tests alone.
+//! `digest` is SHA-256. `fuzzing` and `simulation` are for fuzz targets and tests alone.
 //!
 //! [`commands`] are the commands besides `serve`: `demo` runs the server, the emulator and the client in one process. ARCHITECTURE.md tells the life of a request.
 
@@ -33,6 +33,7 @@ pub mod bedrock;
 pub mod commands;
 pub mod config;
 pub mod conversation;
+mod digest;
 mod edge;
 pub mod error;
 mod event;

@@ -1,6 +1,10 @@
 //! The metrics of the server. docs/metrics.md lists them; a test compares the two.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use http::{StatusCode, header::CONTENT_TYPE};
@@ -26,6 +30,8 @@ struct Inner {
     registry: Registry,
     connections: Gauge,
     connections_refused: Family<Limit, Counter>,
+    tls_handshakes: Family<Handshake, Counter>,
+    certificate_expiry: Gauge,
     running: Gauge,
     drains: Gauge,
     request_memory: Gauge,
@@ -46,6 +52,11 @@ struct Limit {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfTenant {
     tenant: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Handshake {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -87,6 +98,11 @@ impl Default for Metrics {
         let connections_refused = Family::default();
         let help = "Connections that were closed at once because of a limit";
         registry.register("connections_refused", help, connections_refused.clone());
+        let tls_handshakes = Family::default();
+        registry.register("tls_handshakes", "TLS handshakes by outcome", tls_handshakes.clone());
+        let certificate_expiry = Gauge::default();
+        let help = "When the certificate of the server expires, in seconds since 1970. 0 without TLS";
+        registry.register_with_unit("tls_certificate_expiry", help, Unit::Seconds, certificate_expiry.clone());
         let running = Gauge::default();
         registry.register("streams_running", "Running streams", running.clone());
         let drains = Gauge::default();
@@ -118,6 +134,8 @@ impl Default for Metrics {
             registry,
             connections,
             connections_refused,
+            tls_handshakes,
+            certificate_expiry,
             running,
             drains,
             request_memory,
@@ -158,6 +176,15 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self, limit: &'static str) {
         self.0.connections_refused.get_or_create(&Limit { limit }).inc();
+    }
+
+    pub(crate) fn tls_handshake(&self, outcome: &'static str) {
+        self.0.tls_handshakes.get_or_create(&Handshake { outcome }).inc();
+    }
+
+    pub(crate) fn certificate_expires(&self, at: SystemTime) {
+        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.0.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn begun(&self) {
@@ -237,6 +264,7 @@ mod tests {
         let metrics = Metrics::default();
         // A metric with labels appears once it has a value.
         metrics.connection_refused("total");
+        metrics.tls_handshake("completed");
         metrics.finished("acme");
         metrics.failed("acme", Reason::Internal, "after_content");
         metrics.cancelled("acme", "none");

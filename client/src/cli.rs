@@ -1,16 +1,17 @@
 //! The program: parses arguments, sends a request, prints the answer as it arrives, and returns an exit code.
 //!
-//! Standard output has only the answer. Notes and usage are printed to standard error.
+//! Standard output has only the answer. Notes and usage are printed to standard error. `connection` has the flags about the connection.
+
+mod connection;
 
 use std::{
-    fs,
     io::{self, ErrorKind, Read},
-    path::PathBuf,
     time::Duration,
 };
 
 use clap::Args;
 
+pub use self::connection::ConnectionArgs;
 use crate::{
     Client, ClientError,
     printer::{JsonPrinter, Printer, TextPrinter},
@@ -69,9 +70,9 @@ pub struct AskArgs {
     /// The conversation to continue: its id, or `new` for a new one, whose id is printed to standard error
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
-    /// For https:// endpoints: a PEM file with the certificate authorities to trust [default: those of the machine]
-    #[arg(long, env = "OUTCROP_CA", value_name = "FILE")]
-    pub ca: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub connection: ConnectionArgs,
     /// Print each chunk as a line of JSON
     #[arg(long)]
     pub json: bool,
@@ -94,7 +95,7 @@ impl AskArgs {
             timeout: None,
             heartbeat: None,
             conversation: None,
-            ca: None,
+            connection: ConnectionArgs::default(),
             json: false,
             quiet: false,
         }
@@ -143,7 +144,7 @@ pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return Exit::Complete,
         Failure::Output(error) => (Exit::Failed, vec![format!("cannot write the answer: {error}")]),
         Failure::Prompt(error) => (Exit::Usage, vec![format!("cannot read the prompt from standard input: {error}")]),
-        Failure::Authorities(error) => (Exit::Usage, vec![format!("cannot read the file of --ca: {error}")]),
+        Failure::File(problem) => (Exit::Usage, vec![problem]),
         Failure::Interrupted => (Exit::Cancelled, vec!["cancelled".to_owned()]),
         Failure::TimedOut => {
             (Exit::Failed, vec!["the answer was not complete within --timeout. Allow more time".to_owned()])
@@ -161,7 +162,10 @@ pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
 
 fn exit_of(error: &ClientError) -> Exit {
     match error {
-        ClientError::Endpoint { .. } | ClientError::Authorities(_) => Exit::Usage,
+        ClientError::Endpoint { .. }
+        | ClientError::Authorities(_)
+        | ClientError::Identity(_)
+        | ClientError::ApiKey(_) => Exit::Usage,
         ClientError::Connect { .. } | ClientError::Protocol { .. } => Exit::Unreachable,
         ClientError::Call(_) | ClientError::BrokenContract(_) => Exit::Failed,
     }
@@ -187,7 +191,7 @@ async fn asked(endpoint: &str, args: &AskArgs, printer: &mut dyn Printer) -> Res
 enum Failure {
     Client(ClientError),
     Prompt(io::Error),
-    Authorities(io::Error),
+    File(String),
     Output(io::Error),
     Interrupted,
     TimedOut,
@@ -205,10 +209,7 @@ async fn ask(
     request: GenerateRequest,
     printer: &mut dyn Printer,
 ) -> Result<(), Failure> {
-    let client = match &args.ca {
-        Some(file) => Client::connect_trusting(endpoint, &fs::read(file).map_err(Failure::Authorities)?).await?,
-        None => Client::connect(endpoint).await?,
-    };
+    let client = args.connection.builder(endpoint).map_err(Failure::File)?.connect().await?;
     let request = in_conversation(&client, args, request).await?;
     let mut request = tonic::Request::new(request);
     if let Some(timeout) = args.timeout {

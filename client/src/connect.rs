@@ -5,6 +5,7 @@
 use std::{
     error::Error as StdError,
     io,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -15,13 +16,14 @@ use std::{
 };
 
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use outcrop_secret_file::{ExposeSecret, SecretString};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::error::Elapsed,
 };
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tower::ServiceExt;
 
 use crate::ClientError;
@@ -55,8 +57,10 @@ impl DetectedProtocol {
     /// Inspects the first bytes of a connection.
     fn inspect(&self, first: &[u8]) {
         let spoken = match first {
-            // An alert or a handshake record of any version of TLS.
-            [0x15 | 0x16, 0x03, ..] => Self::TLS,
+            // An alert or a handshake record of any version of TLS; or the answer of Outcrop to a client without TLS: SETTINGS, then GOAWAY
+            // with INADEQUATE_SECURITY.
+            [0x15 | 0x16, 0x03, ..]
+            | [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, _, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, ..] => Self::TLS,
             [b'H', b'T', ..] => Self::HTTP1,
             _ => 0,
         };
@@ -64,11 +68,24 @@ impl DetectedProtocol {
     }
 }
 
+/// What a client shows and whom it trusts when it connects.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Security {
+    /// The authorities to trust in place of those of the machine, in PEM.
+    pub(crate) authorities: Option<Vec<u8>>,
+    /// The certificate of the client.
+    pub(crate) identity: Option<ClientIdentity>,
+}
+
+/// The certificate of a client and its private key, in PEM.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientIdentity {
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) key: SecretString,
+}
+
 /// Connects to the endpoint. Returns the channel, and the protocol that the server's first bytes show during a call.
-pub(crate) async fn connect(
-    endpoint: &str,
-    authorities: Option<&[u8]>,
-) -> Result<(Channel, DetectedProtocol), ClientError> {
+pub(crate) async fn connect(endpoint: &str, security: &Security) -> Result<(Channel, DetectedProtocol), ClientError> {
     let unusable = |message: String| ClientError::Endpoint { endpoint: endpoint.to_owned(), message };
     let channel = Endpoint::from_shared(endpoint.to_owned())
         .map_err(|error| unusable(format!("is not a URL ({}): {FORMS}", root(&error))))?;
@@ -83,11 +100,15 @@ pub(crate) async fn connect(
     let scheme = endpoint.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     let channel = match scheme.as_deref() {
         Some("https") => {
-            channel.tls_config(tls(authorities)?.timeout(CONNECT_TIMEOUT)).map_err(failed)?.connect().await
+            let tls = tls(security)?.timeout(CONNECT_TIMEOUT);
+            // The certificates were read before, so only the key can be wrong.
+            let channel = channel.tls_config(tls);
+            channel.map_err(|error| ClientError::Identity(root(&error).to_string()))?.connect().await
         }
-        _ if authorities.is_some() => {
+        _ if security.authorities.is_some() || security.identity.is_some() => {
             return Err(unusable(
-                "is not encrypted, so --ca has no effect. Write https://, or leave --ca and OUTCROP_CA out".to_owned(),
+                "is not encrypted, so --ca, --cert and --key have no effect. Write https://, or leave them and their variables out"
+                    .to_owned(),
             ));
         }
         Some("http") => channel.connect_with_connector(plaintext(&spoken)).await,
@@ -100,16 +121,38 @@ pub(crate) async fn connect(
     Ok((channel.map_err(failed)?, spoken))
 }
 
-/// Trusts these authorities, or those that the machine trusts.
-fn tls(authorities: Option<&[u8]>) -> Result<ClientTlsConfig, ClientError> {
-    let Some(pem) = authorities else { return Ok(ClientTlsConfig::new().with_native_roots()) };
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => {
-            Ok(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+/// Whether others on the network can read what is sent to the endpoint.
+pub(crate) fn is_readable_by_others(endpoint: &str) -> bool {
+    let Ok(uri) = endpoint.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    uri.scheme_str() == Some("http") && !is_loopback
+}
+
+fn tls(security: &Security) -> Result<ClientTlsConfig, ClientError> {
+    let mut config = ClientTlsConfig::new();
+    config = match &security.authorities {
+        Some(pem) => {
+            certificates(pem).map_err(ClientError::Authorities)?;
+            config.ca_certificate(Certificate::from_pem(pem))
         }
-        Ok(_) => Err(ClientError::Authorities("there is no `BEGIN CERTIFICATE` in it".to_owned())),
-        Err(error) => Err(ClientError::Authorities(error.to_string())),
+        None => config.with_native_roots(),
+    };
+    let Some(ClientIdentity { certificate, key }) = &security.identity else { return Ok(config) };
+    certificates(certificate).map_err(ClientError::Identity)?;
+    let key = key.expose_secret();
+    PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|_| ClientError::Identity("the key has no `BEGIN PRIVATE KEY`, or is not valid PEM".to_owned()))?;
+    Ok(config.identity(Identity::from_pem(certificate, key)))
+}
+
+/// Checks that there is a certificate, and that all can be read.
+fn certificates(pem: &[u8]) -> Result<(), String> {
+    match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if certificates.is_empty() => Err("there is no `BEGIN CERTIFICATE` in it".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -186,7 +229,7 @@ fn explained(error: &tonic::transport::Error) -> String {
                 "the certificate of the server is not trusted ({cause}). If its authority is your own, name it with --ca FILE"
             )
         }
-        Some(_) => format!("the TLS handshake failed: {cause}"),
+        Some(_) => refused_certificate(cause).unwrap_or_else(|| format!("the TLS handshake failed: {cause}")),
         None if cause.to_string().contains("tls handshake eof") => {
             "the server closed the connection during the TLS handshake. Does it speak TLS?".to_owned()
         }
@@ -195,6 +238,32 @@ fn explained(error: &tonic::transport::Error) -> String {
         }
         None => format!("{cause}. Is the server running there?"),
     }
+}
+
+/// The alerts of TLS that are about the certificate of the client.
+const CERTIFICATE_ALERTS: [&str; 8] = [
+    "AccessDenied",
+    "BadCertificate",
+    "CertificateExpired",
+    "CertificateRevoked",
+    "CertificateUnknown",
+    "DecryptError",
+    "UnknownCA",
+    "UnsupportedCertificate",
+];
+
+/// What an alert of the server says about the certificate of the client, and what to do. An alert after the handshake comes through the
+/// HTTP/2 library, which keeps only its text.
+pub(crate) fn refused_certificate(cause: &(dyn StdError + 'static)) -> Option<String> {
+    let cause = cause.to_string();
+    let alert = cause.strip_prefix("received fatal alert: ")?;
+    // rustls adds hints to some.
+    let alert = alert.split_whitespace().next()?;
+    if alert == "CertificateRequired" {
+        return Some("the server needs a client certificate. Name one with --cert FILE and --key FILE".to_owned());
+    }
+    let is_refused = CERTIFICATE_ALERTS.contains(&alert);
+    is_refused.then(|| format!("the server does not accept the client certificate ({alert})"))
 }
 
 /// The innermost cause.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, error::Error as _, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::connect::root;
+use crate::connect::{refused_certificate, root};
 
 /// The reason why there is no complete answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,12 @@ pub enum ClientError {
     /// The certificates of the authorities to trust cannot be read.
     #[error("no certificate of an authority can be read: {0}. It must be PEM")]
     Authorities(String),
+    /// The certificate of the client or its key cannot be used.
+    #[error("the client certificate cannot be used: {0}")]
+    Identity(String),
+    /// The API key cannot be sent.
+    #[error("the API key cannot be sent: {0}")]
+    ApiKey(&'static str),
     /// The connection failed.
     #[error("cannot connect to {endpoint}: {message}")]
     Connect {
@@ -147,5 +153,5 @@ fn broken(status: &Status) -> Option<String> {
         let Some(next) = cause.source() else { break };
         cause = next;
     }
-    Some(format!("the connection to the server broke: {innermost}"))
+    Some(refused_certificate(innermost).unwrap_or_else(|| format!("the connection to the server broke: {innermost}")))
 }

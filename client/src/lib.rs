@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`Client`] connects (`connect`) and calls; [`Chunks`] is the stream of an answer
+//! - [`Client`] connects (`connect`) and calls; [`ClientBuilder`] has the certificates and the API key; [`Chunks`] is the stream of an answer
 //! - [`Answer`] is a complete answer with a message that can be sent back
 //! - [`json`] converts between JSON text and messages of the contract
 //! - [`error`] the errors, with google.rpc details decoded
@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod builder;
 mod chunks;
 pub mod cli;
 mod connect;
@@ -35,16 +36,18 @@ mod printer;
 pub mod proto;
 mod terminal;
 
-use tonic::{Status, transport::Channel};
+use tonic::{Status, service::interceptor::InterceptedService, transport::Channel};
 
-use crate::connect::DetectedProtocol;
 use crate::proto::{
     Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
     GetConversationRequest, ListConversationsRequest, Turn, generation_service_client::GenerationServiceClient,
 };
+use crate::{builder::Credentials, connect::DetectedProtocol};
 pub use outcrop_contract::{Answer, Collector};
+pub use outcrop_secret_file::SecretString;
 
 pub use crate::{
+    builder::ClientBuilder,
     chunks::Chunks,
     error::{CallError, ClientError},
 };
@@ -55,7 +58,7 @@ const MAX_CHUNK: usize = 32 << 20;
 /// A connection to a server. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Client {
-    service: GenerationServiceClient<Channel>,
+    service: GenerationServiceClient<InterceptedService<Channel, Credentials>>,
     endpoint: String,
     spoken: DetectedProtocol,
 }
@@ -67,7 +70,7 @@ impl Client {
     /// # Errors
     /// If the endpoint is invalid, there is no server, the server uses another protocol, or its certificate is not trusted.
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
-        Self::connected(endpoint, None).await
+        Self::builder(endpoint).connect().await
     }
 
     /// Connects with TLS to a server whose certificate comes from one of these authorities, given in PEM. No others are trusted.
@@ -75,17 +78,22 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`], and if the endpoint does not begin with `https://`.
     pub async fn connect_trusting(endpoint: &str, authorities: &[u8]) -> Result<Self, ClientError> {
-        Self::connected(endpoint, Some(authorities)).await
+        Self::builder(endpoint).trusting(authorities).connect().await
     }
 
-    async fn connected(endpoint: &str, authorities: Option<&[u8]>) -> Result<Self, ClientError> {
-        let (channel, spoken) = connect::connect(endpoint, authorities).await?;
-        Ok(Self { endpoint: endpoint.to_owned(), spoken, ..Self::over(channel) })
+    /// A connection with a certificate, an API key or authorities of its own.
+    pub fn builder(endpoint: &str) -> ClientBuilder {
+        ClientBuilder::new(endpoint)
     }
 
     /// Uses an existing channel.
     pub fn over(channel: Channel) -> Self {
-        let service = GenerationServiceClient::new(channel).max_decoding_message_size(MAX_CHUNK);
+        Self::with_credentials(channel, Credentials::default())
+    }
+
+    fn with_credentials(channel: Channel, credentials: Credentials) -> Self {
+        let service = GenerationServiceClient::with_interceptor(channel, credentials);
+        let service = service.max_decoding_message_size(MAX_CHUNK);
         Self { service, endpoint: String::new(), spoken: DetectedProtocol::default() }
     }
 

@@ -21,6 +21,7 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { endpoint, ask } = Cli::parse();
+    let Cli { endpoint, mut ask } = Cli::parse();
+    ask.connection.take_api_key_from_environment();
     ExitCode::from(run(&endpoint, &ask).await as u8)
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, Settings, TimeArgs,
+    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, Settings, TimeArgs, TlsArgs,
     access::Listening, identity, problems::Problems,
 };
 use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules};
@@ -76,6 +76,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub access: AccessArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub tls: TlsArgs,
 }
 
 impl ServeArgs {
@@ -91,6 +94,7 @@ impl ServeArgs {
         // An empty value counts as unset, because compose files set empty variables.
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.parse("--metrics-listen", &at, wanted));
+        self.tls.guard([("--listen", Some(listen)), ("--metrics-listen", metrics_listen)], &mut problems);
         let max_request_bytes = self.max_request_bytes(&mut problems);
         let max_request_memory = self.max_request_memory(max_request_bytes, &mut problems);
         let attempts = problems.at_least_one("--attempts", &self.attempts);
@@ -131,6 +135,7 @@ impl ServeArgs {
             insecure_no_auth: self.access.insecure_no_auth,
             proxies: self.access.proxies(&mut problems),
             open_reflection: self.access.open_reflection(&mut problems),
+            tls: self.tls.tls(&mut problems),
         };
         problems.verdict(settings)
     }

@@ -6,12 +6,16 @@
 //! request in flight.
 //!
 //! - `activity` the requests in flight
+//! - `opening` the handshake of TLS, and what is known of the client after it
+//! - `transport` the bytes, with or without TLS
 //! - `socket` detects the version of HTTP, and closes without losing the last bytes
 
 mod activity;
+mod opening;
 mod socket;
+mod transport;
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{Request, Response};
@@ -30,15 +34,15 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::{Connected, TcpConnectInfo};
 use tower::Service;
 use tracing::debug;
 
 use self::{
     activity::{Activity, TrackedBody},
-    socket::{Socket, Version},
+    opening::{Opened, Peer, open},
+    socket::Version,
 };
-use crate::edge::descriptors;
+use crate::edge::{descriptors, tls::Tls};
 
 /// The time for the first bytes of a connection during a shutdown, because the client can have sent a call already.
 const CROSSING: Duration = Duration::from_secs(1);
@@ -74,7 +78,7 @@ pub struct ConnectionSettings {
     pub max_per_address: usize,
     /// The maximum number of concurrent HTTP/2 streams of a connection. The client waits before it sends further calls.
     pub max_streams: u32,
-    /// The time for the preface of HTTP/2, or for the headers of a request over HTTP/1.
+    /// The time for the handshake of TLS and the preface of HTTP/2, or for the headers of a request over HTTP/1.
     pub handshake_timeout: Duration,
     /// The time after which an HTTP/2 connection without a request in flight ends.
     pub idle_timeout: Duration,
@@ -106,11 +110,18 @@ impl ConnectionSettings {
     }
 }
 
+/// Whether only this machine can reach the address.
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 /// The state that the connections of a listener share.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pub(super) router: Router,
     pub(super) settings: ConnectionSettings,
+    /// `None` if connections are not encrypted.
+    pub(super) tls: Option<Tls>,
     /// The tasks of connections, and of the streams of HTTP/2.
     pub(super) tasks: TaskTracker,
     /// Cancelled when connections end gracefully.
@@ -127,16 +138,22 @@ impl Connections {
     }
 
     async fn serve_to_end(self, stream: TcpStream) {
-        let peer = stream.connect_info();
-        let detect = async {
-            tokio::select! {
-                detected = timeout(self.settings.handshake_timeout, Socket::detect(stream)) => detected.ok(),
-                () = async { self.stopping.cancelled().await; sleep(CROSSING).await } => None,
-            }
+        let address = stream.peer_addr().ok();
+        let opening = timeout(self.settings.handshake_timeout, open(stream, self.tls.as_ref()));
+        let opened = tokio::select! {
+            opened = opening => opened.unwrap_or(Ok(None)),
+            () = async { self.stopping.cancelled().await; sleep(CROSSING).await } => Ok(None),
         };
-        let Some(Ok(Some((version, socket)))) = detect.await else {
-            debug!(peer = ?peer.remote_addr(), "closed: the client sent neither a preface nor a request");
-            return;
+        let Opened { version, socket, peer } = match opened {
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                debug!(peer = ?address, "closed: the client sent neither a preface nor a request");
+                return;
+            }
+            Err(error) => {
+                debug!(%error, peer = ?address, "closed: the connection cannot be opened");
+                return;
+            }
         };
         let activity = Activity::new();
         let service = service_fn(|request| self.call(request, &peer, &activity));
@@ -146,18 +163,18 @@ impl Connections {
             Version::Http2 => self.drive(self.http2().serve_connection(io, service), &activity).await,
         };
         if let Err(error) = ended {
-            debug!(%error, peer = ?peer.remote_addr(), "a connection failed");
+            debug!(%error, peer = ?address, "a connection failed");
         }
     }
 
     fn call(
         &self,
         request: Request<Incoming>,
-        peer: &TcpConnectInfo,
+        peer: &Peer,
         activity: &Activity,
     ) -> impl Future<Output = Result<Response<TrackedBody>, Infallible>> + Send + use<> {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer.clone());
+        peer.attach(request.extensions_mut());
         let active = activity.begin();
         let answer = self.router.clone().call(request);
         async move { answer.await.map(|response| response.map(|body| active.until_end_of(body))) }

@@ -6,6 +6,8 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, Version, header::CONTENT_TYPE};
 
+use crate::edge::tls::OverTls;
+
 /// The content types of gRPC-Web that tonic-web reads.
 const GRPC_WEB: [&[u8]; 4] = [
     b"application/grpc-web",
@@ -35,9 +37,10 @@ pub(crate) fn not_grpc(request: &Request, also: &str) -> Response {
         Version::HTTP_2 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::UPGRADE_REQUIRED,
     };
+    let plaintext = if request.extensions().get::<OverTls>().is_some() { "" } else { "-plaintext " };
     let text = format!(
         "This port speaks gRPC: HTTP/2 with the content type application/grpc.\n\
-         Try: grpcurl -plaintext -d '{{\"prompt\": \"hi\"}}' ADDRESS outcrop.v1.GenerationService/Generate\n\
+         Try: grpcurl {plaintext}-d '{{\"prompt\": \"hi\"}}' ADDRESS outcrop.v1.GenerationService/Generate\n\
          {also}"
     );
     (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()

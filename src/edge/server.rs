@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use super::{
     connection::{ConnectionSettings, Connections},
     slots::{Full, Slots},
+    tls::Tls,
 };
 use crate::{admission::client::ClientId, metrics::Metrics};
 
@@ -50,19 +51,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Accepts connections until `stopping` is cancelled. `metrics`, if set, counts them.
+    /// Accepts connections until `stopping` is cancelled. `metrics`, if set, counts them; `tls`, if set, encrypts them.
     pub(crate) fn start(
         listener: TcpListener,
         router: Router,
         settings: ConnectionSettings,
         stopping: CancellationToken,
         metrics: Option<Metrics>,
+        tls: Option<Tls>,
     ) -> Self {
         let slots = Slots::new(settings.max, settings.max_per_address, metrics);
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let connections = Connections {
             router,
             settings,
+            tls,
             tasks: tasks.clone(),
             stopping: stopping.clone(),
             closing: closing.clone(),

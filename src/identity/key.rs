@@ -3,9 +3,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time, digest, error::Unspecified, rand};
+use aws_lc_rs::{constant_time, error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::digest::{hexadecimal, sha256};
 
 /// The beginning of every key, by which secret scanners find keys in source code.
 const PREFIX: &str = "oc_";
@@ -53,7 +55,7 @@ impl NewKey {
 
     /// The hash for the configuration, as hexadecimal digits.
     pub fn sha256(&self) -> String {
-        hexadecimal(&hash(&self.text))
+        hexadecimal(&sha256(self.text.as_bytes()))
     }
 }
 
@@ -76,7 +78,7 @@ impl<'a> PresentedKey<'a> {
         let is_id = is_id(id);
         let is_secret = secret.len() == SECRET
             && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        (is_id && is_secret).then(|| Self { id, sha256: hash(text) })
+        (is_id && is_secret).then(|| Self { id, sha256: sha256(text.as_bytes()) })
     }
 
     /// Whether this is the key of that hash. It takes the same time whatever differs.
@@ -96,18 +98,6 @@ pub fn is_id(text: &str) -> bool {
     text.len() == ID && text.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
-/// Bytes as hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
-fn hash(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -119,9 +109,8 @@ mod tests {
         let new = NewKey::generate().unwrap();
         let presented = PresentedKey::parse(new.text()).unwrap();
         assert_eq!(presented.id, new.id());
-        assert!(presented.is(&hash(new.text())));
-        assert!(!presented.is(&hash("another")));
-        assert_eq!(hexadecimal(&[0, 15, 16, 255]), "000f10ff");
+        assert!(presented.is(&sha256(new.text().as_bytes())));
+        assert!(!presented.is(&sha256(b"another")));
         assert!(!format!("{new:?}").contains(&new.text()[PREFIX.len() + ID..]));
     }
 

@@ -1,9 +1,8 @@
 //! The name of an identity in the stores of conversations. It is a hash, so that a store tells nothing about who calls, and so that no name of
 //! a tenant or a subject can be written to be another's.
 
-use aws_lc_rs::digest::{Context, SHA256};
-
-use super::{caller::Caller, key::hexadecimal};
+use super::caller::Caller;
+use crate::digest::{hexadecimal, sha256_of_parts};
 
 /// The owner of conversations on a server without callers.
 pub(super) const UNOWNED: &str = "";
@@ -18,13 +17,8 @@ pub(super) fn of_caller(caller: &Caller) -> String {
 
 /// The owner of the conversations of one subject of a token issuer.
 pub(super) fn of(tenant: &str, authority: &str, subject: &str) -> String {
-    let mut hash = Context::new(&SHA256);
-    for part in ["outcrop owner 1", tenant, authority, subject] {
-        // With its length, so that no two lists of parts are the same bytes.
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hexadecimal(hash.finish().as_ref())[..DIGITS].to_owned()
+    let hash = sha256_of_parts(["outcrop owner 1", tenant, authority, subject].map(str::as_bytes));
+    hexadecimal(&hash)[..DIGITS].to_owned()
 }
 
 #[cfg(test)]

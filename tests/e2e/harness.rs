@@ -5,7 +5,7 @@ use std::{future::pending, net::SocketAddr, time::Duration};
 use bedrock_emulator::{Config, Emulator, Script, Step};
 use outcrop::{app::App, bedrock::Bedrock, config::Settings, metrics::Metrics, shutdown::Ended};
 use outcrop_client::{
-    CallError, Chunks, Client, ClientError,
+    CallError, Chunks, Client, ClientBuilder, ClientError,
     proto::{Chunk, Finish, GenerateRequest, Start, chunk::Event},
 };
 use tokio::{
@@ -42,6 +42,14 @@ impl Harness {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::connecting(change, |client| client).await
+    }
+
+    /// With a client that connects as it is built here.
+    pub(crate) async fn connecting(
+        change: impl FnOnce(&mut Settings),
+        build: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Self {
         let mut settings = Settings::local();
         // The tests run on busy machines, and the connect timeout also covers the time to sign a large request.
         settings.rules.timeouts.default.connect = TIMEOUT;
@@ -50,12 +58,13 @@ impl Harness {
         let app = App::build(&settings, Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap())
             .await
             .unwrap();
-        let (endpoint, metrics) = (format!("http://{}", app.address()), app.metrics());
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let (endpoint, metrics) = (format!("{scheme}://{}", app.address()), app.metrics());
         let metrics_address = app.metrics_address();
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
         server.spawn(app.run(stop.clone().cancelled_owned(), pending()));
-        let client = Client::connect(&endpoint).await.unwrap();
+        let client = build(Client::builder(&endpoint)).connect().await.unwrap();
         Self { emulator, client, endpoint, metrics_address, metrics, stop, server }
     }
 

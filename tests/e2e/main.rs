@@ -55,6 +55,7 @@ mod store_files;
 mod stores;
 mod text;
 mod timeouts;
+mod tls;
 mod turns;
 mod ungated;
 mod upstream_bodies;

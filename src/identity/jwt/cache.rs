@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Verified, keys::KeySet};
+use crate::digest::sha256;
 
 /// After this time the young generation becomes the old one.
 const HALF_LIFE: Duration = Duration::from_mins(2);
@@ -33,9 +33,7 @@ pub(super) struct TokenHash([u8; 32]);
 
 impl TokenHash {
     pub(super) fn of(token: &str) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        Self(hash)
+        Self(sha256(token.as_bytes()))
     }
 }
 

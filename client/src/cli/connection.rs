@@ -1,0 +1,68 @@
+//! The flags about the connection: the authorities to trust, the certificate of the client and the API key.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use outcrop_secret_file::{SecretString, read_secret};
+
+use crate::{Client, ClientBuilder};
+
+/// The variable for the API key. There is no flag for it, because other users can read arguments.
+const API_KEY: &str = "OUTCROP_API_KEY";
+
+/// Whom the client trusts, and how it identifies itself.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConnectionArgs {
+    /// For https:// endpoints: a PEM file with the certificate authorities to trust [default: those of the machine]
+    #[arg(long, env = "OUTCROP_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// For https:// endpoints: a PEM file with the certificate of the client
+    #[arg(long, env = "OUTCROP_CERT", value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// A PEM file with the private key of --cert, which only its owner can read
+    #[arg(long, env = "OUTCROP_KEY", value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// A file with the API key, which only its owner can read. Alternatively set the variable OUTCROP_API_KEY
+    #[arg(long, env = "OUTCROP_API_KEY_FILE", value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+    /// Send the API key without encryption to an http:// endpoint on another machine, for example through a tunnel
+    #[arg(long)]
+    pub insecure_key_over_plaintext: bool,
+    /// The API key itself. A file has precedence.
+    #[arg(skip)]
+    pub api_key: Option<SecretString>,
+}
+
+impl ConnectionArgs {
+    /// Takes the API key from the variable `OUTCROP_API_KEY`, if it is set and not empty.
+    pub fn take_api_key_from_environment(&mut self) {
+        self.api_key = std::env::var(API_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+    }
+
+    /// Reads the files.
+    pub(super) fn builder(&self, endpoint: &str) -> Result<ClientBuilder, String> {
+        let mut builder = Client::builder(endpoint);
+        if let Some(file) = &self.ca {
+            builder = builder.trusting(&read("--ca", file)?);
+        }
+        if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
+            builder = builder.certificate(&read("--cert", certificate)?, secret("--key", key)?);
+        }
+        let api_key = self.api_key_file.as_ref().map(|file| secret("--api-key-file", file)).transpose()?;
+        if let Some(key) = api_key.or_else(|| self.api_key.clone()) {
+            builder = builder.api_key(key);
+        }
+        Ok(if self.insecure_key_over_plaintext { builder.insecure_key_over_plaintext() } else { builder })
+    }
+}
+
+fn read(flag: &str, file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("cannot read the file of {flag}, {}: {error}", file.display()))
+}
+
+fn secret(flag: &str, file: &Path) -> Result<SecretString, String> {
+    read_secret(file).map_err(|error| format!("{flag} is {}, which {error}", file.display()))
+}

@@ -1,0 +1,109 @@
+//! The flags about TLS, and the guard of addresses that other machines can reach.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+use super::{ClientCertificateSettings, TlsSettings, problems::Problems};
+use crate::edge::{connection::is_loopback, tls};
+
+/// The flags as strings; they are parsed later, so that all problems are reported at once.
+#[derive(Clone, Debug, Args)]
+pub struct TlsArgs {
+    /// A PEM file with the certificate of the server, followed by those of intermediate authorities. It turns TLS on, at --metrics-listen too.
+    /// All files of TLS are loaded again when they change
+    #[arg(long, env = "OUTCROP_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// A PEM file with the private key of --tls-cert, which only its owner can read
+    #[arg(long, env = "OUTCROP_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<String>,
+    /// A PEM file with the certificate authorities of clients. Clients are then asked for a certificate
+    #[arg(long, env = "OUTCROP_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<String>,
+    /// With --tls-client-ca: `required` refuses clients without a certificate, `optional` lets them connect [default: required]
+    #[arg(long, env = "OUTCROP_TLS_CLIENT_CERTS", value_name = "MODE")]
+    pub tls_client_certs: Option<String>,
+    /// Listen without TLS on an address that other machines can reach, for example behind a proxy that encrypts
+    #[arg(long, env = "OUTCROP_INSECURE_PLAINTEXT")]
+    pub insecure_plaintext: bool,
+}
+
+impl TlsArgs {
+    /// The settings, if TLS is on. The files are checked.
+    pub(super) fn tls(&self, problems: &mut Problems) -> Option<TlsSettings> {
+        let (cert, key) = (set(self.tls_cert.as_ref()), set(self.tls_key.as_ref()));
+        let clients = self.clients(problems);
+        let (certificate, key) = match (cert, key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) => {
+                for (flag, value) in
+                    [("--tls-client-ca", &self.tls_client_ca), ("--tls-client-certs", &self.tls_client_certs)]
+                {
+                    if set(value.as_ref()).is_some() {
+                        problems
+                            .add(format!("{flag} applies only to TLS. Set --tls-cert and --tls-key, or leave it out"));
+                    }
+                }
+                return None;
+            }
+            (cert, _) => {
+                let (given, missing) =
+                    if cert.is_some() { ("--tls-cert", "--tls-key") } else { ("--tls-key", "--tls-cert") };
+                problems.add(format!("{given} is set and {missing} is not. TLS needs both"));
+                return None;
+            }
+        };
+        if self.insecure_plaintext {
+            problems.add(
+                "--insecure-plaintext has no effect with --tls-cert: all connections are encrypted. Leave one out",
+            );
+        }
+        let reload_interval = TlsSettings::RELOAD_INTERVAL;
+        let settings =
+            TlsSettings { certificate: PathBuf::from(certificate), key: key.into(), clients, reload_interval };
+        problems.extend(tls::check(&settings).err().unwrap_or_default());
+        Some(settings)
+    }
+
+    fn clients(&self, problems: &mut Problems) -> Option<ClientCertificateSettings> {
+        let flag = "--tls-client-certs";
+        let required = match set(self.tls_client_certs.as_ref()) {
+            None | Some("required") => true,
+            Some("optional") => false,
+            Some(other) => {
+                problems.add(format!("{flag} is {other:?}; it must be required or optional"));
+                true
+            }
+        };
+        let authorities = set(self.tls_client_ca.as_ref());
+        if authorities.is_none() && set(self.tls_client_certs.as_ref()).is_some() && self.is_on() {
+            problems.add(format!(
+                "{flag} needs --tls-client-ca with the authorities of clients. Set it, or leave {flag} out"
+            ));
+        }
+        Some(ClientCertificateSettings { authorities: authorities?.into(), required })
+    }
+
+    fn is_on(&self) -> bool {
+        set(self.tls_cert.as_ref()).is_some() || set(self.tls_key.as_ref()).is_some()
+    }
+
+    /// Refuses addresses that other machines can reach without TLS.
+    pub(super) fn guard<const N: usize>(&self, addresses: [(&str, Option<SocketAddr>); N], problems: &mut Problems) {
+        if self.is_on() || self.insecure_plaintext {
+            return;
+        }
+        for (flag, address) in addresses {
+            if let Some(address) = address.filter(|address| !is_loopback(*address)) {
+                problems.add(format!(
+                    "{flag} is {address}, which other machines can reach, and connections are not encrypted. Set --tls-cert and --tls-key, listen on 127.0.0.1, or add --insecure-plaintext if a proxy encrypts"
+                ));
+            }
+        }
+    }
+}
+
+/// The value of a flag. An empty value counts as unset, because compose files set empty variables.
+fn set(value: Option<&String>) -> Option<&str> {
+    value.map(String::as_str).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,106 @@
+//! Replaces the configuration when its files change. Connections keep the configuration of their handshake.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tracing::warn;
+
+use super::{
+    Inner, Tls,
+    files::{Contents, written},
+    report,
+};
+
+/// The time before its end in which a certificate is reported to expire soon.
+const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
+
+/// The interval of warnings about a certificate that expires soon.
+const WARN_EVERY: Duration = Duration::from_hours(24);
+
+impl Tls {
+    /// Reads the files now. Returns whether new handshakes use another configuration than before.
+    ///
+    /// # Errors
+    /// All problems of the files. Then nothing has changed.
+    pub(crate) async fn reload(&self) -> Result<bool, Vec<String>> {
+        let inner = Arc::clone(&self.0);
+        let read = spawn_blocking(move || inner.reload()).await;
+        read.unwrap_or_else(|error| Err(vec![format!("the files of TLS were not read: {error}")]))
+    }
+
+    /// Reloads the files when they have changed, while it is polled.
+    pub(crate) async fn reload_when_changed(&self) {
+        let mut reads = interval(self.0.settings.reload_interval);
+        reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failed = Failed::default();
+        let mut next_warning = Instant::now();
+        loop {
+            reads.tick().await;
+            match self.reload().await {
+                Ok(changed) => {
+                    failed = Failed::default();
+                    if changed {
+                        next_warning = Instant::now();
+                    }
+                }
+                Err(problems) => failed.report(problems),
+            }
+            if Instant::now() >= next_warning && self.0.warn_of_expiry(SystemTime::now()) {
+                next_warning = Instant::now() + WARN_EVERY;
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn reload(&self) -> Result<bool, Vec<String>> {
+        let contents = Contents::read(&self.settings)?;
+        if contents.digest() == self.current.load().digest {
+            return Ok(false);
+        }
+        let loaded = contents.load(&self.settings, SystemTime::now())?;
+        self.metrics.certificate_expires(loaded.expires);
+        report(&loaded, "the files of TLS have changed: new connections use them");
+        self.current.store(Arc::new(loaded));
+        Ok(true)
+    }
+
+    /// Warns if the certificate expires soon. Returns whether it does.
+    pub(super) fn warn_of_expiry(&self, now: SystemTime) -> bool {
+        let expires = self.current.load().expires;
+        let soon = expires <= now + EXPIRES_SOON;
+        if soon {
+            let expires = written(expires);
+            warn!(%expires, "the certificate of --tls-cert expires soon or has expired. Renew it; the new file is loaded without a restart");
+        }
+        soon
+    }
+}
+
+/// The files that could not be loaded.
+#[derive(Debug, Default)]
+struct Failed {
+    problems: Vec<String>,
+    reported: bool,
+}
+
+impl Failed {
+    /// Reports problems that two reads found alike: files that are replaced one after the other do not match for a moment.
+    fn report(&mut self, problems: Vec<String>) {
+        if self.problems != problems {
+            *self = Self { problems, reported: false };
+        } else if !self.reported {
+            self.reported = true;
+            warn!(
+                "the changed files of TLS cannot be used, so connections use those from before. Correct them:\n  - {}",
+                self.problems.join("\n  - ")
+            );
+        }
+    }
+}
