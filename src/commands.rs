@@ -2,6 +2,8 @@
 //!
 //! - [`demo`] answers one prompt in this process
 //! - [`keys`] makes API keys
+//! - [`tls`] makes self-signed certificates
 
 pub mod demo;
 pub mod keys;
+pub mod tls;

@@ -45,6 +45,7 @@ pub use crate::edge::{
 use crate::{
     admission::LimitSettings,
     bedrock::UpstreamSettings,
+    commands::tls::TlsCommand,
     conversation::{bounds::Bounds, settings::ConversationSettings},
     identity::settings::IdentitySettings,
     request::Rules,
@@ -72,6 +73,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the gRPC server
     Serve(Box<ServeArgs>),
+    /// Make certificates to try TLS
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Start emulator, server and client in this process, answer one prompt, and exit
     Demo {
         /// The prompt

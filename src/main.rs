@@ -44,6 +44,7 @@ fn main() -> ExitCode {
 async fn run(Cli { command, log }: Cli, layers: Layers) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Serve(args) => Box::pin(serve(*args, &log, &layers)).await,
+        Command::Tls(command) => command.run(&mut stdout()).map(|()| ExitCode::SUCCESS),
         Command::Demo { prompt } => demo::run(prompt).await,
         Command::Keys(command) => keys::run(&command).map(|()| ExitCode::SUCCESS),
     }

@@ -28,7 +28,7 @@ pub enum SecretFileError {
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// Other users can read or change it.
-    #[error("can be read or changed by other users (mode {mode:04o}). Run: chmod 600 {}", quoted(.path))]
+    #[error("can be read or changed by other users (mode {mode:04o}). Run: chmod 600 {}", shell_word(.path))]
     Permissions {
         /// The permissions of the file.
         mode: u32,
@@ -78,8 +78,8 @@ pub fn read_secret(path: &Path) -> Result<SecretString, SecretFileError> {
     if secret.is_empty() { Err(SecretFileError::Empty) } else { Ok(secret.into()) }
 }
 
-/// A path as a word of a shell.
-fn quoted(path: &Path) -> String {
+/// A path as a word of a shell, for messages with a command to run.
+pub fn shell_word(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_path_is_a_word_of_a_shell() {
-        assert_eq!(quoted(Path::new("/a/b-c_d.pem")), "/a/b-c_d.pem");
-        assert_eq!(quoted(Path::new("it's; rm")), r"'it'\''s; rm'");
+        assert_eq!(shell_word(Path::new("/a/b-c_d.pem")), "/a/b-c_d.pem");
+        assert_eq!(shell_word(Path::new("it's; rm")), r"'it'\''s; rm'");
     }
 }

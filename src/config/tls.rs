@@ -96,7 +96,7 @@ impl TlsArgs {
         for (flag, address) in addresses {
             if let Some(address) = address.filter(|address| !is_loopback(*address)) {
                 problems.add(format!(
-                    "{flag} is {address}, which other machines can reach, and connections are not encrypted. Set --tls-cert and --tls-key, listen on 127.0.0.1, or add --insecure-plaintext if a proxy encrypts"
+                    "{flag} is {address}, which other machines can reach, and connections are not encrypted. Set --tls-cert and --tls-key (outcrop tls self-signed makes them), listen on 127.0.0.1, or add --insecure-plaintext if a proxy encrypts"
                 ));
             }
         }

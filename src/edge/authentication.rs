@@ -100,6 +100,10 @@ impl Authentication {
                 return Err(self.refused(Error::new(Reason::CredentialsMissing, message), client));
             }
             Presented::Unreadable(what) => Err((Refusal::Invalid, what)),
+            Presented::Unnamed(problem) => {
+                let error = Error::new(Reason::CredentialsInvalid, format!("{problem}. {ADVICE}"));
+                return Err(self.refused(error, client));
+            }
             Presented::Key(key) => {
                 self.directory.by_key(&key, SystemTime::now()).map_err(|refusal| (refusal, "the API key"))
             }

@@ -2,7 +2,7 @@
 //!
 //! - `authority` certificates and their files
 //! - `wire` a client of TLS that does only what a test says
-//! - `protocols`, `clients`, `handshakes`, `reload`, `refused` the tests
+//! - `protocols`, `clients`, `handshakes`, `reload`, `refused`, `self_signed` the tests
 
 mod authority;
 mod clients;
@@ -10,6 +10,7 @@ mod handshakes;
 mod protocols;
 mod refused;
 mod reload;
+mod self_signed;
 mod wire;
 
 use crate::{

@@ -9,7 +9,7 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use crate::identity::key::PresentedKey;
+use crate::{edge::tls::ClientCertificate, identity::key::PresentedKey};
 
 /// The header of an API key, as many HTTP services have it.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -20,7 +20,7 @@ const SECRET: [HeaderName; 4] = [AUTHORIZATION, API_KEY, COOKIE, PROXY_AUTHORIZA
 /// What a request has to prove its caller. A key or a token in its headers goes before the certificate of its connection.
 pub(super) struct Credentials {
     text: Text,
-    certificate: Option<Arc<str>>,
+    certificate: Option<ClientCertificate>,
 }
 
 enum Text {
@@ -41,11 +41,13 @@ pub(super) enum Presented<'a> {
     Token(&'a str),
     /// The URI SAN of a client certificate.
     Certificate(&'a Arc<str>),
+    /// A client certificate that names nobody, and why.
+    Unnamed(&'a str),
 }
 
 impl Credentials {
-    /// Takes the credentials out of a request. `certificate` is the URI SAN of a verified client certificate.
-    pub(super) fn take(request: &mut Request, certificate: Option<Arc<str>>) -> Self {
+    /// Takes the credentials out of a request. `certificate` is the verified client certificate.
+    pub(super) fn take(request: &mut Request, certificate: Option<ClientCertificate>) -> Self {
         let text = Text::of(request.headers());
         for name in SECRET {
             request.headers_mut().remove(name);
@@ -61,7 +63,8 @@ impl Credentials {
                 None => Presented::Token(text),
             },
             (Text::Unreadable(what), _) => Presented::Unreadable(what),
-            (Text::Nothing, Some(certificate)) => Presented::Certificate(certificate),
+            (Text::Nothing, Some(ClientCertificate::Name(uri))) => Presented::Certificate(uri),
+            (Text::Nothing, Some(ClientCertificate::Problem(problem))) => Presented::Unnamed(problem),
             (Text::Nothing, None) => Presented::Nothing,
         }
     }
@@ -105,7 +108,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::empty()).unwrap();
-        let credentials = Credentials::take(&mut request, certificate.map(Arc::from));
+        let credentials = Credentials::take(&mut request, certificate.map(|uri| ClientCertificate::Name(uri.into())));
         assert!(request.headers().is_empty(), "{:?}", request.headers());
         assert!(!format!("{credentials:?}").contains("oc_"));
         match credentials.presented() {
@@ -114,6 +117,7 @@ mod tests {
             Presented::Key(_) => "key",
             Presented::Token(_) => "token",
             Presented::Certificate(_) => "certificate",
+            Presented::Unnamed(_) => "unnamed",
         }
     }
 

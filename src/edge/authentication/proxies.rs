@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
+use crate::edge::tls::ClientCertificate;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
@@ -40,8 +42,8 @@ pub(crate) struct TrustedProxies(Arc<ProxySettings>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CallerAddress {
     pub(super) address: Option<IpAddr>,
-    /// The URI SAN of the caller's verified certificate.
-    pub(super) certificate: Option<Arc<str>>,
+    /// The caller's verified certificate.
+    pub(super) certificate: Option<ClientCertificate>,
 }
 
 impl TrustedProxies {
@@ -53,7 +55,8 @@ impl TrustedProxies {
     pub(super) fn caller_of(&self, request: &mut Request) -> CallerAddress {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let peer = peer.map(|address| address.ip().to_canonical());
-        let own = CallerAddress { address: peer, certificate: None };
+        let certificate = request.extensions().get::<ClientCertificate>().cloned();
+        let own = CallerAddress { address: peer, certificate };
         let headers = request.headers_mut();
         let caller = if self.trust(&own) { self.forwarded(own, headers) } else { own };
         for name in HEADERS {
@@ -63,25 +66,24 @@ impl TrustedProxies {
     }
 
     fn trust(&self, peer: &CallerAddress) -> bool {
-        let ProxySettings { networks, certificates, .. } = &*self.0;
-        peer.address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
-            || peer.certificate.as_ref().is_some_and(|uri| certificates.iter().any(|known| **known == **uri))
+        peer.address.is_some_and(|address| self.0.networks.iter().any(|network| network.contains(&address)))
+            || self.has_certificate_of_proxy(peer)
+    }
+
+    fn has_certificate_of_proxy(&self, peer: &CallerAddress) -> bool {
+        matches!(&peer.certificate, Some(ClientCertificate::Name(uri)) if self.0.certificates.iter().any(|known| **known == **uri))
     }
 
     /// What a trusted proxy tells about its client.
     fn forwarded(&self, proxy: CallerAddress, headers: &HeaderMap) -> CallerAddress {
         let certificate = if self.0.forwarded_certificates {
             forwarded_certificate(headers)
-        } else if self.is_certificate_of_proxy(&proxy) {
+        } else if self.has_certificate_of_proxy(&proxy) {
             None
         } else {
             proxy.certificate
         };
         CallerAddress { address: self.forwarded_address(headers).or(proxy.address), certificate }
-    }
-
-    fn is_certificate_of_proxy(&self, proxy: &CallerAddress) -> bool {
-        proxy.certificate.as_ref().is_some_and(|uri| self.0.certificates.iter().any(|known| **known == **uri))
     }
 
     /// The last address that is not a proxy's. Every proxy appends the address of its client, so what stands before it was written by the
@@ -103,13 +105,13 @@ impl TrustedProxies {
 }
 
 /// The URI SAN in the last element of `x-forwarded-client-cert`, which the trusted proxy has written. Exactly one is needed.
-fn forwarded_certificate(headers: &HeaderMap) -> Option<Arc<str>> {
+fn forwarded_certificate(headers: &HeaderMap) -> Option<ClientCertificate> {
     let last = headers.get_all(FORWARDED_CERTIFICATE).iter().next_back()?.to_str().ok()?;
     let element = unquoted_parts(last, ',')?.pop()?;
     let pairs = unquoted_parts(element, ';')?;
     let mut uris = pairs.iter().filter_map(|pair| pair.trim().strip_prefix("URI="));
     let uri = uris.next().map(|uri| uri.trim_matches('"')).filter(|uri| !uri.is_empty())?;
-    uris.next().is_none().then(|| uri.into())
+    uris.next().is_none().then(|| ClientCertificate::Name(uri.into()))
 }
 
 /// The parts between separators that are not within quotes. A subject of a certificate is quoted, and can hold separators and escaped quotes.
@@ -158,6 +160,10 @@ mod tests {
         TrustedProxies::new(ProxySettings { networks, forwarded_certificates, ..ProxySettings::default() })
     }
 
+    fn named(uri: &str) -> Option<ClientCertificate> {
+        Some(ClientCertificate::Name(uri.into()))
+    }
+
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -173,10 +179,7 @@ mod tests {
         let stranger = caller(&proxies, "203.0.113.9", &lies);
         assert_eq!(stranger, CallerAddress { address: Some(address("203.0.113.9")), certificate: None });
         let behind = caller(&proxies, "10.1.2.3", &lies);
-        assert_eq!(
-            behind,
-            CallerAddress { address: Some(address("192.0.2.1")), certificate: Some("spiffe://a/b".into()) }
-        );
+        assert_eq!(behind, CallerAddress { address: Some(address("192.0.2.1")), certificate: named("spiffe://a/b") });
         assert_eq!(caller(&proxies, "::ffff:10.1.2.3", &lies).address, Some(address("192.0.2.1")));
         assert_eq!(caller(&trusting(false), "10.1.2.3", &lies).certificate, None);
     }
@@ -206,7 +209,7 @@ mod tests {
             (r#"Subject="CN=\",URI=spiffe://evil;Z=\"""#, None),
             (r#"Subject="CN=\";URI=spiffe://evil;Z=\"";URI="spiffe://good""#, Some("spiffe://good")),
         ] {
-            let told = told.map(Arc::from);
+            let told = told.and_then(named);
             assert_eq!(
                 caller(&proxies, "10.1.2.3", &[("x-forwarded-client-cert", written)]).certificate,
                 told,
