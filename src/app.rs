@@ -21,7 +21,7 @@ pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
     admission::{AdmissionControl, failure_limit::FailureLimit},
     bedrock::Bedrock,
-    config::Settings,
+    config::{Settings, Watcher},
     conversation::{Conversations, OwnerLimits, settings::OpenError},
     edge::{connection::ConnectionSettings, server::Server},
     identity::directory::Directory,
@@ -33,6 +33,7 @@ use crate::{
         Shutdown,
         steps::{self, Ended, Served, ShutdownSettings},
     },
+    telemetry::LogFilter,
 };
 
 /// The time in which the store can release the leases of conversations.
@@ -59,6 +60,8 @@ pub struct App {
     steps: ShutdownSettings,
     unread_timeout: Duration,
     connections: ConnectionSettings,
+    watcher: Option<Watcher>,
+    log: Option<LogFilter>,
 }
 
 /// What the layers of a server share with its lifecycle.
@@ -141,7 +144,15 @@ impl App {
             steps: settings.shutdown,
             unread_timeout: settings.unread_timeout,
             connections: settings.connections,
+            watcher: None,
+            log: None,
         })
+    }
+
+    /// Lets the server apply the changes of the configuration file while it runs. `log` is the filter of the process, if it logs.
+    #[must_use]
+    pub fn with_watcher(self, watcher: Option<Watcher>, log: Option<LogFilter>) -> Self {
+        Self { watcher, log, ..self }
     }
 
     /// Where it listens.
@@ -156,7 +167,12 @@ impl App {
 
     /// Applies new settings while the server runs.
     pub fn reload(&self) -> Reload {
-        Reload { directory: self.shared.directory.clone(), registry: self.shared.registry.clone() }
+        Reload {
+            directory: self.shared.directory.clone(),
+            registry: self.shared.registry.clone(),
+            metrics: self.shared.metrics.clone(),
+            log: self.log.clone(),
+        }
     }
 
     /// The metrics.
@@ -166,6 +182,7 @@ impl App {
 
     /// Serves until `stop_signal` is ready, and then shuts down gracefully. `force_signal` ends the grace period early.
     pub async fn run(self, stop_signal: impl Future<Output = ()>, force_signal: impl Future<Output = ()>) -> Ended {
+        let reload = self.reload();
         let Shared { shutdown, registry, admission, failures, directory, conversations, metrics, health, stopping } =
             self.shared;
         directory.prefetch();
@@ -183,6 +200,7 @@ impl App {
             () = remove_expired(&conversations) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             () = reload_when_changed(tls.as_ref()) => Ended::Drained,
+            () = reload.watch(self.watcher) => Ended::Drained,
             ended = async {
                 stop_signal.await;
                 steps::run(&shutdown, &serving, self.steps, force_signal).await

@@ -34,7 +34,7 @@ use aws_sdk_bedrockruntime::{Config, config::Region};
 pub(crate) use self::pool::PooledClient;
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
-    connected::{ConnectError, Connected, UpstreamSettings},
+    connected::{ConnectError, Connected, Prepared, UpstreamSettings},
 };
 use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{

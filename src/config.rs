@@ -3,14 +3,17 @@
 //!
 //! - `serve` the flags of `outcrop serve`
 //! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls` groups of flags
+//! - `check` what `serve` and `check` begin with
 //! - `layers` puts flags, environment, file and defaults together
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
+//! - `reload` reads the file again when it changes
 
 mod access;
 mod admission;
+mod check;
 mod connections;
 mod conversations;
 mod file;
@@ -18,6 +21,7 @@ mod identity;
 mod layers;
 mod origin;
 mod problems;
+mod reload;
 mod serve;
 mod timeouts;
 mod tls;
@@ -30,9 +34,11 @@ pub(crate) use self::file::caller_name;
 pub use self::{
     access::AccessArgs,
     admission::LimitArgs,
+    check::Checked,
     connections::ConnectionArgs,
     conversations::ConversationArgs,
     layers::{Inputs, Layers},
+    reload::{Change, Watcher},
     serve::ServeArgs,
     timeouts::TimeArgs,
     tls::TlsArgs,
@@ -56,6 +62,9 @@ use crate::{
 /// The default model with `--local`.
 const LOCAL_MODEL: &str = "emulator.default";
 
+/// The default filter of log lines.
+const LOG: &str = "info";
+
 /// One typed, server-streaming gRPC method in front of Amazon Bedrock.
 #[derive(Debug, Parser)]
 #[command(name = "outcrop", version)]
@@ -64,7 +73,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log filter for standard error, such as `info` or `outcrop=debug,warn`
-    #[arg(long, env = "OUTCROP_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    #[arg(long, env = "OUTCROP_LOG", default_value = LOG, global = true, value_name = "FILTER")]
     pub log: String,
 }
 
@@ -106,6 +115,8 @@ pub enum KeysCommand {
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The filter of log lines.
+    pub log: String,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Whether the web page is served.
@@ -160,6 +171,7 @@ impl Settings {
     /// A server on a free loopback port that answers from the emulator. The environment is not read.
     pub fn local() -> Self {
         Self {
+            log: LOG.to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             page: true,
             allowed_hosts: Vec::new(),

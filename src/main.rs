@@ -10,9 +10,8 @@ use outcrop::{
     app::{App, raise_file_limit},
     bedrock::{ConnectError, Connected},
     commands::{demo, keys},
-    config::{Cli, Command, Inputs, Layers, ServeArgs},
+    config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher},
     error::ConfigError,
-    request::timeouts::TimeoutSettings,
     shutdown::{Signals, runtime},
     telemetry,
 };
@@ -21,7 +20,8 @@ use outcrop::{
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let (cli, layers) = match Inputs::of_process().load() {
+    let inputs = Inputs::of_process();
+    let (cli, layers) = match inputs.load() {
         Ok(loaded) => loaded,
         Err(error) => {
             // If the stream is closed, neither the help nor the problem can be delivered.
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    let result = runtime::block_on(run(cli, layers)).unwrap_or_else(|error| Err(error.into()));
+    let result = runtime::block_on(run(cli, &inputs, &layers)).unwrap_or_else(|error| Err(error.into()));
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -41,32 +41,22 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(Cli { command, log }: Cli, layers: Layers) -> Result<ExitCode, Box<dyn Error>> {
+async fn run(Cli { command, .. }: Cli, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Command::Serve(args) => Box::pin(serve(*args, &log, &layers)).await,
+        Command::Serve(args) => Box::pin(serve(*args, inputs, layers)).await,
         Command::Tls(command) => command.run(&mut stdout()).map(|()| ExitCode::SUCCESS),
         Command::Demo { prompt } => demo::run(prompt).await,
         Command::Keys(command) => keys::run(&command).map(|()| ExitCode::SUCCESS),
     }
 }
 
-async fn serve(args: ServeArgs, log: &str, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     raise_file_limit();
-    let (local, region) = (args.local, args.region.clone().filter(|name| !name.is_empty()));
-    let logging = telemetry::start(log).map_err(|error| format!("--log is {log:?}: {error}"));
-    let settings = match (args.resolve(layers), logging) {
-        (Ok(settings), Ok(())) => settings,
-        (resolved, logging) => {
-            let mut problems = resolved.err().map(|ConfigError(problems)| problems).unwrap_or_default();
-            problems.extend(logging.err());
-            if !local {
-                problems.extend(Connected::problems(region, TimeoutSettings::default().max.connect).await);
-            }
-            return Err(ConfigError(problems).into());
-        }
-    };
-    let Connected { bedrock, emulator } = Connected::connect(&settings.upstream, settings.max_connect()).await?;
-    let app = App::build(&settings, bedrock).await?;
+    let Checked { settings, upstream } = Checked::load(args, layers).await?;
+    let log = telemetry::start(&settings.log)?;
+    let Connected { bedrock, emulator } = upstream.connect().await?;
+    let watcher = Watcher::new(inputs, layers, &settings)?;
+    let app = App::build(&settings, bedrock).await?.with_watcher(watcher, Some(log));
     // The first signal begins the graceful shutdown, and the second ends the running calls.
     let (first, second) = (Signals::listen()?, Signals::listen()?);
     writeln!(stdout(), "listening on {}", app.address())?;

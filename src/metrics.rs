@@ -28,6 +28,8 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    generation: Gauge,
+    failed_reloads: Counter,
     connections: Gauge,
     connections_refused: Family<Limit, Counter>,
     tls_handshakes: Family<Handshake, Counter>,
@@ -93,6 +95,13 @@ struct Direction {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("outcrop");
+        let generation = Gauge::default();
+        generation.set(1);
+        let help = "The number of times that the configuration was applied, including the start";
+        registry.register("config_generation", help, generation.clone());
+        let failed_reloads = Counter::default();
+        let help = "Changes of the configuration file that could not be used";
+        registry.register("config_reloads_failed", help, failed_reloads.clone());
         let connections = Gauge::default();
         registry.register("connections_open", "Open connections of clients", connections.clone());
         let connections_refused = Family::default();
@@ -132,6 +141,8 @@ impl Default for Metrics {
         registry.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
         Self(Arc::new(Inner {
             registry,
+            generation,
+            failed_reloads,
             connections,
             connections_refused,
             tls_handshakes,
@@ -164,6 +175,15 @@ impl Metrics {
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0.registry).map(|()| text)
+    }
+
+    /// Records that the configuration was applied again. Returns its number.
+    pub(crate) fn reloaded(&self) -> i64 {
+        self.0.generation.inc() + 1
+    }
+
+    pub(crate) fn reload_failed(&self) {
+        self.0.failed_reloads.inc();
     }
 
     pub(crate) fn connection_opened(&self) {

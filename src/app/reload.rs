@@ -1,10 +1,16 @@
-//! What changes while the server runs: the callers.
+//! What changes while the server runs: the callers, and the filter of log lines.
 
-use tracing::info;
+use std::future::pending;
+
+use tracing::{info, warn};
 
 use crate::{
+    config::{Change, Settings, Watcher},
+    error::ConfigError,
     identity::{directory::Directory, settings::IdentitySettings},
+    metrics::Metrics,
     response::registry::CallRegistry,
+    telemetry::LogFilter,
 };
 
 /// Applies new settings to a running server. Clones do the same.
@@ -12,9 +18,49 @@ use crate::{
 pub struct Reload {
     pub(super) directory: Directory,
     pub(super) registry: CallRegistry,
+    pub(super) metrics: Metrics,
+    /// `None` if the process does not log.
+    pub(super) log: Option<LogFilter>,
 }
 
 impl Reload {
+    /// Applies the changes of the configuration file while it is polled.
+    pub(super) async fn watch(&self, watcher: Option<Watcher>) {
+        let Some(mut watcher) = watcher else { return pending().await };
+        loop {
+            match watcher.changed().await {
+                Change::Settings { settings, at_next_start } => self.apply(&settings, &at_next_start),
+                Change::Refused(ConfigError(problems)) => {
+                    self.metrics.reload_failed();
+                    for problem in problems {
+                        warn!(
+                            problem,
+                            "the configuration file has changed and cannot be used. The settings stay the same"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies new settings, except those that take effect at the next start.
+    pub fn apply(&self, settings: &Settings, at_next_start: &[String]) {
+        if let Err(problems) = self.replace_callers(&settings.identity) {
+            self.metrics.reload_failed();
+            warn!(problems = problems.join("; "), "the issuers of tokens cannot be used. The settings stay the same");
+            return;
+        }
+        if let Some(log) = &self.log {
+            // The filter was checked with the other settings.
+            let _ = log.replace(&settings.log);
+        }
+        let generation = self.metrics.reloaded();
+        info!(generation, "the configuration file was read again");
+        if !at_next_start.is_empty() {
+            warn!(settings = at_next_start.join(", "), "these settings take effect at the next start");
+        }
+    }
+
     /// Replaces all callers at once. Streams of callers, keys and certificates that are removed or disabled end with `CREDENTIALS_REVOKED`.
     ///
     /// # Errors

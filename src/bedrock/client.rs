@@ -21,7 +21,7 @@ pub(super) struct Environment {
     /// `None` if the certificates cannot be loaded, which is one of the problems.
     http: Option<Http>,
     /// What is missing, each with what to set.
-    pub(super) problems: Vec<String>,
+    problems: Vec<String>,
 }
 
 impl Environment {

@@ -48,31 +48,60 @@ pub enum ConnectError {
     Emulator(#[from] StartError),
 }
 
-impl Connected {
-    /// The problems of the AWS environment, to report them together with other problems of the configuration.
-    pub async fn problems(region: Option<String>, max_connect: Duration) -> Vec<String> {
-        Environment::load(region, max_connect).await.problems
+/// An upstream whose settings are complete. Nothing is connected or started yet.
+#[derive(Debug)]
+pub struct Prepared(Upstream);
+
+#[derive(Debug)]
+enum Upstream {
+    Aws(Box<Bedrock>),
+    Local(Config, Duration),
+}
+
+impl Prepared {
+    /// Loads the AWS environment. `max_connect` is the maximum connect timeout of a call.
+    ///
+    /// # Errors
+    /// All that AWS lacks, so that it can be reported together with other problems of the configuration.
+    pub async fn load(upstream: &UpstreamSettings, max_connect: Duration) -> Result<Self, ConfigError> {
+        match upstream {
+            UpstreamSettings::Aws { region } => {
+                let environment = Environment::load(region.clone(), max_connect).await;
+                Ok(Self(Upstream::Aws(Box::new(environment.bedrock().map_err(ConfigError)?))))
+            }
+            UpstreamSettings::Local { scripts, recordings } => {
+                let config = Config { scripts: scripts.clone(), recordings: recordings.clone(), ..Config::default() };
+                Ok(Self(Upstream::Local(config, max_connect)))
+            }
+        }
     }
 
+    /// Starts the emulator, if it is the upstream.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(self) -> Result<Connected, ConnectError> {
+        match self.0 {
+            Upstream::Aws(bedrock) => {
+                info!(region = %bedrock.home(), "answers come from AWS");
+                Ok(Connected { bedrock: *bedrock, emulator: None })
+            }
+            Upstream::Local(config, max_connect) => {
+                let emulator = Emulator::start(config).await?;
+                info!(endpoint = %emulator.endpoint(), "answers come from the emulator in this process");
+                let bedrock = Bedrock::emulated(&emulator.endpoint(), max_connect)?;
+                Ok(Connected { bedrock, emulator: Some(emulator) })
+            }
+        }
+    }
+}
+
+impl Connected {
     /// Loads the AWS environment, or starts the emulator. `max_connect` is the maximum connect timeout of a call.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(upstream: &UpstreamSettings, max_connect: Duration) -> Result<Self, ConnectError> {
-        match upstream {
-            UpstreamSettings::Aws { region } => {
-                let environment = Environment::load(region.clone(), max_connect).await;
-                let bedrock = environment.bedrock().map_err(ConfigError)?;
-                info!(region = %bedrock.home(), "answers come from AWS");
-                Ok(Self { bedrock, emulator: None })
-            }
-            UpstreamSettings::Local { scripts, recordings } => {
-                let config = Config { scripts: scripts.clone(), recordings: recordings.clone(), ..Config::default() };
-                let emulator = Emulator::start(config).await?;
-                info!(endpoint = %emulator.endpoint(), "answers come from the emulator in this process");
-                let bedrock = Bedrock::emulated(&emulator.endpoint(), max_connect)?;
-                Ok(Self { bedrock, emulator: Some(emulator) })
-            }
-        }
+        Prepared::load(upstream, max_connect).await?.connect().await
     }
 }

@@ -15,6 +15,7 @@ mod values;
 
 use std::{collections::BTreeMap, fmt, fs::File, io::Read};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -31,11 +32,16 @@ use crate::identity::settings::IdentitySettings;
 /// The maximum size of the file, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// The SHA-256 of a file, or of the reason why it cannot be read.
+pub(super) type ContentHash = [u8; 32];
+
 /// What the file says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConfigFile {
     /// The path as it was given.
     pub(super) path: String,
+    /// The hash of its content.
+    pub(super) hash: ContentHash,
     /// The values of flags, by key.
     pub(super) values: BTreeMap<String, Value>,
     /// The callers and the issuers, in the order of the file.
@@ -64,7 +70,7 @@ impl ConfigFile {
 
     /// Reads the text of a file. `known` are the settings that it can have.
     pub(super) fn parse(path: &str, text: &str, known: &[Known]) -> Self {
-        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        let mut file = Self { path: path.to_owned(), hash: hash(text), ..Self::default() };
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             // What could be read of such a file would only lead to further problems.
@@ -101,6 +107,13 @@ impl ConfigFile {
             None => format!("{path}: {key} {text}"),
         }
     }
+}
+
+/// The hash of a content.
+pub(super) fn hash(text: &str) -> ContentHash {
+    let mut hash = ContentHash::default();
+    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash
 }
 
 /// Adds the lines of all keys in a table.

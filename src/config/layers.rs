@@ -43,6 +43,15 @@ pub struct Layers {
     pub(super) origins: Origins,
     pub(super) file: Option<ConfigFile>,
     pub(super) problems: Vec<String>,
+    /// The values of all settings that have one, by flag.
+    pub(super) values: BTreeMap<String, Vec<String>>,
+}
+
+impl Layers {
+    /// The value of a setting by its flag. `None` if it has none.
+    pub(super) fn value(&self, flag: &str) -> Option<&str> {
+        self.values.get(flag)?.first().map(String::as_str)
+    }
 }
 
 impl Inputs {
@@ -68,6 +77,14 @@ impl Inputs {
     /// # Errors
     /// What clap prints: an invalid command line, or the help. Problems of the environment and of the file are in the [`Layers`].
     pub fn load(&self) -> Result<(Cli, Layers), clap::Error> {
+        self.load_with(ConfigFile::read)
+    }
+
+    /// Parses the arguments, and reads the configuration file with this function.
+    pub(super) fn load_with(
+        &self,
+        read: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Result<(Cli, Layers), clap::Error> {
         // The first pass finds the file. It has flags alone, so that every other problem is reported with all the others.
         let flags = command().mut_args(|arg| arg.env(Reset));
         let flags = CONFIGURED.iter().fold(flags, |command, name| {
@@ -82,7 +99,7 @@ impl Inputs {
         };
         let mut problems = Vec::new();
         let described = arguments(name);
-        let file = self.file(settings, &described, &mut problems);
+        let file = self.file(settings, &described, read, &mut problems);
         let mut given = Given { inputs: self, file: file.as_ref(), problems, origins: BTreeMap::new() };
         let defaults: BTreeMap<_, _> =
             described.iter().filter_map(|arg| Some((arg.get_id().to_string(), given.default(arg)?))).collect();
@@ -99,10 +116,11 @@ impl Inputs {
                 origins.insert(long(arg), Origin::Flag);
             }
         }
+        let values = described.iter().filter_map(|arg| Some((long(arg), raw(settings, arg)?))).collect();
         let entries = file.as_ref().map(ConfigFile::lines).unwrap_or_default();
         let path = file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
         let origins = Origins::new(path, origins, entries);
-        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, file, problems }))
+        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, file, problems, values }))
     }
 
     /// The path of the configuration file, and the name under which it was given.
@@ -113,7 +131,13 @@ impl Inputs {
         flag.or_else(variable)
     }
 
-    fn file(&self, settings: &ArgMatches, described: &[Arg], problems: &mut Vec<String>) -> Option<ConfigFile> {
+    fn file(
+        &self,
+        settings: &ArgMatches,
+        described: &[Arg],
+        read: impl FnOnce(&str) -> Result<String, String>,
+        problems: &mut Vec<String>,
+    ) -> Option<ConfigFile> {
         let (path, name) = self.path(settings)?;
         let known = |arg: &Arg| Known {
             key: long(arg).replace('-', "_"),
@@ -121,7 +145,7 @@ impl Inputs {
             is_list: matches!(arg.get_action(), ArgAction::Append),
         };
         let known: Vec<_> = described.iter().filter(|arg| long(arg) != CONFIG).map(known).collect();
-        match ConfigFile::read(&path) {
+        match read(&path) {
             Ok(text) => {
                 let file = ConfigFile::parse(&path, &text, &known);
                 problems.extend(file.problems.iter().cloned());
@@ -230,4 +254,10 @@ fn arguments(name: &str) -> Vec<Arg> {
 
 fn long(arg: &Arg) -> String {
     arg.get_long().unwrap_or_default().to_owned()
+}
+
+/// The values of a flag as texts.
+fn raw(settings: &ArgMatches, arg: &Arg) -> Option<Vec<String>> {
+    let values = settings.get_raw(arg.get_id().as_str())?;
+    Some(values.map(|value| value.to_string_lossy().into_owned()).collect())
 }

@@ -5,10 +5,12 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, Layers, LimitArgs, Settings, TimeArgs, TlsArgs,
+    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings, TimeArgs, TlsArgs,
     access::Listening, identity, problems::Problems,
 };
-use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules};
+use crate::{
+    bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules, telemetry,
+};
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
 /// of the memory.
@@ -107,7 +109,12 @@ impl ServeArgs {
         let limits = self.limits.limits(&mut problems);
         let identity = identity::resolve(layers.file.as_ref(), &routes, &limits, &mut problems);
         self.access.guard(&Listening { calls: listen, metrics: metrics_listen }, &identity, &mut problems);
+        let log = layers.value("log").unwrap_or(LOG).to_owned();
+        if let Err(problem) = telemetry::check(&log) {
+            problems.add(format!("--log is {log:?}, {problem}"));
+        }
         let settings = Settings {
+            log,
             listen,
             page: !self.no_page,
             identity,

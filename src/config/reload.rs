@@ -1,0 +1,156 @@
+//! Reads the configuration file again when it changes, and on SIGHUP.
+//!
+//! The file is looked at again and again, because a mounted ConfigMap changes by a swap of symbolic links, which is no event of the file. It
+//! is used when two looks in a row find the same content, so that a file that is being written is not used half-written. A file with
+//! problems changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::{
+    Command, Inputs, Layers, Settings,
+    file::{ConfigFile, ContentHash, hash},
+};
+use crate::error::ConfigError;
+
+/// The interval of the looks at the file. A change takes effect after two of them.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The flags whose values a running server takes over, without their hyphens.
+const APPLIED: [&str; 1] = ["log"];
+
+/// Watches the configuration file.
+#[derive(Debug)]
+pub struct Watcher {
+    inputs: Inputs,
+    path: String,
+    /// The values with which the server was started.
+    started: BTreeMap<String, Vec<String>>,
+    /// Whether the settings that are in force have callers.
+    has_callers: bool,
+    /// The content that was used or refused.
+    seen: ContentHash,
+    /// Other content that the last look has found.
+    found: Option<ContentHash>,
+    hangup: Signal,
+    looks: Interval,
+}
+
+/// What a changed file leads to.
+#[derive(Debug)]
+pub enum Change {
+    /// New settings.
+    Settings {
+        /// The settings, of which a running server can take over some.
+        settings: Box<Settings>,
+        /// The flags with other values that only a new start takes over, without their hyphens.
+        at_next_start: Vec<String>,
+    },
+    /// The file cannot be used.
+    Refused(ConfigError),
+}
+
+impl Watcher {
+    /// Watches the file of these inputs from now on. `None` if there is no file.
+    ///
+    /// # Errors
+    /// If no handler for SIGHUP can be installed.
+    pub fn new(inputs: &Inputs, layers: &Layers, settings: &Settings) -> io::Result<Option<Self>> {
+        let Some(file) = &layers.file else { return Ok(None) };
+        let mut looks = interval(INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Some(Self {
+            inputs: inputs.clone(),
+            path: file.path.clone(),
+            started: layers.values.clone(),
+            has_callers: !settings.identity.callers.is_empty(),
+            seen: file.hash,
+            found: None,
+            hangup: signal(SignalKind::hangup())?,
+            looks,
+        }))
+    }
+
+    /// Waits for the next change. It can be dropped at any time.
+    pub async fn changed(&mut self) -> Change {
+        loop {
+            let forced = tokio::select! {
+                _ = self.looks.tick() => false,
+                _ = self.hangup.recv() => true,
+            };
+            if let Some(change) = self.look(forced).await {
+                return change;
+            }
+        }
+    }
+
+    /// Looks at the file once. `forced` uses it at once, also if it has not changed, because files that it names can have changed.
+    pub(super) async fn look(&mut self, forced: bool) -> Option<Change> {
+        let path = self.path.clone();
+        let read = blocking(move || ConfigFile::read(&path)).await?;
+        let (Ok(text) | Err(text)) = &read;
+        let found = hash(text);
+        if !forced {
+            if found == self.seen {
+                self.found = None;
+                return None;
+            }
+            if self.found.replace(found) != Some(found) {
+                return None;
+            }
+        }
+        (self.seen, self.found) = (found, None);
+        let inputs = self.inputs.clone();
+        let (settings, values) = match blocking(move || load(&inputs, read)).await? {
+            Ok(loaded) => loaded,
+            Err(error) => return Some(Change::Refused(error)),
+        };
+        let has_callers = !settings.identity.callers.is_empty();
+        if self.has_callers && !has_callers {
+            let problem = format!(
+                "{} has no [[caller]] any more, and a server without callers serves every client. Restart the server to do that",
+                self.path
+            );
+            return Some(Change::Refused(ConfigError(vec![problem])));
+        }
+        self.has_callers = has_callers;
+        Some(Change::Settings { settings: Box::new(settings), at_next_start: self.at_next_start(&values) })
+    }
+
+    /// The flags that differ from the start and are not taken over.
+    fn at_next_start(&self, values: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+        let flags: BTreeSet<_> = self.started.keys().chain(values.keys()).collect();
+        let differs = |flag: &&String| self.started.get(*flag) != values.get(*flag);
+        let applied = |flag: &&String| APPLIED.contains(&flag.as_str());
+        flags.into_iter().filter(differs).filter(|flag| !applied(flag)).cloned().collect()
+    }
+}
+
+type Loaded = (Settings, BTreeMap<String, Vec<String>>);
+
+fn load(inputs: &Inputs, read: Result<String, String>) -> Result<Loaded, ConfigError> {
+    let loaded = inputs.load_with(|_| read);
+    let (cli, layers) = loaded.map_err(|error| ConfigError(vec![error.to_string()]))?;
+    let args = match cli.command {
+        Command::Serve(args) => args,
+        _ => return Err(ConfigError(vec!["only `outcrop serve` reads its file again".to_owned()])),
+    };
+    Ok((args.resolve(&layers)?, layers.values))
+}
+
+/// Runs this where it can wait for a disk. `None` if the runtime ends meanwhile.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    spawn_blocking(work).await.ok()
+}
+
+#[cfg(test)]
+mod tests;

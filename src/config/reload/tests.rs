@@ -1,0 +1,114 @@
+//! Tests of the watcher.
+
+use std::fs;
+
+use super::*;
+
+/// A folder as Kubernetes mounts it: the file is a link through a linked folder, which is swapped at once.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(name: &str, text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("outcrop-test-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink("..data/outcrop.toml", folder.join("outcrop.toml")).unwrap();
+        let mounted = Self(folder);
+        mounted.swap("1", text);
+        mounted
+    }
+
+    /// Makes a new version of the content and moves the link to it.
+    fn swap(&self, version: &str, text: &str) {
+        fs::create_dir_all(self.0.join(version)).unwrap();
+        fs::write(self.0.join(version).join("outcrop.toml"), text).unwrap();
+        std::os::unix::fs::symlink(version, self.0.join("..next")).unwrap();
+        fs::rename(self.0.join("..next"), self.0.join("..data")).unwrap();
+    }
+
+    fn watcher(&self) -> Watcher {
+        let path = self.0.join("outcrop.toml");
+        let arguments = ["outcrop", "serve", "--local", "--config", path.to_str().unwrap()];
+        let inputs = Inputs::new(arguments, [("OUTCROP_GRACE".to_owned(), "7s".to_owned())]);
+        let (cli, layers) = inputs.load().unwrap();
+        let Command::Serve(args) = cli.command else { panic!("serve") };
+        Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap()).unwrap().unwrap()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const CALLER: &str = "[[caller]]\nname = \"a\"\ncertificates = [\"spiffe://a\"]\n";
+
+/// Two looks, as the second uses what both have found.
+async fn twice(watcher: &mut Watcher) -> Option<Change> {
+    assert!(watcher.look(false).await.is_none(), "the first look waits for the second");
+    watcher.look(false).await
+}
+
+#[tokio::test]
+async fn a_swap_of_links_brings_new_settings_and_tells_what_needs_a_new_start() {
+    let mounted = Mounted::new("swap", "attempts = 2\n");
+    let mut watcher = mounted.watcher();
+    assert!(twice(&mut watcher).await.is_none(), "nothing has changed");
+    mounted.swap("2", &format!("attempts = 1\nlog = \"warn\"\ngrace = \"1s\"\nlisten = \"127.0.0.1:0\"\n{CALLER}"));
+    let Some(Change::Settings { settings, at_next_start }) = twice(&mut watcher).await else { panic!("no settings") };
+    assert_eq!((settings.log.as_str(), settings.identity.callers.len()), ("warn", 1));
+    assert_eq!(settings.shutdown.grace, Duration::from_secs(7), "a variable still replaces the file");
+    assert_eq!(at_next_start, ["attempts", "listen"]);
+    assert!(twice(&mut watcher).await.is_none(), "it is used once");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_reported_once_for_each_content() {
+    let mounted = Mounted::new("refused", CALLER);
+    let mut watcher = mounted.watcher();
+    for (version, text, said) in [
+        ("2", "attempts = 0\nmax_stream = 1\n", vec!["attempts is 0", "max_stream is not a known key"]),
+        ("3", "attempts =\n", vec!["outcrop.toml:1: "]),
+        ("4", "", vec!["has no [[caller]] any more"]),
+    ] {
+        mounted.swap(version, text);
+        let Some(Change::Refused(ConfigError(problems))) = twice(&mut watcher).await else {
+            panic!("{text:?} is used")
+        };
+        assert_eq!(problems.len(), said.len(), "{problems:#?}");
+        for part in said {
+            assert!(problems.iter().any(|problem| problem.contains(part)), "{part} in {problems:#?}");
+        }
+        assert!(watcher.look(false).await.is_none() && watcher.look(false).await.is_none(), "once");
+    }
+    fs::remove_file(mounted.0.join("..data")).unwrap();
+    let Some(Change::Refused(ConfigError(problems))) = twice(&mut watcher).await else { panic!("a missing file") };
+    assert!(problems[0].contains("which cannot be read: No such file"), "{problems:#?}");
+    mounted.swap("5", CALLER);
+    assert!(matches!(twice(&mut watcher).await, Some(Change::Settings { .. })), "the next good file is used");
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_used() {
+    let mounted = Mounted::new("written", "attempts = 2\n");
+    let mut watcher = mounted.watcher();
+    for (version, text) in [("2", "attempts = 1"), ("3", "attempts = 11"), ("4", "attempts = 2\n")] {
+        mounted.swap(version, text);
+        assert!(watcher.look(false).await.is_none(), "{text:?}");
+    }
+    assert!(watcher.look(false).await.is_none(), "it is the first content again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_reads_the_file_again_at_once_also_if_it_is_the_same() {
+    let mounted = Mounted::new("signal", CALLER);
+    let mut watcher = mounted.watcher();
+    assert!(watcher.look(false).await.is_none());
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+    let Change::Settings { settings, .. } = watcher.changed().await else { panic!("refused") };
+    assert_eq!(settings.identity.callers.len(), 1);
+    mounted.swap("2", &format!("log = \"error\"\n{CALLER}"));
+    let Change::Settings { settings, .. } = watcher.changed().await else { panic!("refused") };
+    assert_eq!(settings.log, "error", "found by looking, as time goes on");
+}
