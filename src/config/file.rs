@@ -82,8 +82,10 @@ impl ConfigFile {
         index("", document.get_ref(), &line_of, &mut file.lines);
         let mut root = Section::root(document.get_ref());
         file.values = values::read(&mut root, known);
-        let callers = root.sections("caller", caller::read);
-        file.identity = IdentitySettings { callers, issuers: root.sections("issuer", issuer::read) };
+        file.identity = IdentitySettings {
+            callers: root.sections("caller", caller::read),
+            issuers: root.sections("issuer", issuer::read),
+        };
         let problems = root.finish();
         file.problems = problems.into_iter().map(|problem| file.located(&problem.key, &problem.text)).collect();
         file

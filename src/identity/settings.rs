@@ -13,7 +13,7 @@ use crate::admission::client::ClientLimits;
 pub struct IdentitySettings {
     /// The callers. Their names differ.
     pub callers: Vec<CallerSettings>,
-    /// Who issues the tokens of callers.
+    /// The issuers of their tokens. Their URLs differ.
     pub issuers: Vec<IssuerSettings>,
 }
 

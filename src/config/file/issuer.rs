@@ -6,7 +6,7 @@ use super::{
     section::{Placed, Section},
     syntax,
 };
-use crate::identity::jwt::settings::{Algorithm, IssuerSettings};
+use crate::identity::jwt::settings::IssuerSettings;
 
 /// Reads one block.
 pub(super) fn read(section: &mut Section<'_>) -> IssuerSettings {
@@ -20,9 +20,9 @@ pub(super) fn read(section: &mut Section<'_>) -> IssuerSettings {
     let names = list(section, "algorithms", "Add those that the issuer signs with, such as [\"RS256\"]");
     let mut algorithms = Vec::new();
     for Placed { key, value } in names.into_iter().filter(|name| !name.value.is_empty()) {
-        match value.parse::<Algorithm>() {
+        match value.parse() {
             Ok(algorithm) => algorithms.push(algorithm),
-            Err(problem) => section.problem_at(key, format!("is {value:?}: {problem}")),
+            Err(problem) => section.problem_at(key, format!("cannot be used: {problem}")),
         }
     }
     let jwks_uri = section.string("jwks_uri").map(str::to_owned);

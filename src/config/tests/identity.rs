@@ -49,7 +49,7 @@ jwks_uri = "https://id.example.com/keys"
 #[test]
 fn every_key_of_a_caller_and_of_an_issuer_is_read() {
     let file = TestFile::new("whole", WHOLE);
-    let IdentitySettings { callers, .. } = resolve(&file, &["--local"], &[]).unwrap().identity;
+    let IdentitySettings { callers, issuers } = resolve(&file, &["--local"], &[]).unwrap().identity;
     let [billing, other] = &callers[..] else { panic!("two callers") };
     assert_eq!((billing.name.as_str(), billing.tenant.as_str()), ("billing", "acme"));
     assert_eq!((other.name.as_str(), other.tenant.as_str()), ("other", "other"), "a caller is its own tenant");
@@ -68,6 +68,7 @@ fn every_key_of_a_caller_and_of_an_issuer_is_read() {
     assert_eq!(limits, (Some(5), Some(10_000)));
     assert_eq!(billing.imposed.guardrail.as_ref().unwrap().version, "7");
     assert_eq!(billing.imposed.request_metadata["team"], "billing");
+    assert_eq!((issuers[0].algorithms.len(), issuers[0].audiences.len()), (3, 1));
     assert!(other.adopts_unowned_conversations && !billing.adopts_unowned_conversations);
 }
 
@@ -188,8 +189,8 @@ ca = \"/nowhere.pem\"
         "F:10: caller[1].jwt[1] is the same as caller[1].jwt[0] in line 10",
         "F:16: issuer[1].issuer is the same as issuer[0].issuer in line 12",
         "F:17: issuer[1].audiences is empty",
-        "F:18: issuer[1].algorithms[0] is \"HS256\": `HS256` is never accepted",
-        "F:18: issuer[1].algorithms[1] is \"none\": `none` is never accepted",
+        "F:18: issuer[1].algorithms[0] cannot be used: `HS256` is never accepted",
+        "F:18: issuer[1].algorithms[1] cannot be used: `none` is never accepted",
         "F:19: issuer[1].jwks_uri is \"http://i/keys\"; it must begin with https://",
         "F:20: issuer[1].ca is \"/nowhere.pem\", which cannot be read",
     ];
