@@ -3,7 +3,7 @@
 //! - [`authentication`] decides who makes a call
 //! - [`server`] a listener and its connections; `slots` limits them; [`descriptors`] has the limit of open files
 //! - [`connection`] one connection: timeouts, keepalive, GOAWAY
-//! - [`web`] the page, and gRPC-Web for its calls
+//! - [`web`] the page, and gRPC-Web for its calls; [`session`] its sign-in
 //! - [`gates`] the checks that every method of the generation service passes
 //! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
 //! - [`health`] the health service, also for unknown services
@@ -23,6 +23,7 @@ pub(crate) mod host;
 pub(crate) mod message;
 pub(crate) mod protocol;
 pub(crate) mod server;
+pub(crate) mod session;
 mod slots;
 pub(crate) mod tls;
 pub(crate) mod ungated;

@@ -209,6 +209,11 @@ impl Error {
         self.0.reason
     }
 
+    /// What was wrong, with which value, and what to do.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The delay that was set, if any.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after

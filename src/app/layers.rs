@@ -18,6 +18,7 @@ use crate::{
         health,
         host::AllowedHosts,
         message::Messages,
+        session::Session,
         ungated::{MessageTimeouts, Ungated, ungated},
         web,
     },
@@ -45,7 +46,7 @@ pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> 
     let hosts = AllowedHosts::new(&settings.allowed_hosts);
     let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
     let authentication = authentication_of(settings, shared);
-    let state = Front { methods: methods.clone(), hosts: hosts.clone(), authentication };
+    let state = Front { methods: methods.clone(), hosts: hosts.clone(), authentication: authentication.clone() };
     // Around every method of the generation service, and no other.
     let gate = gates_of(settings, shared)?;
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
@@ -56,7 +57,7 @@ pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> 
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.
         .layer(from_fn_with_state(state, front));
-    Ok(if settings.page { web::around(router, hosts) } else { router })
+    Ok(if settings.page { web::around(router, Session { authentication, hosts }) } else { router })
 }
 
 fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service {

@@ -3,9 +3,12 @@
 //!
 //! After it a request has an [`Identity`] among its extensions, and no credentials among its headers.
 //!
-//! - `credentials` what a request presents
+//! - `credentials` what a request presents; [`cookie`] how a browser has it
+//! - [`browser`] the sign-in of the page
 //! - [`proxies`] the address and the certificate of a caller behind a proxy
 
+pub(crate) mod browser;
+pub(crate) mod cookie;
 mod credentials;
 pub(crate) mod proxies;
 
@@ -15,11 +18,13 @@ use axum::extract::Request;
 use tracing::{debug, warn};
 
 use self::{
+    cookie::SessionCookie,
     credentials::{Credentials, Presented},
     proxies::{CallerAddress, TrustedProxies},
 };
 use crate::{
     admission::{client::ClientId, failure_limit::FailureLimit},
+    edge::protocol::FromWeb,
     error::{Error, Reason},
     identity::{
         Identity,
@@ -59,8 +64,11 @@ impl Authentication {
     /// `CREDENTIALS_MISSING`, `CREDENTIALS_INVALID`, `CREDENTIALS_EXPIRED`, `CREDENTIALS_REVOKED`, `AUTHENTICATION_THROTTLED`,
     /// `IDENTITY_PROVIDER`, `PERMISSION_DENIED`.
     pub(crate) async fn check(&self, request: &mut Request) -> Result<(), Error> {
-        let CallerAddress { address, certificate } = self.proxies.caller_of(request);
-        let credentials = Credentials::take(request, certificate);
+        let CallerAddress { address, certificate, encrypted } = self.proxies.caller_of(request);
+        // A browser adds the cookie by itself, so it counts only for calls that are checked to come from the server's own page.
+        let is_from_page = request.extensions().get::<FromWeb>().is_some();
+        let cookie = if is_from_page { SessionCookie::of(request, encrypted) } else { None };
+        let credentials = Credentials::take(request, certificate, cookie);
         let client = address.map_or(ClientId::Unknown, ClientId::of_address);
         let path = request.uri().path();
         let identity = if self.directory.is_open() || self.access(path) == Access::Open {

@@ -9,7 +9,7 @@
 //! So a server behind a Kubernetes service name needs no setting.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
@@ -48,6 +48,11 @@ impl AllowedHosts {
         self.check(request, header(request, "sec-fetch-mode") == Some("navigate"))
     }
 
+    /// Checks a request that only the server's own page makes.
+    pub(crate) fn check_page(&self, request: &Request) -> Result<(), Error> {
+        self.check(request, false)
+    }
+
     fn check(&self, request: &Request, is_navigation: bool) -> Result<(), Error> {
         self.check_host(request)?;
         check_site(request, is_navigation)?;
@@ -56,8 +61,7 @@ impl AllowedHosts {
 
     /// Checks all host names of the request.
     fn check_host(&self, request: &Request) -> Result<(), Error> {
-        let authority = request.uri().authority().map(Authority::as_str);
-        let mut named = authority.into_iter().chain(all(request, HOST.as_str())).peekable();
+        let mut named = names(request).peekable();
         if named.peek().is_none() {
             return Err(refused("the request names no host. Browsers send the header Host"));
         }
@@ -71,12 +75,10 @@ impl AllowedHosts {
 
     fn has(&self, authority: &str) -> bool {
         let Some((name, port)) = parse(authority) else { return false };
-        let is_ip = name.parse::<Ipv4Addr>().is_ok()
-            || name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some_and(is_ipv6);
-        let is_local = name == "localhost" || name.ends_with(".localhost");
+        let is_own = HostKind::of_name(&name) != HostKind::Domain;
         let is_allowed =
             |(allowed, only): &(String, Option<u16>)| *allowed == name && only.is_none_or(|only| port == Some(only));
-        is_ip || is_local || self.0.iter().any(is_allowed)
+        is_own || self.0.iter().any(is_allowed)
     }
 }
 
@@ -97,8 +99,43 @@ fn parse(text: &str) -> Option<(String, Option<u16>)> {
     (is_name && port_is_valid && !text.contains('@')).then_some((name, authority.port_u16()))
 }
 
-fn is_ipv6(name: &str) -> bool {
-    name.parse::<Ipv6Addr>().is_ok()
+/// What a browser calls the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostKind {
+    /// `localhost`, `*.localhost` or a loopback address.
+    Loopback,
+    /// Another IP address.
+    Address,
+    /// A domain name.
+    Domain,
+}
+
+impl HostKind {
+    /// The kind of the host that a request names. `None` if it names none, or hosts of different kinds.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        let mut kinds = names(request).map(|name| parse(name).map(|(name, _)| Self::of_name(&name)));
+        let first = kinds.next()??;
+        kinds.all(|kind| kind == Some(first)).then_some(first)
+    }
+
+    fn of_name(name: &str) -> Self {
+        let address = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+            None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        };
+        match address {
+            Some(address) if address.to_canonical().is_loopback() => Self::Loopback,
+            Some(_) => Self::Address,
+            None if name == "localhost" || name.ends_with(".localhost") => Self::Loopback,
+            None => Self::Domain,
+        }
+    }
+}
+
+/// All host names of a request.
+fn names(request: &Request) -> impl Iterator<Item = &str> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    authority.into_iter().chain(all(request, HOST.as_str()))
 }
 
 /// Whether the headers show that a browser sent the request.

@@ -23,16 +23,18 @@ use http::{
 use tonic_web::GrpcWebLayer;
 
 use crate::edge::{
-    host::AllowedHosts,
     protocol::{FromWeb, is_grpc, is_grpc_web, not_grpc},
+    session::{self, Session},
 };
 
-/// The policy of the page: a browser runs and fetches only what this server serves.
+/// The policy of the page: a browser runs and fetches only what this server serves. Text becomes HTML or the address of a script only by two
+/// policies for trusted types: that of the sanitiser, and the page's own, which knows one address.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-         font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types dompurify outcrop",
     ),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
@@ -54,9 +56,9 @@ const FILES: [(&str, &str, &[u8]); 6] = [
 /// The files by path, each with the headers of its answer.
 type Files = Arc<BTreeMap<&'static str, (HeaderMap, &'static [u8])>>;
 
-/// Adds the page and gRPC-Web to the methods.
-pub(crate) fn around(router: Router, hosts: AllowedHosts) -> Router {
-    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state((files(), hosts), page))
+/// Adds the page, its sign-in and gRPC-Web to the methods.
+pub(crate) fn around(router: Router, session: Session) -> Router {
+    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state((files(), session), page))
 }
 
 fn files() -> Files {
@@ -75,12 +77,12 @@ fn files() -> Files {
 }
 
 /// The layer.
-async fn page(State((files, hosts)): State<(Files, AllowedHosts)>, mut request: Request, next: Next) -> Response {
+async fn page(State((files, session)): State<(Files, Session)>, mut request: Request, next: Next) -> Response {
     if is_grpc_web(&request) {
         // The gRPC layer checks the origin, so that a refusal is a gRPC-Web status.
         request.extensions_mut().insert(FromWeb);
     } else if let Some(file) = file(&files, &request) {
-        return match hosts.check_file(&request) {
+        return match session.hosts.check_file(&request) {
             Ok(()) => file,
             Err(refused) => {
                 let text = format!("{refused}\n");
@@ -88,6 +90,9 @@ async fn page(State((files, hosts)): State<(Files, AllowedHosts)>, mut request: 
             }
         };
     } else if !is_grpc(&request) {
+        if request.uri().path() == session::PATH {
+            return session.answer(request).await;
+        }
         return not_grpc(&request, "It also serves gRPC-Web, and a web page at /.\n");
     }
     next.run(request).await

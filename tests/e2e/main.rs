@@ -50,6 +50,7 @@ mod redis;
 mod request_memory;
 mod retries;
 mod round_trip;
+mod session;
 mod soak;
 mod store_files;
 mod stores;

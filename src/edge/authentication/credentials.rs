@@ -9,6 +9,7 @@ use http::{
 };
 use zeroize::Zeroizing;
 
+use super::cookie::{Found, SessionCookie};
 use crate::{edge::tls::ClientCertificate, identity::key::PresentedKey};
 
 /// The header of an API key, as many HTTP services have it.
@@ -17,9 +18,11 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The headers that are removed from every request.
 const SECRET: [HeaderName; 4] = [AUTHORIZATION, API_KEY, COOKIE, PROXY_AUTHORIZATION];
 
-/// What a request has to prove its caller. A key or a token in its headers goes before the certificate of its connection.
+/// What a request has to prove its caller. A key or a token in its headers goes before a cookie, and both before the certificate of its
+/// connection.
 pub(super) struct Credentials {
     text: Text,
+    of_cookie: bool,
     certificate: Option<ClientCertificate>,
 }
 
@@ -46,13 +49,40 @@ pub(super) enum Presented<'a> {
 }
 
 impl Credentials {
-    /// Takes the credentials out of a request. `certificate` is the verified client certificate.
-    pub(super) fn take(request: &mut Request, certificate: Option<ClientCertificate>) -> Self {
-        let text = Text::of(request.headers());
+    /// Takes the credentials out of a request. `certificate` is the verified client certificate, and `cookie` the cookie that
+    /// counts.
+    pub(super) fn take(
+        request: &mut Request,
+        certificate: Option<ClientCertificate>,
+        cookie: Option<SessionCookie>,
+    ) -> Self {
+        let mut text = Text::of(request.headers());
+        let of_cookie = match (&text, cookie) {
+            (Text::Nothing, Some(cookie)) => {
+                text = Text::of_cookie(cookie.read(request.headers()));
+                !matches!(text, Text::Nothing)
+            }
+            _ => false,
+        };
         for name in SECRET {
             request.headers_mut().remove(name);
         }
-        Self { text, certificate }
+        Self { text, of_cookie, certificate }
+    }
+
+    /// A key or a token by itself.
+    pub(super) fn of_text(text: Zeroizing<String>) -> Self {
+        Self { text: Text::Bearer(text), of_cookie: false, certificate: None }
+    }
+
+    /// Whether they are of a cookie.
+    pub(super) fn are_of_cookie(&self) -> bool {
+        self.of_cookie
+    }
+
+    /// Whether there are none.
+    pub(super) fn are_missing(&self) -> bool {
+        matches!((&self.text, &self.certificate), (Text::Nothing, None))
     }
 
     /// What they are.
@@ -71,6 +101,14 @@ impl Credentials {
 }
 
 impl Text {
+    fn of_cookie(found: Found) -> Self {
+        match found {
+            Found::Nothing => Self::Nothing,
+            Found::Credential(credential) => Self::Bearer(credential),
+            Found::Several => Self::Unreadable("more than one cookie of this server"),
+        }
+    }
+
     fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(API_KEY).iter());
         let Some(value) = values.next() else { return Self::Nothing };
@@ -103,12 +141,17 @@ mod tests {
     use super::*;
 
     fn kind(headers: &[(&str, &str)], certificate: Option<&str>) -> &'static str {
+        kind_with(headers, certificate, None)
+    }
+
+    fn kind_with(headers: &[(&str, &str)], certificate: Option<&str>, cookie: Option<SessionCookie>) -> &'static str {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::empty()).unwrap();
-        let credentials = Credentials::take(&mut request, certificate.map(|uri| ClientCertificate::Name(uri.into())));
+        let credentials =
+            Credentials::take(&mut request, certificate.map(|uri| ClientCertificate::Name(uri.into())), cookie);
         assert!(request.headers().is_empty(), "{:?}", request.headers());
         assert!(!format!("{credentials:?}").contains("oc_"));
         match credentials.presented() {
@@ -138,5 +181,19 @@ mod tests {
         ] {
             assert_eq!(kind(headers, Some("spiffe://a/b")), "unreadable", "{headers:?}");
         }
+    }
+    #[test]
+    fn a_cookie_counts_only_where_it_may_and_after_the_headers() {
+        let (key, other) = (format!("oc_abcdefghijkm_{}", "a".repeat(43)), format!("outcrop=oc_x_{}", "b".repeat(43)));
+        let cookie = format!("a=b; outcrop={key}");
+        let loopback = Some(SessionCookie::Loopback);
+        assert_eq!(kind_with(&[("cookie", &cookie)], None, loopback), "key");
+        assert_eq!(kind_with(&[("cookie", &cookie)], Some("spiffe://a/b"), loopback), "key");
+        assert_eq!(kind_with(&[("cookie", &cookie)], None, None), "nothing");
+        assert_eq!(kind_with(&[("cookie", &cookie)], None, Some(SessionCookie::Encrypted)), "nothing");
+        assert_eq!(kind_with(&[("cookie", &other)], None, loopback), "unreadable");
+        assert_eq!(kind_with(&[("cookie", &cookie), ("cookie", &cookie)], None, loopback), "unreadable");
+        assert_eq!(kind_with(&[("cookie", &other), ("x-api-key", &key)], None, loopback), "key");
+        assert_eq!(kind_with(&[("cookie", &cookie), ("authorization", "x")], None, loopback), "unreadable");
     }
 }

@@ -1,5 +1,5 @@
-//! The caller behind a proxy: its address from `x-forwarded-for`, and its certificate from `x-forwarded-client-cert`. Both are taken only from
-//! the peers that the operator trusts. The headers are removed from every request, so that nobody else can say who somebody is.
+//! The caller behind a proxy: its address from `x-forwarded-for`, its certificate from `x-forwarded-client-cert`, and whether its connection is
+//! encrypted from `x-forwarded-proto`. All are taken only from the peers that the operator trusts. The headers are removed from every request, so that nobody else can say who somebody is.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -8,10 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
-use crate::edge::tls::ClientCertificate;
+use crate::edge::tls::{ClientCertificate, Encrypted};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+const FORWARDED_PROTOCOL: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The headers by which a proxy tells about its client.
 const HEADERS: [HeaderName; 6] = [
@@ -19,7 +20,7 @@ const HEADERS: [HeaderName; 6] = [
     FORWARDED_FOR,
     FORWARDED_CERTIFICATE,
     HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
+    FORWARDED_PROTOCOL,
     HeaderName::from_static("x-real-ip"),
 ];
 
@@ -44,6 +45,8 @@ pub(super) struct CallerAddress {
     pub(super) address: Option<IpAddr>,
     /// The caller's verified certificate.
     pub(super) certificate: Option<ClientCertificate>,
+    /// Whether the connection of the caller is encrypted.
+    pub(super) encrypted: bool,
 }
 
 impl TrustedProxies {
@@ -56,7 +59,8 @@ impl TrustedProxies {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let peer = peer.map(|address| address.ip().to_canonical());
         let certificate = request.extensions().get::<ClientCertificate>().cloned();
-        let own = CallerAddress { address: peer, certificate };
+        let encrypted = request.extensions().get::<Encrypted>().is_some();
+        let own = CallerAddress { address: peer, certificate, encrypted };
         let headers = request.headers_mut();
         let caller = if self.trust(&own) { self.forwarded(own, headers) } else { own };
         for name in HEADERS {
@@ -83,7 +87,8 @@ impl TrustedProxies {
         } else {
             proxy.certificate
         };
-        CallerAddress { address: self.forwarded_address(headers).or(proxy.address), certificate }
+        let encrypted = proxy.encrypted && !headers.contains_key(FORWARDED_PROTOCOL) || is_https(headers);
+        CallerAddress { address: self.forwarded_address(headers).or(proxy.address), certificate, encrypted }
     }
 
     /// The last address that is not a proxy's. Every proxy appends the address of its client, so what stands before it was written by the
@@ -102,6 +107,13 @@ impl TrustedProxies {
         }
         nearest
     }
+}
+
+/// Whether all proxies tell that the connection of their client is encrypted.
+fn is_https(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(FORWARDED_PROTOCOL).iter().map(|list| list.to_str().unwrap_or_default());
+    let mut protocols = lists.flat_map(|list| list.split(',')).map(str::trim).peekable();
+    protocols.peek().is_some() && protocols.all(|protocol| protocol.eq_ignore_ascii_case("https"))
 }
 
 /// The URI SAN in the last element of `x-forwarded-client-cert`, which the trusted proxy has written. Exactly one is needed.
@@ -175,11 +187,16 @@ mod tests {
             ("x-forwarded-for", "192.0.2.1"),
             ("x-forwarded-client-cert", "URI=spiffe://a/b"),
             ("x-real-ip", "192.0.2.1"),
+            ("x-forwarded-proto", "https"),
         ];
         let stranger = caller(&proxies, "203.0.113.9", &lies);
-        assert_eq!(stranger, CallerAddress { address: Some(address("203.0.113.9")), certificate: None });
+        assert_eq!(
+            stranger,
+            CallerAddress { address: Some(address("203.0.113.9")), certificate: None, encrypted: false }
+        );
         let behind = caller(&proxies, "10.1.2.3", &lies);
-        assert_eq!(behind, CallerAddress { address: Some(address("192.0.2.1")), certificate: named("spiffe://a/b") });
+        let certificate = named("spiffe://a/b");
+        assert_eq!(behind, CallerAddress { address: Some(address("192.0.2.1")), certificate, encrypted: true });
         assert_eq!(caller(&proxies, "::ffff:10.1.2.3", &lies).address, Some(address("192.0.2.1")));
         assert_eq!(caller(&trusting(false), "10.1.2.3", &lies).certificate, None);
     }
@@ -215,6 +232,22 @@ mod tests {
                 told,
                 "{written}"
             );
+        }
+    }
+    #[test]
+    fn a_connection_behind_a_proxy_is_encrypted_only_if_every_proxy_tells_so() {
+        for (written, encrypted) in [
+            (&["https"][..], true),
+            (&["HTTPS, https"], true),
+            (&["http"], false),
+            (&["https, http"], false),
+            (&["https", "http"], false),
+            (&["wss"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            let headers: Vec<_> = written.iter().map(|value| ("x-forwarded-proto", *value)).collect();
+            assert_eq!(caller(&trusting(false), "10.1.2.3", &headers).encrypted, encrypted, "{written:?}");
         }
     }
 }
