@@ -1,4 +1,5 @@
 // The page: which conversation is open, and what the buttons do.
+import { start } from "./account.js";
 import { partsOf } from "./answer.js";
 import { client } from "./api.js";
 import { composer } from "./composer.js";
@@ -173,7 +174,7 @@ function listen(): void {
     idea.addEventListener("click", () => composer.write(idea.textContent ?? ""));
   }
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") running?.abort();
+    if (event.key === "Escape" && !document.querySelector("dialog[open]")) running?.abort();
   });
   addEventListener("hashchange", () => void open());
   addEventListener("popstate", () => void open());
@@ -199,6 +200,8 @@ async function models(): Promise<void> {
 
 if (/Mac|iPhone|iPad/.test(navigator.platform)) byId("modifier").textContent = "⌘";
 listen();
-void models();
-if (location.hash) void open();
-else void refreshList();
+void start().then(() => {
+  void models();
+  if (location.hash) void open();
+  else void refreshList();
+});

@@ -7,6 +7,7 @@ import {
   RequestInfoSchema,
   RetryInfoSchema,
 } from "./generated/google/rpc/error_details_pb.js";
+import type { Refusal } from "./session.js";
 
 export type Problem = {
   title: string;
@@ -30,6 +31,16 @@ const REASONS: Record<string, [title: string, advice: string]> = {
     "The server does not know this call",
     "The page and the server may be of different versions: reload the page.",
   ],
+  PERMISSION_DENIED: [
+    "Your key does not allow this",
+    "Its message says what is not allowed. The operator of the server can change it.",
+  ],
+  CREDENTIALS_MISSING: ["You are not signed in", "Sign in, then try again."],
+  CREDENTIALS_INVALID: ["Your key is not valid here", "Sign in with another one, then try again."],
+  CREDENTIALS_EXPIRED: ["Your key has expired", "Sign in with a newer one, then try again."],
+  CREDENTIALS_REVOKED: ["The operator has revoked your key", "Sign in with another one, then try again."],
+  AUTHENTICATION_THROTTLED: ["Too many sign-ins have failed", "Wait a little and try again."],
+  IDENTITY_PROVIDER: ["The server cannot check your token", "Its issuer does not answer. Try again in a moment."],
   BEDROCK_VALIDATION: [
     "Bedrock refused the request",
     "Its message says what to change; often a parameter does not go with the model.",
@@ -127,6 +138,14 @@ function withoutReason(error: ConnectError, begun: boolean): string {
   return error.cause instanceof TypeError || error.code === Code.Unavailable
     ? "UNREACHABLE"
     : Code[error.code] || "UNKNOWN";
+}
+
+/** Why a call was refused, if the reason is that no caller is signed in. */
+export function endedSession(thrown: unknown): Refusal | undefined {
+  const error = ConnectError.from(thrown);
+  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
+  if (reason === "CREDENTIALS_MISSING") return { reason: "SESSION_ENDED", message: error.rawMessage };
+  return /^CREDENTIALS_(INVALID|EXPIRED|REVOKED)$/.test(reason) ? { reason, message: error.rawMessage } : undefined;
 }
 
 export function isUnimplemented(thrown: unknown): boolean {

@@ -1,11 +1,13 @@
 // One turn from the click to its end.
 import { create } from "@bufbuild/protobuf";
+import { signIn } from "./account.js";
 import { Answer, blocksOf } from "./answer.js";
 import { client } from "./api.js";
 import { composer } from "./composer.js";
+import type { Chunk } from "./generated/outcrop/v1/chunk_pb.js";
 import { MessageSchema, Role } from "./generated/outcrop/v1/content_pb.js";
 import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
-import { broken, explain, type Problem } from "./problem.js";
+import { broken, endedSession, explain, type Problem } from "./problem.js";
 import { openStore } from "./store.js";
 import { finishFacts, type TurnView } from "./turn.js";
 
@@ -34,7 +36,7 @@ export async function run(
     const store = await openStore();
     const id = await conversation(signal);
     const request = { ...settings, ...(await store.before(id)), prompt };
-    for await (const chunk of client.generate(request, { signal })) {
+    for await (const chunk of chunksOf(request, signal)) {
       answer.take(chunk, performance.now());
       view.waiting(answer.parts.length === 0);
       show();
@@ -52,6 +54,24 @@ export async function run(
     view.waiting(false);
     view.show(answer.parts, true);
     view.tell(answer.finish ? facts(answer) : progress(answer).slice(1));
+  }
+}
+
+/** The chunks of an answer. A call that is refused before them because no caller is signed in waits for one, and is sent again. */
+async function* chunksOf(request: Parameters<typeof client.generate>[0], signal: AbortSignal): AsyncIterable<Chunk> {
+  let begun = false;
+  for (;;) {
+    try {
+      for await (const chunk of client.generate(request, { signal })) {
+        begun = true;
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      const refusal = begun ? undefined : endedSession(error);
+      if (!refusal) throw error;
+      await signIn(refusal);
+    }
   }
 }
 

@@ -2,11 +2,14 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { createStore, del, entries, get, set, update } from "idb-keyval";
+import { del, entries, get, set, update } from "idb-keyval";
+import { session } from "./account.js";
 import { client } from "./api.js";
+import { storeOf } from "./forget.js";
 import { type Message, Role, SystemContentBlockSchema } from "./generated/outcrop/v1/content_pb.js";
 import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
 import { isUnimplemented } from "./problem.js";
+import type { Session } from "./session.js";
 
 export type Summary = { id: string; title: string; updated: number };
 export type Opened = { model: string; system: string; turns: Turn[] };
@@ -39,7 +42,7 @@ async function probe(): Promise<Store> {
     await client.listConversations({ pageSize: 1 });
     return serverStore;
   } catch (error) {
-    if (isUnimplemented(error)) return browserStore();
+    if (isUnimplemented(error)) return browserStore(await session());
     // The next call says what is wrong, and the one after it looks again.
     opened = undefined;
     return serverStore;
@@ -86,8 +89,8 @@ const serverStore: Store = {
 /** What IndexedDB holds of a conversation. */
 type Kept = { title: string; updated: number; model: string; system: string; turns: Uint8Array[] };
 
-function browserStore(): Store {
-  const kept = createStore("outcrop", "conversations");
+function browserStore(owner: Session): Store {
+  const kept = storeOf(owner);
   const turnsOf = async (id: string) =>
     ((await get<Kept>(id, kept))?.turns ?? []).map((bytes) => fromBinary(TurnSchema, bytes));
   return {

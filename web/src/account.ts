@@ -1,0 +1,93 @@
+// As whom the page works. A page belongs to one caller until it is loaded again, in every window of the browser.
+import { Code, ConnectError } from "@connectrpc/connect";
+import { byId } from "./dom.js";
+import { databaseOf, forgetAll, forgetOthers } from "./forget.js";
+import { beginSession, endSession, type Refusal, readSession, type Session } from "./session.js";
+import { type SignIn, signInForm } from "./sign-in.js";
+
+/** The other windows of this page. */
+const windows = new BroadcastChannel("outcrop-session");
+let current: Session | undefined;
+let form: SignIn | undefined;
+let signedIn: Promise<void> | undefined;
+
+/** The session of this page. */
+export async function session(): Promise<Session> {
+  if (!current) await begin();
+  if (!current) throw new ConnectError("The server does not tell as whom this page is signed in.", Code.Unavailable);
+  return current;
+}
+
+/** Finds out as whom the page works, and asks for a key if it has to. */
+export async function start(): Promise<void> {
+  byId("sign-out").addEventListener("click", () => void signOut());
+  windows.addEventListener("message", () => void look());
+  addEventListener("pageshow", ({ persisted }) => persisted && void look());
+  await begin();
+}
+
+async function begin(): Promise<void> {
+  const found = await readSession();
+  // If the server cannot be reached, the calls tell it.
+  if (!found) return;
+  if (found.required && !found.caller) await signIn(found.problem ?? undefined);
+  else await adopt(found);
+}
+
+/** Asks for a key, once for all calls that need it. The page goes on when the same caller is signed in, and begins again for another. */
+export function signIn(why?: Refusal): Promise<void> {
+  signedIn ??= askForKey(why).finally(() => {
+    signedIn = undefined;
+  });
+  return signedIn;
+}
+
+async function askForKey(why?: Refusal): Promise<void> {
+  form = signInForm(why, async (credential) => {
+    const refused = await beginSession(credential);
+    if (refused) return refused;
+    const begun = await readSession();
+    return begun?.caller ? begun : { reason: "COOKIE_BLOCKED", message: "" };
+  });
+  const found = await form.done;
+  form = undefined;
+  windows.postMessage("signed in");
+  await adopt(found);
+  if (document.activeElement === document.body) byId("prompt").focus({ preventScroll: true });
+}
+
+/** Takes a session as that of this page. */
+async function adopt(found: Session): Promise<void> {
+  if (current && databaseOf(current) !== databaseOf(found)) return beginAgain();
+  current = found;
+  if (!found.required) return;
+  await forgetOthers(found);
+  byId("caller").textContent = found.subject ? `${found.subject} (${found.caller})` : (found.caller ?? "");
+  byId("sign-out").hidden = !found.byCookie;
+  byId("account").hidden = false;
+}
+
+/** Another window has signed in or out, or the browser shows an old page again. */
+async function look(): Promise<void> {
+  const found = await readSession();
+  if (!found) return;
+  if (form && found.caller) return form.finish(found);
+  const same = current && found.required === current.required && databaseOf(found) === databaseOf(current);
+  if (!same) await beginAgain();
+}
+
+async function signOut(): Promise<void> {
+  if (!(await endSession())) {
+    byId("account-problem").textContent = "You are still signed in: the server cannot be reached. Try again.";
+    return;
+  }
+  await forgetAll();
+  windows.postMessage("signed out");
+  await beginAgain();
+}
+
+/** Loads the page anew, so that nothing of the session before is left in it. It does not return. */
+function beginAgain(): Promise<never> {
+  location.replace(new URL(".", document.baseURI));
+  return new Promise(() => {});
+}
