@@ -239,7 +239,7 @@ async fn a_session_ends_with_its_key_and_its_cookie_is_removed() {
     let cookie = server.sign_in(&server.ada.key).await.sent_back();
     let mut callers = vec![server.ada.settings.clone()];
     callers[0].keys[0].disabled = true;
-    server.reload.replace_callers(&IdentitySettings { callers, ..IdentitySettings::default() });
+    server.reload.replace_callers(&IdentitySettings { callers, ..IdentitySettings::default() }).unwrap();
     let calls = server.call(Protocol::WebOverHttp1, &[("cookie", &cookie)]).await;
     assert_eq!(calls, refused("CREDENTIALS_REVOKED"));
     let answer = server.ask(Method::GET, &[("cookie", &cookie)], "").await;
@@ -249,7 +249,7 @@ async fn a_session_ends_with_its_key_and_its_cookie_is_removed() {
     );
     assert_eq!(answer.cookie(), Some("outcrop=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"));
     // Without callers there is nothing to sign in to.
-    server.reload.replace_callers(&IdentitySettings::default());
+    server.reload.replace_callers(&IdentitySettings::default()).unwrap();
     assert_eq!(server.session(&cookie).await["required"], false);
     assert_eq!(server.sign_in(&server.ada.key).await.refusal(&server.ada.key), (400, "INVALID_REQUEST".to_owned()));
 }
