@@ -16,6 +16,7 @@
 //! | [`admission`] | admission control: concurrency limits, rate limits, clients |
 //! | [`failover`] | attempts until one brings content: retries, backoff, circuit breakers, routes |
 //! | [`bedrock`] | everything that knows AWS: request -> SDK, body -> frames, failure -> error |
+//! | `outbound` | outgoing TCP connections, through a proxy if there is one |
 //! | `event` | upstream event -> chunk, and the state machine that demands the end |
 //! | [`response`] | an answer on its way to the caller: reader, call, stream, registry, usage accounting |
 //! | [`conversation`] | what was said, kept from one turn to the next |
@@ -43,6 +44,7 @@ pub mod failover;
 pub mod fuzzing;
 pub mod identity;
 pub mod metrics;
+mod outbound;
 pub mod proto;
 pub mod request;
 pub mod response;

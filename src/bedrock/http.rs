@@ -4,13 +4,7 @@
 //! would fill it and block the others. Here the windows of all streams fit into it. Idle connections are pinged, so that a broken one is
 //! detected.
 
-use std::{
-    fmt, io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::client::{
     connection::{CaptureSmithyConnection, ConnectionMetadata},
@@ -22,21 +16,20 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-use http::{Uri, uri::Scheme};
+use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
-    client::{
-        legacy::{
-            Client,
-            connect::{self, CaptureConnection, capture_connection, proxy::Tunnel},
-        },
-        proxy::matcher::Matcher,
+    client::legacy::{
+        Client,
+        connect::{self, CaptureConnection, capture_connection},
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::aws_lc_rs};
 use tokio::{net::TcpStream, sync::Mutex};
-use tower::{BoxError, Service, timeout::Timeout, util::BoxCloneSyncService};
+use tower::{BoxError, timeout::Timeout, util::BoxCloneSyncService};
+
+use crate::outbound::{Proxied, Proxies};
 
 /// The maximum number of streams of a client. It is below Bedrock's limit, because Bedrock counts a stream slightly longer.
 pub(super) const STREAMS: usize = 90;
@@ -73,7 +66,7 @@ enum Protocol {
 #[derive(Clone)]
 pub(super) struct Http {
     tls: ClientConfig,
-    proxies: Arc<Matcher>,
+    proxies: Proxies,
     max_connect: Duration,
 }
 
@@ -95,13 +88,12 @@ impl Http {
     }
 
     fn with(tls: ClientConfig, max_connect: Duration) -> Self {
-        Self { tls, proxies: Arc::new(Matcher::from_env()), max_connect }
+        Self { tls, proxies: Proxies::from_env(), max_connect }
     }
 
     /// A client with its own connections.
     pub(super) fn client(&self) -> SharedHttpClient {
         let mut tcp = connect::HttpConnector::new();
-        tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
         let https = HttpsConnectorBuilder::new()
@@ -109,7 +101,7 @@ impl Http {
             .https_or_http()
             .enable_http1()
             .enable_http2()
-            .wrap_connector(Proxied { tcp, proxies: Arc::clone(&self.proxies) });
+            .wrap_connector(Proxied::new(tcp, self.proxies.clone()));
         let streams = u32::try_from(STREAMS).unwrap_or(u32::MAX);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -198,34 +190,4 @@ fn metadata(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
         }
     };
     Some(ConnectionMetadata::builder().proxied(proxied).poison_fn(poison).build())
-}
-
-/// TCP, through the proxy of the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), if any.
-#[derive(Clone)]
-struct Proxied {
-    tcp: connect::HttpConnector,
-    proxies: Arc<Matcher>,
-}
-
-impl Service<Uri> for Proxied {
-    type Response = TokioIo<TcpStream>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let secure = target.scheme() == Some(&Scheme::HTTPS);
-        let Some(proxy) = self.proxies.intercept(&target).filter(|_| secure) else {
-            let connecting = self.tcp.call(target);
-            return Box::pin(async { Ok(connecting.await?) });
-        };
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
-        if let Some(auth) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(auth.clone());
-        }
-        Box::pin(async move { Ok(tunnel.call(target).await?) })
-    }
 }

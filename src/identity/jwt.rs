@@ -33,6 +33,7 @@ use self::{
     token::Token,
 };
 use super::Claims;
+use crate::outbound::Proxies;
 
 /// Verifies tokens. Clones share the keys and the cache; the last one ends fetches that are running.
 #[derive(Clone, Debug)]
@@ -119,7 +120,7 @@ impl Verifier {
             let name = settings.issuer.as_str();
             let issuer = match known.get(name).filter(|known| known.settings() == settings) {
                 Some(known) => Ok(Arc::clone(known)),
-                None => Fetcher::new(settings, &system, bounds)
+                None => Fetcher::new(settings, &system, bounds, Proxies::from_env())
                     .map(|fetcher| Arc::new(Issuer::new(settings.clone(), fetcher))),
             };
             match issuer {

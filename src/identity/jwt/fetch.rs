@@ -1,7 +1,7 @@
 //! Fetches the keys of an issuer over HTTPS, in bounded size and time.
 //!
-//! Each fetch has a connection of its own, which the future drives and closes with itself. There are few fetches, and a pool would need
-//! tasks. Redirects are not followed: the operator names where keys come from.
+//! Like calls to Bedrock, a fetch goes through the proxy of the environment. It has a connection of its own, which the future drives and
+//! closes with itself: there are few fetches, and a pool would need tasks. Redirects are not followed: the operator names where keys come from.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -20,6 +20,7 @@ use super::{
     keys::KeySet,
     settings::{IssuerSettings, certificates, https},
 };
+use crate::outbound::{Proxied, Proxies};
 
 /// The path of OpenID Connect discovery below an issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -52,7 +53,7 @@ pub(super) struct Fetched {
 
 /// Fetches the keys of one issuer.
 pub(super) struct Fetcher {
-    connector: HttpsConnector<HttpConnector>,
+    connector: HttpsConnector<Proxied>,
     bounds: Bounds,
 }
 
@@ -69,6 +70,7 @@ impl Fetcher {
         settings: &IssuerSettings,
         system: &[CertificateDer<'static>],
         bounds: Bounds,
+        proxies: Proxies,
     ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         match &settings.ca {
@@ -91,8 +93,7 @@ impl Fetcher {
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
+        let tcp = Proxied::new(HttpConnector::new(), proxies);
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(tcp);
         Ok(Self { connector, bounds })

@@ -3,6 +3,8 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{JoinSet, yield_now},
 };
@@ -12,6 +14,7 @@ use super::{
     signer::Signer,
     *,
 };
+use crate::{identity::jwt::fetch::Fetcher, outbound::Proxies};
 
 const RETRY: Duration = Duration::from_secs(11);
 
@@ -139,6 +142,35 @@ async fn without_discovery_the_keys_are_where_the_settings_say() {
     let (verifier, _) = verifier(&[IssuerSettings { jwks_uri, ..provider.settings() }]);
     verifier.verify(&signer.token(&claims(&provider, &json!({})))).await.unwrap();
     assert_eq!((provider.hits(DISCOVERY), provider.hits(KEYS)), (0, 0));
+}
+
+#[tokio::test]
+async fn keys_come_through_the_proxy_of_the_environment() {
+    let provider = Provider::start(&[Signer::ed("d").jwk()]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://user:secret@{}", listener.local_addr().unwrap());
+    let mut tunnels = JoinSet::new();
+    tunnels.spawn(async move {
+        for _ in [DISCOVERY, KEYS] {
+            let (mut caller, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(caller.read_u8().await.unwrap());
+            }
+            let asked = String::from_utf8(asked).unwrap();
+            let target = asked.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+            let mut issuer = TcpStream::connect(target).await.unwrap();
+            caller.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            copy_bidirectional(&mut caller, &mut issuer).await.unwrap();
+        }
+    });
+    let (settings, proxies) = (provider.settings(), Proxies::all_through(&proxy));
+    let fetcher = Fetcher::new(&settings, &[], Bounds::default(), proxies).unwrap();
+    assert_eq!(fetcher.fetch(&settings).await.unwrap().keys.len(), 1);
+    tunnels.join_next().await.unwrap().unwrap();
+    // A proxy that is down is not passed by.
+    assert!(fetcher.fetch(&settings).await.unwrap_err().contains("GET "));
+    assert_eq!(provider.hits(KEYS), 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::{
     signer::Signer,
     *,
 };
+use crate::identity::jwt::cache::TokenHash;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -98,6 +99,32 @@ async fn keys_that_are_due_are_used_while_they_are_fetched() {
     verifier.verify(&token(100)).await.unwrap();
     assert_eq!(provider.hits(KEYS), 2);
     gate.add_permits(1);
+}
+
+#[tokio::test]
+async fn a_refresh_that_brings_the_same_keys_ends_nothing_in_the_cache() {
+    let signer = Signer::ed("d");
+    let provider = Provider::start(&[]).await;
+    let short = "cache-control: max-age=60\r\n";
+    provider.answer(KEYS, Answer::Json(json!({"keys": [signer.jwk()]}), short));
+    let (verifier, _) = verifier(&[provider.settings()]);
+    let token = signer.token(&claims(&provider, &json!({})));
+    let known = || verifier.cached(TokenHash::of(&token)).is_some();
+    assert!(!known());
+    verifier.verify(&token).await.unwrap();
+    assert!(known());
+    pass(MINUTE).await;
+    assert!(known(), "and a refresh begins");
+    eventually(async || provider.hits(KEYS) == 2).await;
+    // When this is refused, a fetch has ended.
+    let unknown = Signer::ed("x").token(&claims(&provider, &json!({})));
+    assert_eq!(refused(&verifier, &unknown).await, Rejection::UnknownKey);
+    assert!(known());
+    provider.publish(&[signer.jwk(), Signer::ed("new").jwk()]);
+    pass(MINUTE).await;
+    eventually(async || !known()).await;
+    verifier.verify(&token).await.unwrap();
+    assert!(known());
 }
 
 #[tokio::test]
