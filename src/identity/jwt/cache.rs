@@ -24,16 +24,22 @@ const HALF_LIFE: Duration = Duration::from_mins(2);
 /// The maximum number of entries of a generation.
 const MAX_ENTRIES: usize = 5_000;
 
+/// The maximum size of the tokens of the entries of a generation, in bytes. Their claims need several times as much.
+const MAX_TOKEN_BYTES: usize = 8 << 20;
+
 /// The maximum number of entries of a subject in a generation. Instances of one service share a subject, each with a token of its own.
 const MAX_ENTRIES_OF_SUBJECT: u16 = 50;
 
-/// The SHA-256 of a token. The cache does not keep tokens.
+/// The SHA-256 of a token, and its size in bytes. The cache does not keep tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TokenHash([u8; 32]);
+pub(super) struct TokenHash {
+    sha256: [u8; 32],
+    bytes: usize,
+}
 
 impl TokenHash {
     pub(super) fn of(token: &str) -> Self {
-        Self(sha256(token.as_bytes()))
+        Self { sha256: sha256(token.as_bytes()), bytes: token.len() }
     }
 }
 
@@ -60,13 +66,15 @@ struct Generations {
 struct Generation {
     since: Instant,
     entries: HashMap<TokenHash, Entry>,
+    /// The size of their tokens.
+    bytes: usize,
     /// The number of entries of each subject, by the hash of its name.
     subjects: HashMap<u64, u16>,
 }
 
 impl Default for Generation {
     fn default() -> Self {
-        Self { since: Instant::now(), entries: HashMap::new(), subjects: HashMap::new() }
+        Self { since: Instant::now(), entries: HashMap::new(), bytes: 0, subjects: HashMap::new() }
     }
 }
 
@@ -89,7 +97,9 @@ impl Cache {
             return;
         }
         let of_subject = young.subjects.get(&subject).copied().unwrap_or_default();
-        if young.entries.len() < MAX_ENTRIES && of_subject < MAX_ENTRIES_OF_SUBJECT {
+        let bytes = young.bytes + token.bytes;
+        if young.entries.len() < MAX_ENTRIES && bytes <= MAX_TOKEN_BYTES && of_subject < MAX_ENTRIES_OF_SUBJECT {
+            young.bytes = bytes;
             young.subjects.insert(subject, of_subject + 1);
             young.entries.insert(token, entry);
         }
@@ -171,5 +181,16 @@ mod tests {
         }
         assert_eq!((0..2 * MAX_ENTRIES).filter(|at| cache.get(token(*at)).is_some()).count(), MAX_ENTRIES);
         assert!(cache.get(token(0)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_tokens_fill_the_cache_sooner() {
+        let (cache, padding) = (Cache::default(), "a".repeat(8_000));
+        let token = |at: usize| TokenHash::of(&format!("{padding}{at:04}"));
+        for at in 0..MAX_ENTRIES {
+            cache.insert(token(at), entry(&at.to_string()));
+        }
+        let kept = (0..MAX_ENTRIES).filter(|at| cache.get(token(*at)).is_some()).count();
+        assert_eq!(kept, MAX_TOKEN_BYTES / 8_004);
     }
 }

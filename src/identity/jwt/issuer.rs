@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | fresh | is verified | waits for a fetch, at most one every [`BETWEEN_SEARCHES`] |
 //! | due | is verified; a fetch begins in the background | waits for that fetch |
-//! | overdue | waits for that fetch; is verified also if it fails | waits for that fetch |
+//! | overdue | waits for that fetch, unless the last one failed; is verified also if it fails | waits for that fetch |
 //! | none, or older than [`MAX_AGE`] | waits for a fetch, at most one every [`AFTER_FAILURE`] | as the one on the left |
 
 use std::{sync::Arc, time::Duration};
@@ -120,7 +120,7 @@ impl Issuer {
         let mut state = self.shared.state.lock();
         let now = Instant::now();
         self.refresh_if_due(&mut state, now);
-        let usable = |loaded: &&Loaded| !(loaded.is_too_old(now) || state.fetching && loaded.is_overdue(now));
+        let usable = |loaded: &&Loaded| !(loaded.is_too_old(now) || state.is_catching_up(loaded, now));
         state.keys.as_ref().filter(usable).is_some_and(|loaded| Arc::ptr_eq(&loaded.keys, keys))
     }
 
@@ -145,7 +145,7 @@ impl Issuer {
             let problem = state.failure.as_ref().map_or("no keys were fetched yet", |failure| &failure.problem);
             return Err(Rejection::IssuerUnavailable(problem.to_owned()));
         };
-        if first && state.fetching && loaded.is_overdue(now) {
+        if first && state.is_catching_up(loaded, now) {
             return ended();
         }
         if loaded.keys.knows(token) {
@@ -220,6 +220,11 @@ impl Shared {
 impl State {
     fn failed_lately(&self, now: Instant) -> bool {
         self.failure.as_ref().is_some_and(|failure| now.duration_since(failure.at) < AFTER_FAILURE)
+    }
+
+    /// Whether callers wait for a fetch rather than use these old keys. They do not while the issuer is down: every fetch would delay them.
+    fn is_catching_up(&self, loaded: &Loaded, now: Instant) -> bool {
+        self.fetching && self.failure.is_none() && loaded.is_overdue(now)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keys that change while calls go on.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use tokio::{sync::Semaphore, task::yield_now};
 
@@ -154,6 +154,29 @@ async fn an_issuer_that_is_down_is_trusted_for_a_day() {
     provider.publish(&[signer.jwk()]);
     pass(MINUTE).await;
     verifier.verify(&token(24)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_delays_one_wait_of_its_callers() {
+    let signer = Signer::ed("d");
+    let provider = Provider::start(&[signer.jwk()]).await;
+    let bounds = Bounds { time: Duration::from_millis(200), ..Bounds::default() };
+    let (verifier, _) = with_bounds(&[provider.settings()], bounds);
+    let token = |at: u64| signer.token(&claims(&provider, &json!({"jti": at})));
+    verifier.verify(&token(0)).await.unwrap();
+    provider.answer(KEYS, Answer::Gated(Arc::new(Semaphore::new(0)), json!({})));
+    // The keys are overdue: a call waits for newer ones, in vain.
+    pass(12 * MINUTE).await;
+    verifier.verify(&token(1)).await.unwrap();
+    assert_eq!(provider.hits(KEYS), 2);
+    for fetch in 3..6 {
+        pass(MINUTE).await;
+        let text = token(fetch);
+        let mut call = pin!(verifier.verify(&text));
+        let polled = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        assert!(matches!(polled, Poll::Ready(Ok(_))), "while the next fetch hangs");
+        eventually(async || provider.hits(KEYS) == usize::try_from(fetch).unwrap() && provider.open() == 0).await;
+    }
 }
 
 #[tokio::test]
