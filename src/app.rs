@@ -7,7 +7,7 @@ mod layers;
 mod listeners;
 mod reload;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -20,12 +20,13 @@ pub use self::reload::Reload;
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
     admission::{AdmissionControl, failure_limit::FailureLimit},
+    audit::Audit,
     bedrock::Bedrock,
     config::{Settings, Watcher},
     conversation::{Conversations, OwnerLimits, settings::OpenError},
     edge::{connection::ConnectionSettings, server::Server},
     identity::directory::Directory,
-    metrics::{self, Metrics},
+    metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
     response::registry::CallRegistry,
     service::Service,
@@ -56,6 +57,7 @@ const EXPIRY: Duration = Duration::from_mins(1);
 pub struct App {
     listeners: Listeners,
     router: Router,
+    metrics_router: Router,
     shared: Shared,
     steps: ShutdownSettings,
     unread_timeout: Duration,
@@ -74,6 +76,7 @@ struct Shared {
     directory: Directory,
     conversations: Conversations,
     metrics: Metrics,
+    audit: Audit,
     health: HealthReporter,
     /// Cancelled when the server stops accepting.
     stopping: CancellationToken,
@@ -82,6 +85,7 @@ struct Shared {
 impl Shared {
     async fn open(settings: &Settings) -> Result<Self, AppError> {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
+        let metrics = Metrics::default();
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
@@ -89,7 +93,11 @@ impl Shared {
             failures: Arc::default(),
             directory: Directory::new(&settings.identity).map_err(AppError::Issuers)?,
             conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?,
-            metrics: Metrics::default(),
+            audit: Audit::open(settings.audit.as_ref(), &metrics).map_err(|source| AppError::Audit {
+                path: settings.audit.as_ref().map(|audit| audit.path.clone()).unwrap_or_default(),
+                source,
+            })?,
+            metrics,
             health: HealthReporter::new(),
             stopping: CancellationToken::new(),
         })
@@ -118,6 +126,14 @@ pub enum AppError {
     /// The issuers of tokens cannot be used.
     #[error("the issuers of tokens cannot be used: {}", .0.join("; "))]
     Issuers(Vec<String>),
+    /// The audit log cannot be opened.
+    #[error("--audit-log is {}, which cannot be written: {source}", .path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The storage of conversations cannot be opened.
     #[error(transparent)]
     Conversations(#[from] OpenError),
@@ -132,6 +148,7 @@ impl App {
         let shared = Shared::open(settings).await?;
         shared.health.set_serving::<GenerationServiceServer<Service>>().await;
         let router = layers::router(settings, bedrock, &shared)?;
+        let metrics_router = layers::metrics_router(settings, &shared);
         let listeners = Listeners::bind(settings, &shared.metrics).await?;
         if settings.insecure_no_auth {
             let address = listeners.address;
@@ -140,6 +157,7 @@ impl App {
         Ok(Self {
             listeners,
             router,
+            metrics_router,
             shared,
             steps: settings.shutdown,
             unread_timeout: settings.unread_timeout,
@@ -171,6 +189,7 @@ impl App {
             directory: self.shared.directory.clone(),
             registry: self.shared.registry.clone(),
             metrics: self.shared.metrics.clone(),
+            audit: self.shared.audit.clone(),
             log: self.log.clone(),
         }
     }
@@ -183,16 +202,27 @@ impl App {
     /// Serves until `stop_signal` is ready, and then shuts down gracefully. `force_signal` ends the grace period early.
     pub async fn run(self, stop_signal: impl Future<Output = ()>, force_signal: impl Future<Output = ()>) -> Ended {
         let reload = self.reload();
-        let Shared { shutdown, registry, admission, failures, directory, conversations, metrics, health, stopping } =
-            self.shared;
+        let Shared {
+            shutdown,
+            registry,
+            admission,
+            failures,
+            directory,
+            conversations,
+            metrics,
+            audit,
+            health,
+            stopping,
+        } = self.shared;
         directory.prefetch();
+        audit.lifecycle("start");
         let Listeners { calls, metrics: for_metrics, tls, .. } = self.listeners;
         let counted = Some(metrics.clone());
         let server = Server::start(calls, self.router, self.connections, stopping, counted, tls.clone());
         let metrics_server = for_metrics.map(|listener| {
             let (max, max_per_address) = (METRICS_CONNECTIONS, METRICS_CONNECTIONS);
             let limits = ConnectionSettings { max, max_per_address, ..self.connections };
-            Server::start(listener, metrics::router(metrics), limits, CancellationToken::new(), None, tls.clone())
+            Server::start(listener, self.metrics_router, limits, CancellationToken::new(), None, tls.clone())
         });
         let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
@@ -212,6 +242,8 @@ impl App {
         }
         // Leases that are not released in this time expire.
         let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
+        audit.lifecycle("stop");
+        audit.close().await;
         info!(?ended, "stopped");
         ended
     }

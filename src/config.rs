@@ -50,6 +50,7 @@ pub use crate::edge::{
 };
 use crate::{
     admission::LimitSettings,
+    audit::AuditSettings,
     bedrock::UpstreamSettings,
     commands::tls::TlsCommand,
     conversation::{bounds::Bounds, settings::ConversationSettings},
@@ -159,6 +160,8 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// Whether everybody is served on purpose. It is logged at each start.
     pub insecure_no_auth: bool,
+    /// The audit log, if there is one.
+    pub audit: Option<AuditSettings>,
     /// The proxies whose word about their clients is taken.
     pub proxies: ProxySettings,
     /// Whether everybody may call server reflection. `None`: if the server listens on a loopback address, or has no callers.
@@ -193,6 +196,7 @@ impl Settings {
             connections: ConnectionSettings::default(),
             identity: IdentitySettings::default(),
             insecure_no_auth: false,
+            audit: None,
             proxies: ProxySettings::default(),
             open_reflection: None,
             tls: None,

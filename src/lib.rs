@@ -9,6 +9,7 @@
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
 //! | [`identity`] | who calls: callers, their credentials and their permissions |
+//! | [`audit`] | a line for every call |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
 //! | [`identity`] | who makes a call, and what it may do |
 //! | [`request`] | the request, checked, in another type; its timeouts |
@@ -30,6 +31,7 @@
 
 pub mod admission;
 pub mod app;
+pub mod audit;
 pub mod bedrock;
 pub mod commands;
 pub mod config;

@@ -52,7 +52,7 @@ async fn run(Cli { command, .. }: Cli, inputs: &Inputs, layers: &Layers) -> Resu
 
 async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     raise_file_limit();
-    let Checked { settings, upstream } = Checked::load(args, layers).await?;
+    let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
     let log = telemetry::start(&settings.log)?;
     let Connected { bedrock, emulator } = upstream.connect().await?;
     let watcher = Watcher::new(inputs, layers, &settings)?;

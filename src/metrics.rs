@@ -1,4 +1,10 @@
 //! The metrics of the server. docs/metrics.md lists them; a test compares the two.
+//!
+//! - `endpoint` serves them
+//! - `labels` their labels
+
+pub(crate) mod endpoint;
+mod labels;
 
 use std::{
     fmt,
@@ -6,18 +12,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::{Router, response::IntoResponse, routing::get};
-use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 
+use self::labels::{Abandonment, Attempted, Direction, Failure, Handshake, Limit, OfTenant, Refusal};
 use crate::{error::Reason, failover::attempt_log::AttemptLog};
-
-/// The content type of the text.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The upper ends of the buckets for the time to the first content, in seconds.
 const FIRST_CONTENT: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -27,7 +29,6 @@ const FIRST_CONTENT: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
-    registry: Registry,
     generation: Gauge,
     failed_reloads: Counter,
     connections: Gauge,
@@ -37,6 +38,8 @@ struct Inner {
     running: Gauge,
     drains: Gauge,
     request_memory: Gauge,
+    audit_lines_lost: Counter,
+    audit_writes_failed: Counter,
     finished: Family<OfTenant, Counter>,
     failed: Family<Failure, Counter>,
     abandoned: Family<Abandonment, Counter>,
@@ -44,120 +47,64 @@ struct Inner {
     attempts: Family<Attempted, Counter>,
     tokens: Family<Direction, Counter>,
     first_content: Histogram,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Limit {
-    limit: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OfTenant {
-    tenant: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Handshake {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Failure {
-    tenant: String,
-    reason: &'static str,
-    phase: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Abandonment {
-    tenant: String,
-    mode: &'static str,
-    usage: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Refusal {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Attempted {
-    region: String,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Direction {
-    tenant: String,
-    direction: &'static str,
+    registry: Registry,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("outcrop");
-        let generation = Gauge::default();
-        generation.set(1);
-        let help = "The number of times that the configuration was applied, including the start";
-        registry.register("config_generation", help, generation.clone());
-        let failed_reloads = Counter::default();
-        let help = "Changes of the configuration file that could not be used";
-        registry.register("config_reloads_failed", help, failed_reloads.clone());
-        let connections = Gauge::default();
-        registry.register("connections_open", "Open connections of clients", connections.clone());
-        let connections_refused = Family::default();
-        let help = "Connections that were closed at once because of a limit";
-        registry.register("connections_refused", help, connections_refused.clone());
-        let tls_handshakes = Family::default();
-        registry.register("tls_handshakes", "TLS handshakes by outcome", tls_handshakes.clone());
-        let certificate_expiry = Gauge::default();
-        let help = "When the certificate of the server expires, in seconds since 1970. 0 without TLS";
-        registry.register_with_unit("tls_certificate_expiry", help, Unit::Seconds, certificate_expiry.clone());
-        let running = Gauge::default();
-        registry.register("streams_running", "Running streams", running.clone());
-        let drains = Gauge::default();
-        registry.register("drains_running", "Abandoned calls that are being drained", drains.clone());
-        let request_memory = Gauge::default();
-        let help = "Memory of requests until their first content";
-        registry.register_with_unit("request_memory", help, Unit::Bytes, request_memory.clone());
-        let finished = Family::default();
-        registry.register("streams_finished", "Streams that ended with OK", finished.clone());
-        let failed = Family::default();
-        registry.register("streams_failed", "Streams that ended with a status other than OK", failed.clone());
-        let abandoned = Family::default();
-        let help = "Abandoned streams by mode and source of their usage";
-        registry.register("streams_abandoned", help, abandoned.clone());
-        let refused = Family::default();
-        registry.register(
-            "calls_refused",
-            "Calls that were refused before a request was sent to Bedrock",
-            refused.clone(),
-        );
-        let attempts = Family::default();
-        registry.register("attempts", "Attempts at Bedrock by region and outcome", attempts.clone());
-        let tokens = Family::default();
-        registry.register("tokens", "Tokens used, as reported by Bedrock", tokens.clone());
+        let mut all = Registering(Registry::with_prefix("outcrop"));
+        let generation =
+            all.add("config_generation", "The number of times that the configuration was applied, including the start");
         let first_content = Histogram::new(FIRST_CONTENT);
         let help = "Time from the call to its first content, including retries and backoff";
-        registry.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
-        Self(Arc::new(Inner {
-            registry,
+        all.0.register_with_unit("first_content", help, Unit::Seconds, first_content.clone());
+        let inner = Inner {
             generation,
-            failed_reloads,
-            connections,
-            connections_refused,
-            tls_handshakes,
-            certificate_expiry,
-            running,
-            drains,
-            request_memory,
-            finished,
-            failed,
-            abandoned,
-            refused,
-            attempts,
-            tokens,
+            failed_reloads: all
+                .add("config_reloads_failed", "Changes of the configuration file that could not be used"),
+            connections: all.add("connections_open", "Open connections of clients"),
+            connections_refused: all
+                .add("connections_refused", "Connections that were closed at once because of a limit"),
+            tls_handshakes: all.add("tls_handshakes", "TLS handshakes by outcome"),
+            certificate_expiry: all.add_with(
+                Unit::Seconds,
+                "tls_certificate_expiry",
+                "When the certificate of the server expires, in seconds since 1970. 0 without TLS",
+            ),
+            running: all.add("streams_running", "Running streams"),
+            drains: all.add("drains_running", "Abandoned calls that are being drained"),
+            request_memory: all.add_with(Unit::Bytes, "request_memory", "Memory of requests until their first content"),
+            audit_lines_lost: all.add("audit_lines_lost", "Lines of the audit log that were lost"),
+            audit_writes_failed: all
+                .add("audit_writes_failed", "Failed writes of the audit log, which are tried again"),
+            finished: all.add("streams_finished", "Streams that ended with OK"),
+            failed: all.add("streams_failed", "Streams that ended with a status other than OK"),
+            abandoned: all.add("streams_abandoned", "Abandoned streams by mode and source of their usage"),
+            refused: all.add("calls_refused", "Calls that were refused before a request was sent to Bedrock"),
+            attempts: all.add("attempts", "Attempts at Bedrock by region and outcome"),
+            tokens: all.add("tokens", "Tokens used, as reported by Bedrock"),
             first_content,
-        }))
+            registry: all.0,
+        };
+        inner.generation.set(1);
+        Self(Arc::new(inner))
+    }
+}
+
+/// Registers metrics while they are made.
+struct Registering(Registry);
+
+impl Registering {
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn add_with<M: Metric + Clone + Default>(&mut self, unit: Unit, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register_with_unit(name, help, unit, metric.clone());
+        metric
     }
 }
 
@@ -241,6 +188,14 @@ impl Metrics {
         self.0.abandoned.get_or_create(&Abandonment { tenant: tenant.to_owned(), mode: "cancel", usage }).inc();
     }
 
+    pub(crate) fn audit_line_lost(&self) {
+        self.0.audit_lines_lost.inc();
+    }
+
+    pub(crate) fn audit_write_failed(&self) {
+        self.0.audit_writes_failed.inc();
+    }
+
     /// How many bytes requests have taken now.
     pub(crate) fn request_memory(&self, bytes: u64) {
         self.0.request_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -263,15 +218,6 @@ impl Metrics {
             self.0.tokens.get_or_create(&of_tenant).inc_by(tokens.into());
         }
     }
-}
-
-/// `GET /metrics`.
-pub(crate) fn router(metrics: Metrics) -> Router {
-    let page = get(async move || match metrics.text() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    });
-    Router::new().route("/metrics", page)
 }
 
 #[cfg(test)]

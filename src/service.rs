@@ -73,15 +73,16 @@ impl Service {
         deadline: Option<Deadline>,
         generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
-        let Admitted { identity, in_flight, memory } = admitted;
+        let Admitted { audited, in_flight, memory } = admitted;
         let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules), deadline);
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
-        let begun = in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(&identity, &memory, request))));
+        let begun =
+            in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(audited.identity(), &memory, request))));
         let Begun { turn, checked, serving, permit, for_history } = begun.await?;
         let Permit { streams, reservation } = permit;
         let generation_id = generation_id.as_str().to_owned();
         let accounting =
-            UsageAccounting::open(generation_id.clone(), identity.clone(), reservation, self.metrics.clone());
+            UsageAccounting::open(generation_id.clone(), Arc::clone(&audited), reservation, self.metrics.clone());
         let attempts = AttemptLog::default();
         let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
         // A turn keeps the caller's messages until it is stored; any other call needs its message until the first content.
@@ -104,12 +105,12 @@ impl Service {
                 _memory: kept,
             },
         });
-        let stream = ChunkStream::new(call, identity.clone(), self.abandoned.clone(), &self.registry);
+        let stream = ChunkStream::new(call, audited.identity().clone(), self.abandoned.clone(), &self.registry);
         if in_flight.is_revoked() {
             // Running streams were ended before this one was registered.
             stream.end(Shutdown::revocation());
         }
-        if self.directory.has_revoked(&identity) {
+        if self.directory.has_revoked(audited.identity()) {
             stream.end(Directory::revocation());
         }
         Ok(stream)
@@ -160,15 +161,22 @@ impl Service {
         let generation_id = GenerationId::of(request.extensions());
         let answered = async {
             let admitted = Admitted::take(&mut request)?;
+            let audited = Arc::clone(&admitted.audited);
             let total = self.rules.timeouts.default.total;
             let timed = async {
-                let worked = timeout(total, Box::pin(work(self, &admitted.identity, request.into_inner()))).await;
+                let worked =
+                    timeout(total, Box::pin(work(self, admitted.audited.identity(), request.into_inner()))).await;
                 worked.unwrap_or_else(|_| {
                     let message = format!("the call was not answered after {total:?} (--total-timeout on the server)");
                     Err(Error::new(Reason::TotalTimeout, message))
                 })
             };
-            admitted.in_flight.unless_revoked(timed).await
+            let answered = admitted.in_flight.unless_revoked(timed).await;
+            match &answered {
+                Ok(_) => audited.answered(),
+                Err(error) => audited.refused(error),
+            }
+            answered
         };
         answered.await.map(Response::new).map_err(|error| self.refused(error, &generation_id))
     }
@@ -191,7 +199,9 @@ impl GenerationService for Service {
         let generation_id = GenerationId::of(request.extensions());
         let started = async {
             let admitted = Admitted::take(&mut request)?;
-            self.start(admitted, request.into_inner(), deadline, &generation_id).await
+            let audited = Arc::clone(&admitted.audited);
+            let started = self.start(admitted, request.into_inner(), deadline, &generation_id).await;
+            started.inspect_err(|error| audited.refused(error))
         };
         let mut stream = started.await.map_err(|error| self.refused(error, &generation_id))?;
         stream.first_chunk().await.map_err(Error::into_status)?;

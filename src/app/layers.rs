@@ -13,6 +13,7 @@ use crate::{
     config::Settings,
     edge::{
         authentication::{Authentication, proxies::TrustedProxies},
+        connection::is_loopback,
         gates::{Gates, gates},
         grpc::{Front, Methods, front},
         health,
@@ -23,6 +24,7 @@ use crate::{
         web,
     },
     failover::Failover,
+    metrics::endpoint,
     proto::{self, generation_service_server::GenerationServiceServer},
     response::abandoned::AbandonedCalls,
     service::Service,
@@ -60,6 +62,12 @@ pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> 
     Ok(if settings.page { web::around(router, Session { authentication, hosts }) } else { router })
 }
 
+/// The metrics behind their layer.
+pub(super) fn metrics_router(settings: &Settings, shared: &Shared) -> Router {
+    let is_reachable = settings.metrics_listen.is_some_and(|address| !is_loopback(address));
+    endpoint::router(shared.metrics.clone(), is_reachable.then(|| authentication_of(settings, shared)))
+}
+
 fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service {
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
     Service {
@@ -79,15 +87,17 @@ fn gates_of(settings: &Settings, shared: &Shared) -> Result<Gates, AppError> {
     let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
         .map_err(|error| AppError::Descriptors(error.into()))?;
     let (shutdown, admission) = (shared.shutdown.clone(), shared.admission.clone());
-    Ok(Gates { shutdown, admission, messages, metrics: shared.metrics.clone() })
+    let (audit, metrics) = (shared.audit.clone(), shared.metrics.clone());
+    Ok(Gates { shutdown, admission, audit, messages, metrics })
 }
 
 fn authentication_of(settings: &Settings, shared: &Shared) -> Authentication {
     Authentication {
         directory: shared.directory.clone(),
-        open_reflection: settings.open_reflection.unwrap_or_else(|| settings.listen.ip().is_loopback()),
+        open_reflection: settings.open_reflection.unwrap_or_else(|| is_loopback(settings.listen)),
         proxies: TrustedProxies::new(settings.proxies.clone()),
         failures: Arc::clone(&shared.failures),
+        audit: shared.audit.clone(),
         metrics: shared.metrics.clone(),
     }
 }

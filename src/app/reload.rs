@@ -5,6 +5,7 @@ use std::future::pending;
 use tracing::{info, warn};
 
 use crate::{
+    audit::Audit,
     config::{Change, Settings, Watcher},
     error::ConfigError,
     identity::{directory::Directory, settings::IdentitySettings},
@@ -19,6 +20,7 @@ pub struct Reload {
     pub(super) directory: Directory,
     pub(super) registry: CallRegistry,
     pub(super) metrics: Metrics,
+    pub(super) audit: Audit,
     /// `None` if the process does not log.
     pub(super) log: Option<LogFilter>,
 }
@@ -66,7 +68,8 @@ impl Reload {
     /// # Errors
     /// What is wrong with the issuers of tokens. Then nothing changes.
     pub fn replace_callers(&self, settings: &IdentitySettings) -> Result<(), Vec<String>> {
-        self.directory.replace(settings)?;
+        let changes = self.directory.replace(settings)?;
+        self.audit.callers_replaced(settings.callers.len(), &changes);
         // A stream that is registered after this looks into the new directory itself.
         self.registry.end_where(|identity| self.directory.has_revoked(identity), Directory::revocation);
         info!(callers = settings.callers.len(), "the callers are replaced");

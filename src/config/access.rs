@@ -1,11 +1,15 @@
 //! The flags about who may reach the server.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
 use super::{ProxySettings, problems::Problems};
-use crate::identity::settings::IdentitySettings;
+use crate::{
+    audit::{AuditSettings, WhenFull},
+    edge::connection::is_loopback,
+    identity::settings::IdentitySettings,
+};
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
@@ -25,6 +29,12 @@ pub struct AccessArgs {
     /// Take the client certificate from the x-forwarded-client-cert of trusted proxies
     #[arg(long, env = "OUTCROP_FORWARDED_CLIENT_CERTS")]
     pub forwarded_client_certs: bool,
+    /// The file of the audit log: a line of JSON for each call, each refused credential and each change of callers [default: none]
+    #[arg(long, env = "OUTCROP_AUDIT_LOG", value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+    /// If the audit log cannot be written in time: `drop` loses and counts lines, `refuse` serves no call without its line
+    #[arg(long, env = "OUTCROP_AUDIT_WHEN_FULL", default_value = "drop", value_name = "POLICY")]
+    pub audit_when_full: String,
 }
 
 /// The addresses that the server listens on.
@@ -46,7 +56,7 @@ impl AccessArgs {
         }
         let addresses = [("--listen", Some(listening.calls)), ("--metrics-listen", listening.metrics)];
         for (flag, address) in addresses {
-            let Some(address) = address.filter(|address| !address.ip().is_loopback()) else { continue };
+            let Some(address) = address.filter(|address| !is_loopback(*address)) else { continue };
             problems.add(format!(
                 "{flag} is {address}, which others can reach, and there are no callers. Add a [[caller]] to the configuration file \
                  (outcrop keys new --caller NAME), listen on 127.0.0.1, or serve everybody with --insecure-no-auth"
@@ -64,6 +74,27 @@ impl AccessArgs {
                 None
             }
         }
+    }
+
+    pub(super) fn audit(&self, problems: &mut Problems<'_>) -> Option<AuditSettings> {
+        let when_full = match self.audit_when_full.trim() {
+            "drop" => WhenFull::Drop,
+            "refuse" => WhenFull::Refuse,
+            other => {
+                problems.add(format!("--audit-when-full is {other:?}; it must be drop or refuse"));
+                WhenFull::Drop
+            }
+        };
+        let path = self.audit_log.clone().filter(|path| !path.as_os_str().is_empty())?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let folder = folder.display();
+            problems.add(format!(
+                "--audit-log is {}, and there is no folder {folder}. Run: mkdir -p {folder}",
+                path.display()
+            ));
+        }
+        Some(AuditSettings { path, when_full })
     }
 
     pub(super) fn proxies(&self, problems: &mut Problems<'_>) -> ProxySettings {

@@ -23,9 +23,10 @@ impl Checked {
     /// # Errors
     /// All problems.
     pub async fn load(args: ServeArgs, layers: &Layers) -> Result<Self, ConfigError> {
-        let upstream = match args.local {
-            true => UpstreamSettings::Local { scripts: None, recordings: None },
-            false => UpstreamSettings::Aws { region: args.region.clone().filter(|region| !region.is_empty()) },
+        let upstream = if args.local {
+            UpstreamSettings::Local { scripts: None, recordings: None }
+        } else {
+            UpstreamSettings::Aws { region: args.region.clone().filter(|region| !region.is_empty()) }
         };
         match args.resolve(layers) {
             Ok(settings) => {

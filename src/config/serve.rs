@@ -139,6 +139,7 @@ impl ServeArgs {
             unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
             connections: self.connections.connections(&mut problems),
+            audit: self.access.audit(&mut problems),
             insecure_no_auth: self.access.insecure_no_auth,
             proxies: self.access.proxies(&mut problems),
             open_reflection: self.access.open_reflection(&mut problems),

@@ -24,14 +24,16 @@ use self::{
 };
 use crate::{
     admission::{client::ClientId, failure_limit::FailureLimit},
+    audit::Audit,
     edge::protocol::FromWeb,
     error::{Error, Reason},
     identity::{
         Identity,
         directory::{Directory, Refusal},
-        permissions::REFLECTION,
+        permissions::{METRICS, REFLECTION},
     },
     metrics::Metrics,
+    request::generation_id::GenerationId,
 };
 
 /// What to send, for callers without valid credentials.
@@ -54,6 +56,7 @@ pub(crate) struct Authentication {
     pub(crate) open_reflection: bool,
     pub(crate) proxies: TrustedProxies,
     pub(crate) failures: Arc<FailureLimit>,
+    pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
 }
 
@@ -64,6 +67,19 @@ impl Authentication {
     /// `CREDENTIALS_MISSING`, `CREDENTIALS_INVALID`, `CREDENTIALS_EXPIRED`, `CREDENTIALS_REVOKED`, `AUTHENTICATION_THROTTLED`,
     /// `IDENTITY_PROVIDER`, `PERMISSION_DENIED`.
     pub(crate) async fn check(&self, request: &mut Request) -> Result<(), Error> {
+        let path = request.uri().path().to_owned();
+        self.check_access(request, self.access(&path)).await
+    }
+
+    /// Decides whether a caller may read the metrics.
+    ///
+    /// # Errors
+    /// As [`Authentication::check`].
+    pub(crate) async fn check_metrics(&self, request: &mut Request) -> Result<(), Error> {
+        self.check_access(request, Access::Permitted(METRICS)).await
+    }
+
+    async fn check_access(&self, request: &mut Request, access: Access<'_>) -> Result<(), Error> {
         let CallerAddress { address, certificate, encrypted } = self.proxies.caller_of(request);
         // A browser adds the cookie by itself, so it counts only for calls that are checked to come from the server's own page.
         let is_from_page = request.extensions().get::<FromWeb>().is_some();
@@ -71,20 +87,32 @@ impl Authentication {
         let credentials = Credentials::take(request, certificate, cookie);
         let client = address.map_or(ClientId::Unknown, ClientId::of_address);
         let path = request.uri().path();
-        let identity = if self.directory.is_open() || self.access(path) == Access::Open {
+        let identity = if self.directory.is_open() || access == Access::Open {
             Identity::of_address(address)
         } else {
-            self.identify(&credentials, &client).await?.at(client.clone())
+            let identified = self.identify(&credentials, &client).await;
+            let recorded = identified.inspect_err(|error| self.record(error, &client, path, &credentials));
+            recorded?.at(client.clone())
         };
-        if let Access::Permitted(name) = self.access(path)
+        if let Access::Permitted(name) = access
             && !identity.permissions().allow_method(name)
         {
             let message =
                 format!("the caller {:?} may not call {path}. Ask the operator for `methods`", identity.caller());
-            return Err(self.refused(Error::new(Reason::PermissionDenied, message), &client));
+            let error = self.refused(Error::new(Reason::PermissionDenied, message), &client);
+            self.audit.begin(&identity, path, &GenerationId::of(request.extensions()))?.refused(&error);
+            return Err(error);
         }
         request.extensions_mut().insert(identity);
         Ok(())
+    }
+
+    /// Records refused credentials. Calls without credentials and those of a throttled address are only counted, because anybody can make
+    /// many of them.
+    fn record(&self, error: &Error, client: &ClientId, path: &str, credentials: &Credentials) {
+        if !matches!(error.reason(), Reason::CredentialsMissing | Reason::AuthenticationThrottled) {
+            self.audit.not_identified(client, path, credentials.key_id(), error);
+        }
     }
 
     fn access<'a>(&self, path: &'a str) -> Access<'a> {

@@ -1,9 +1,10 @@
-//! The checks that every method of the generation service passes, in one order, after [`crate::edge::authentication`]. The first two run
-//! before the body is read.
+//! The checks that every method of the generation service passes, in one order, after [`crate::edge::authentication`]. The first three
+//! run before the body is read.
 //!
-//! 1. graceful shutdown: `DRAINING`
-//! 2. rate limits of the client: `LOCAL_LIMIT`
-//! 3. the message ([`crate::edge::message`]): its timeout, the memory for requests, and the maxima of the contract
+//! 1. the place of its line in the audit log: `AUDIT_LOG`
+//! 2. graceful shutdown: `DRAINING`
+//! 3. rate limits of the client: `LOCAL_LIMIT`
+//! 4. the message ([`crate::edge::message`]): its timeout, the memory for requests, and the maxima of the contract
 //!
 //! The gates are a layer in front of the service, so they also apply to methods that are added later. A handler takes their result from the
 //! request ([`Admitted::take`]) and fails without it. The request check, the concurrency limits and the reservation of tokens follow in
@@ -20,6 +21,7 @@ use tracing::warn;
 
 use crate::{
     admission::{AdmissionControl, request_memory::MemoryPermit},
+    audit::{Audit, AuditedCall},
     edge::{grpc::grpc, message::Messages},
     error::{Error, Reason},
     identity::Identity,
@@ -36,6 +38,7 @@ const GENERATING: [&str; 2] = ["/outcrop.v1.GenerationService/Generate", "/outcr
 pub(crate) struct Gates {
     pub(crate) shutdown: Shutdown,
     pub(crate) admission: AdmissionControl,
+    pub(crate) audit: Audit,
     pub(crate) messages: Messages,
     pub(crate) metrics: Metrics,
 }
@@ -43,8 +46,8 @@ pub(crate) struct Gates {
 /// The result of the gates for a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
-    /// Who makes the call.
-    pub(crate) identity: Identity,
+    /// Who makes the call, and its line in the audit log.
+    pub(crate) audited: Arc<AuditedCall>,
     /// The shutdown waits for it.
     pub(crate) in_flight: Arc<InFlight>,
     /// The memory of the message. Hold it until the message is dropped.
@@ -65,13 +68,20 @@ impl Admitted {
 impl Gates {
     /// Applies the gates. Returns the request with its message received and the result attached.
     async fn pass(&self, request: Request) -> Result<Request, Error> {
-        let in_flight = Arc::new(self.shutdown.enter()?);
         let identity = Identity::of(request.extensions())?;
-        let client = identity.client();
+        let generation_id = GenerationId::of(request.extensions());
+        let audited = self.audit.begin(&identity, request.uri().path(), &generation_id)?;
+        let passed = Box::pin(self.pass_audited(&audited, request)).await;
+        passed.inspect_err(|error| audited.refused(error))
+    }
+
+    async fn pass_audited(&self, audited: &Arc<AuditedCall>, request: Request) -> Result<Request, Error> {
+        let in_flight = Arc::new(self.shutdown.enter()?);
+        let client = audited.identity().client();
         self.admission.check_rate(client, GENERATING.contains(&request.uri().path()))?;
         let received = Box::pin(self.messages.receive(&client.id, request));
         let (mut request, memory) = in_flight.unless_revoked(received).await?;
-        request.extensions_mut().insert(Admitted { identity, in_flight, memory });
+        request.extensions_mut().insert(Admitted { audited: Arc::clone(audited), in_flight, memory });
         Ok(request)
     }
 }

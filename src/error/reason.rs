@@ -23,6 +23,7 @@ pub enum Reason {
     AuthenticationThrottled,
     IdentityProvider,
     PermissionDenied,
+    AuditLog,
     BedrockValidation,
     BedrockAccessDenied,
     UpstreamCredentials,
@@ -79,7 +80,7 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 46] = [
+pub const TABLE: [Row; 47] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request is invalid; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request cannot be decoded as its message"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than --max-request-bytes"),
@@ -93,6 +94,7 @@ pub const TABLE: [Row; 46] = [
     row(Reason::AuthenticationThrottled, "AUTHENTICATION_THROTTLED", Code::ResourceExhausted, Some(1_000), "Too many calls from this address had invalid credentials"),
     row(Reason::IdentityProvider, "IDENTITY_PROVIDER", Code::Unavailable, Some(1_000), "The keys of the token's issuer cannot be fetched now"),
     row(Reason::PermissionDenied, "PERMISSION_DENIED", Code::PermissionDenied, None, "The caller may not use the method, the model, the region, the S3 object or the native body"),
+    row(Reason::AuditLog, "AUDIT_LOG", Code::Unavailable, Some(1_000), "The audit log cannot be written, and the server serves no call without its line"),
     row(Reason::BedrockValidation, "BEDROCK_VALIDATION", Code::InvalidArgument, None, "Bedrock refused the request: ValidationException"),
     row(Reason::BedrockAccessDenied, "BEDROCK_ACCESS_DENIED", Code::PermissionDenied, None, "The account may not use the model: AccessDeniedException"),
     row(Reason::UpstreamCredentials, "UPSTREAM_CREDENTIALS", Code::FailedPrecondition, None, "The server's AWS credentials are missing, wrong or expired; its operator must act"),

@@ -1,6 +1,11 @@
 //! All callers. A reload replaces them at once: a call sees either all of the old ones or all of the new ones.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use arc_swap::ArcSwap;
 use tracing::debug;
@@ -29,6 +34,29 @@ struct Callers {
     with_tokens: Vec<Arc<Caller>>,
 }
 
+/// What a reload did to API keys, by their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyChanges {
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    pub(crate) disabled: Vec<String>,
+}
+
+impl KeyChanges {
+    /// The changes between two sets of keys: whether each is disabled, by id.
+    fn between(old: &BTreeMap<&str, bool>, new: &BTreeMap<&str, bool>) -> Self {
+        let missing = |of: &BTreeMap<&str, bool>, from: &BTreeMap<&str, bool>| -> Vec<String> {
+            of.keys().filter(|id| !from.contains_key(*id)).map(|id| (*id).to_owned()).collect()
+        };
+        let disabled = new.iter().filter(|(id, disabled)| **disabled && old.get(*id) == Some(&false));
+        Self {
+            added: missing(new, old),
+            removed: missing(old, new),
+            disabled: disabled.map(|(id, _)| (*id).to_owned()).collect(),
+        }
+    }
+}
+
 /// Why credentials prove nothing. Only somebody who has the secret learns more than [`Refusal::Invalid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -54,11 +82,14 @@ impl Directory {
     ///
     /// # Errors
     /// What is wrong with the issuers of tokens. Then nothing changes.
-    pub(crate) fn replace(&self, settings: &IdentitySettings) -> Result<(), Vec<String>> {
-        let verifier = self.0.load().verifier.reloaded(&settings.issuers)?;
+    pub(crate) fn replace(&self, settings: &IdentitySettings) -> Result<KeyChanges, Vec<String>> {
+        let old = self.0.load_full();
+        let verifier = old.verifier.reloaded(&settings.issuers)?;
         verifier.prefetch();
-        self.0.store(Arc::new(Callers::new(settings, verifier)));
-        Ok(())
+        let new = Arc::new(Callers::new(settings, verifier));
+        let changes = KeyChanges::between(&old.keys(), &new.keys());
+        self.0.store(new);
+        Ok(changes)
     }
 
     /// Begins to fetch the keys of token issuers. Runs in the runtime.
@@ -159,6 +190,12 @@ impl Callers {
             all.by_name.insert(Arc::clone(&caller.name), caller);
         }
         all
+    }
+
+    /// Whether each key is disabled, by id.
+    fn keys(&self) -> BTreeMap<&str, bool> {
+        let keys = self.by_name.values().flat_map(|caller| &caller.keys);
+        keys.map(|key| (key.id.as_str(), key.disabled)).collect()
     }
 
     fn identity_of(&self, Verified { issuer, subject, claims, .. }: &Verified) -> Result<Identity, Refusal> {

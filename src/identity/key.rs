@@ -81,6 +81,11 @@ impl<'a> PresentedKey<'a> {
         (is_id && is_secret).then(|| Self { id, sha256: sha256(text.as_bytes()) })
     }
 
+    /// The id of the key in a text.
+    pub(crate) fn id_in(text: &str) -> Option<&str> {
+        Some(text.strip_prefix(PREFIX)?.split_once('_')?.0).filter(|id| is_id(id))
+    }
+
     /// Whether this is the key of that hash. It takes the same time whatever differs.
     pub(crate) fn is(&self, sha256: &[u8; 32]) -> bool {
         constant_time::verify_slices_are_equal(&self.sha256, sha256).is_ok()

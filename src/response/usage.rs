@@ -1,15 +1,15 @@
 //! The usage accounting of a call. However the call ends, it is logged and counted once, and its reservation is settled once.
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
     admission::Reservation,
+    audit::AuditedCall,
     error::{CallContext, Error, Phase, Reason},
     event::Used,
-    identity::Identity,
     metrics::Metrics,
 };
 
@@ -17,16 +17,21 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct UsageAccounting {
     generation_id: String,
-    identity: Identity,
+    audited: Arc<AuditedCall>,
     began: Instant,
     reservation: Reservation,
     metrics: Metrics,
 }
 
 impl UsageAccounting {
-    pub(crate) fn open(generation_id: String, identity: Identity, reservation: Reservation, metrics: Metrics) -> Self {
+    pub(crate) fn open(
+        generation_id: String,
+        audited: Arc<AuditedCall>,
+        reservation: Reservation,
+        metrics: Metrics,
+    ) -> Self {
         metrics.begun();
-        Self { generation_id, identity, began: Instant::now(), reservation, metrics }
+        Self { generation_id, audited, began: Instant::now(), reservation, metrics }
     }
 
     /// Records that the first content has arrived.
@@ -37,8 +42,10 @@ impl UsageAccounting {
     /// Records a call that ended with OK.
     pub(crate) fn finished(self, call: &CallContext, used: Option<Used>) {
         self.settle(used);
-        self.metrics.finished(self.identity.tenant());
-        let (generation_id, caller, elapsed_ms) = (&self.generation_id, self.identity.caller(), self.elapsed_ms());
+        self.audited.ended("OK", Some(call), used);
+        self.metrics.finished(self.audited.identity().tenant());
+        let (generation_id, caller, elapsed_ms) =
+            (&self.generation_id, self.audited.identity().caller(), self.elapsed_ms());
         let CallContext { model_id, region, request_id, .. } = call;
         info!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, "finished");
     }
@@ -54,9 +61,11 @@ impl UsageAccounting {
             Phase::BeforeContent if used.is_none() => self.reservation.settle_input(),
             Phase::BeforeContent | Phase::AfterContent => self.settle(used),
         }
-        self.metrics.failed(self.identity.tenant(), error.reason(), error.phase().name());
-        let (generation_id, caller, elapsed_ms) = (&self.generation_id, self.identity.caller(), self.elapsed_ms());
+        self.metrics.failed(self.audited.identity().tenant(), error.reason(), error.phase().name());
+        let (generation_id, caller, elapsed_ms) =
+            (&self.generation_id, self.audited.identity().caller(), self.elapsed_ms());
         let call = error.call();
+        self.audited.ended(error.reason().name(), Some(&call), used);
         let CallContext { model_id, region, request_id, .. } = &call;
         warn!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, error = %error.for_log(), "failed");
     }
@@ -64,7 +73,7 @@ impl UsageAccounting {
     /// Records an abandoned call that was closed. Without usage its reservation stands.
     pub(crate) fn cancelled(self, call: Option<&CallContext>, used: Option<Used>) {
         self.settle(used);
-        self.metrics.cancelled(self.identity.tenant(), source(used));
+        self.metrics.cancelled(self.audited.identity().tenant(), source(used));
         self.log_abandoned(call, used, "the call to Bedrock was closed");
     }
 
@@ -76,12 +85,14 @@ impl UsageAccounting {
     /// Records that the drain of an abandoned call has ended.
     pub(crate) fn drained(self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
         self.settle(used);
-        self.metrics.drain_ended(self.identity.tenant(), source(used));
+        self.metrics.drain_ended(self.audited.identity().tenant(), source(used));
         self.log_abandoned(call, used, result);
     }
 
     fn log_abandoned(&self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
-        let (generation_id, caller, elapsed_ms) = (&self.generation_id, self.identity.caller(), self.elapsed_ms());
+        let (generation_id, caller, elapsed_ms) =
+            (&self.generation_id, self.audited.identity().caller(), self.elapsed_ms());
+        self.audited.ended("ABANDONED", call, used);
         let unknown = CallContext::default();
         let CallContext { model_id, region, request_id, .. } = call.unwrap_or(&unknown);
         let (usage, tokens) = (source(used), used.map(Used::total));
@@ -91,7 +102,7 @@ impl UsageAccounting {
     fn settle(&self, used: Option<Used>) {
         let Some(used) = used else { return };
         self.reservation.settle(used.total());
-        self.metrics.used(self.identity.tenant(), used.input, used.output);
+        self.metrics.used(self.audited.identity().tenant(), used.input, used.output);
     }
 
     fn elapsed_ms(&self) -> u64 {

@@ -22,21 +22,24 @@ use crate::{
     harness::{Harness, request, soon},
 };
 
+/// The headers of a caller.
+type Headers = Vec<(&'static str, String)>;
+
 /// A server with two tenants, a caller who may do nothing, and keys that are not valid.
 struct Guarded {
     harness: Harness,
     wire: Wire,
     /// Each kind of credentials, as a header.
-    none: Vec<(&'static str, String)>,
-    ada: Vec<(&'static str, String)>,
-    bob: Vec<(&'static str, String)>,
-    nobody: Vec<(&'static str, String)>,
-    wrong: Vec<(&'static str, String)>,
-    expired: Vec<(&'static str, String)>,
-    revoked: Vec<(&'static str, String)>,
+    none: Headers,
+    ada: Headers,
+    bob: Headers,
+    nobody: Headers,
+    wrong: Headers,
+    expired: Headers,
+    revoked: Headers,
 }
 
-fn bearer(key: &str) -> Vec<(&'static str, String)> {
+fn bearer(key: &str) -> Headers {
     vec![("authorization", format!("Bearer {key}"))]
 }
 
@@ -76,7 +79,7 @@ impl Guarded {
     }
 
     /// Credentials that are refused, with code and reason.
-    fn refused(&self) -> [(&[(&'static str, String)], Code, &'static str); 5] {
+    fn refused(&self) -> [(&Headers, Code, &'static str); 5] {
         [
             (&self.none, Code::Unauthenticated, "CREDENTIALS_MISSING"),
             (&self.wrong, Code::Unauthenticated, "CREDENTIALS_INVALID"),

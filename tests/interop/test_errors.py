@@ -37,6 +37,7 @@ ELSEWHERE = {
     "AUTHENTICATION_THROTTLED": "tests/e2e/identity.rs",
     "IDENTITY_PROVIDER": "src/identity/jwt, tests/interop/test_oidc.py",
     "PERMISSION_DENIED": "tests/e2e/identity.rs",
+    "AUDIT_LOG": "tests/e2e/audit.rs",
     "DRAINING": "test_grpcurl.py, tests/e2e/drain.rs",
     "UPSTREAM_UNREACHABLE": "tests/e2e/failures.rs",
     "CONNECT_TIMEOUT": "tests/e2e/timeouts.rs",

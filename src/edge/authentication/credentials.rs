@@ -85,6 +85,14 @@ impl Credentials {
         matches!((&self.text, &self.certificate), (Text::Nothing, None))
     }
 
+    /// The id of the API key among them. It is no secret.
+    pub(super) fn key_id(&self) -> &str {
+        match &self.text {
+            Text::Bearer(text) => PresentedKey::id_in(text).unwrap_or_default(),
+            _ => "",
+        }
+    }
+
     /// What they are.
     pub(super) fn presented(&self) -> Presented<'_> {
         match (&self.text, &self.certificate) {

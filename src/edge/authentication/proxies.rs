@@ -172,8 +172,8 @@ mod tests {
         TrustedProxies::new(ProxySettings { networks, forwarded_certificates, ..ProxySettings::default() })
     }
 
-    fn named(uri: &str) -> Option<ClientCertificate> {
-        Some(ClientCertificate::Name(uri.into()))
+    fn named(uri: &str) -> ClientCertificate {
+        ClientCertificate::Name(uri.into())
     }
 
     fn address(text: &str) -> IpAddr {
@@ -195,7 +195,7 @@ mod tests {
             CallerAddress { address: Some(address("203.0.113.9")), certificate: None, encrypted: false }
         );
         let behind = caller(&proxies, "10.1.2.3", &lies);
-        let certificate = named("spiffe://a/b");
+        let certificate = Some(named("spiffe://a/b"));
         assert_eq!(behind, CallerAddress { address: Some(address("192.0.2.1")), certificate, encrypted: true });
         assert_eq!(caller(&proxies, "::ffff:10.1.2.3", &lies).address, Some(address("192.0.2.1")));
         assert_eq!(caller(&trusting(false), "10.1.2.3", &lies).certificate, None);
@@ -226,7 +226,7 @@ mod tests {
             (r#"Subject="CN=\",URI=spiffe://evil;Z=\"""#, None),
             (r#"Subject="CN=\";URI=spiffe://evil;Z=\"";URI="spiffe://good""#, Some("spiffe://good")),
         ] {
-            let told = told.and_then(named);
+            let told = told.map(named);
             assert_eq!(
                 caller(&proxies, "10.1.2.3", &[("x-forwarded-client-cert", written)]).certificate,
                 told,

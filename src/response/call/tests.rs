@@ -11,6 +11,7 @@ use crate::{
         AdmissionControl, LimitSettings, Permit,
         client::{Client, ClientId},
     },
+    audit::Audit,
     bedrock::{
         Upstream,
         frames::paced::{event, paced},
@@ -22,7 +23,7 @@ use crate::{
     identity::Identity,
     metrics::Metrics,
     proto::{GenerateRequest, GetConversationRequest},
-    request::timeouts::Deadline,
+    request::{generation_id::GenerationId, timeouts::Deadline},
     response::{abandoned::AbandonmentSettings, registry::CallRegistry, stream::ChunkStream},
     shutdown::Shutdown,
 };
@@ -72,6 +73,8 @@ impl Server {
             Ok(reader)
         });
         let deadline = Deadline(Instant::now() + DEADLINE);
+        let identity = Identity::of_address(None);
+        let audited = Audit::default().begin(&identity, "/a.B/Generate", &GenerationId::random()).unwrap();
         let call = Call::new(CallParts {
             response,
             attempts: AttemptLog::default(),
@@ -80,12 +83,7 @@ impl Server {
             abandonment,
             turn,
             resources: CallResources {
-                accounting: UsageAccounting::open(
-                    "id".to_owned(),
-                    Identity::of_address(None),
-                    reservation,
-                    self.metrics.clone(),
-                ),
+                accounting: UsageAccounting::open("id".to_owned(), audited, reservation, self.metrics.clone()),
                 _permits: streams,
                 in_flight,
                 _memory: None,

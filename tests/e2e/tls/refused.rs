@@ -52,7 +52,7 @@ fn listening_for_other_machines_needs_tls_or_a_flag_that_is_logged() {
         assert!(err.contains(part), "{part} in {err}");
     }
     assert_eq!((out.as_str(), code), ("", Some(2)));
-    let insecure = ["serve", "--local", "--listen", "0.0.0.0:0", "--insecure-plaintext"];
+    let insecure = ["serve", "--local", "--listen", "0.0.0.0:0", "--insecure-plaintext", "--insecure-no-auth"];
     let mut serving = Serving::listening(&mut outcrop(&insecure));
     serving.signal("-TERM");
     serving.child.wait().unwrap();

@@ -1,0 +1,122 @@
+//! Tests of the audit log: a line for every call however it ends, nothing torn or lost while a disk fails, and nobody who waits for it.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use super::*;
+use crate::simulation::until_left;
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("outcrop-audit-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.0.join("audit.log")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open(path: &Path, when_full: WhenFull) -> (Audit, Metrics) {
+    let (settings, metrics) = (AuditSettings { path: path.to_owned(), when_full }, Metrics::default());
+    (Audit::open(Some(&settings), &metrics).unwrap(), metrics)
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn begin(audit: &Audit) -> Result<Arc<AuditedCall>, Error> {
+    audit.begin(&Identity::of_address(None), "/outcrop.v1.GenerationService/Generate", &GenerationId::random())
+}
+
+#[tokio::test]
+async fn a_call_has_one_line_however_it_ends() {
+    let folder = Folder::new("ends");
+    let (audit, _) = open(&folder.log(), WhenFull::Refuse);
+    let used = Some(Used { input: 3, output: 4 });
+    begin(&audit).unwrap().ended("OK", Some(&CallContext { model_id: "m".to_owned(), ..CallContext::default() }), used);
+    begin(&audit).unwrap().refused(&Error::new(Reason::LocalLimit, "a prompt may be quoted here"));
+    begin(&audit).unwrap().answered();
+    drop(begin(&audit).unwrap());
+    // A caller who leaves at any await.
+    let left = async {
+        let call = begin(&audit).unwrap();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        call.answered();
+    };
+    until_left(&mut fastrand::Rng::with_seed(0), true, Duration::from_millis(1), left).await;
+    audit.close().await;
+    let lines = lines(&folder.log());
+    let ends: Vec<_> = lines.iter().map(|line| (&line["status"], &line["reason"], &line["input_tokens"])).collect();
+    assert_eq!(ends.len(), 5);
+    assert_eq!(ends[0], (&Value::from("OK"), &Value::Null, &Value::from(3)));
+    assert_eq!(ends[1], (&Value::Null, &Value::from("LOCAL_LIMIT"), &Value::Null));
+    assert!(lines.iter().all(|line| line["method"] == "Generate" && line["generation_id"].is_string()));
+    assert!(!fs::read_to_string(folder.log()).unwrap().contains("quoted"));
+}
+
+#[tokio::test]
+async fn lines_of_many_calls_at_once_are_whole_and_a_file_that_is_moved_away_is_created_again() {
+    let folder = Folder::new("moved");
+    let (audit, metrics) = open(&folder.log(), WhenFull::Drop);
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let (audit, log) = (audit.clone(), folder.log());
+            std::thread::spawn(move || {
+                for turn in 0..500 {
+                    begin(&audit).unwrap().answered();
+                    if number == 0 && turn == 250 {
+                        let _ = fs::rename(&log, log.with_extension("1"));
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    begin(&audit).unwrap().answered();
+    audit.close().await;
+    let written = lines(&folder.log()).len() + lines(&folder.log().with_extension("1")).len();
+    assert_eq!(written, 4_001, "{}", metrics.text().unwrap());
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_delays_no_call_and_each_policy_does_what_it_says() {
+    for when_full in [WhenFull::Drop, WhenFull::Refuse] {
+        // Every write to it fails as on a full disk.
+        let (audit, metrics) = open(Path::new("/dev/full"), when_full);
+        let (mut served, mut refused) = (0, 0);
+        for _ in 0..PLACES + 100 {
+            match begin(&audit) {
+                Ok(call) => {
+                    call.answered();
+                    served += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.reason(), Reason::AuditLog);
+                    refused += 1;
+                }
+            }
+        }
+        let text = metrics.text().unwrap();
+        let lost = text.lines().find_map(|line| line.strip_prefix("outcrop_audit_lines_lost_total ")).unwrap();
+        match when_full {
+            // One line is in the hands of the writer.
+            WhenFull::Drop => assert_eq!((served, refused, lost), (PLACES + 100, 0, "99")),
+            WhenFull::Refuse => assert_eq!((served, refused, lost), (PLACES, 100, "0")),
+        }
+    }
+}

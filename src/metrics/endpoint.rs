@@ -1,0 +1,53 @@
+//! `GET /metrics` on the port for metrics. An address that others can reach serves only callers with the permission `metrics`, because metrics
+//! tell about all tenants.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{
+    StatusCode,
+    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use tonic::Code;
+
+use super::Metrics;
+use crate::{edge::authentication::Authentication, error::Error};
+
+/// The content type of the text.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The route. Without `authentication` it is open.
+pub(crate) fn router(metrics: Metrics, authentication: Option<Authentication>) -> Router {
+    let page = get(async move || match metrics.text() {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    });
+    let router = Router::new().route("/metrics", page);
+    match authentication {
+        Some(authentication) => router.layer(from_fn_with_state(authentication, known)),
+        None => router,
+    }
+}
+
+/// The layer around the route, and around everything that is not there.
+async fn known(State(authentication): State<Authentication>, mut request: Request, next: Next) -> Response {
+    match Box::pin(authentication.check_metrics(&mut request)).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => refusal(&error),
+    }
+}
+
+fn refusal(error: &Error) -> Response {
+    let status = match error.reason().code() {
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8"), (WWW_AUTHENTICATE, "Bearer")];
+    (status, headers, format!("{error}\n")).into_response()
+}
