@@ -5,10 +5,13 @@
 //! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls` groups of flags
 //! - `check` what `serve` and `check` begin with
 //! - `layers` puts flags, environment, file and defaults together
+//! - `flags` the flags as clap describes them
+//! - `listing` prints all settings: those in force, and the sample of the file
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
+//! - `variables` finds misspelt variables
 //! - `reload` reads the file again when it changes
 
 mod access;
@@ -17,14 +20,17 @@ mod check;
 mod connections;
 mod conversations;
 mod file;
+mod flags;
 mod identity;
 mod layers;
+mod listing;
 mod origin;
 mod problems;
 mod reload;
 mod serve;
 mod timeouts;
 mod tls;
+mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -38,6 +44,7 @@ pub use self::{
     connections::ConnectionArgs,
     conversations::ConversationArgs,
     layers::{Inputs, Layers},
+    listing::{in_force, sample},
     reload::{Change, Watcher},
     serve::ServeArgs,
     timeouts::TimeArgs,
@@ -74,7 +81,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log filter for standard error, such as `info` or `outcrop=debug,warn`
-    #[arg(long, env = "OUTCROP_LOG", default_value = LOG, global = true, value_name = "FILTER")]
+    #[arg(long, env = "OUTCROP_LOG", default_value = LOG, global = true, value_name = "FILTER", help_heading = "Server")]
     pub log: String,
 }
 
@@ -86,6 +93,17 @@ pub enum Command {
     /// Make certificates to try TLS
     #[command(subcommand)]
     Tls(TlsCommand),
+    /// Check the settings of `serve`, and what they need, without serving
+    Check(Box<ServeArgs>),
+    /// Print the settings of `serve` as a configuration file, and where each comes from
+    Config {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+        args: Box<ServeArgs>,
+        /// Print a configuration file with every setting and its default instead
+        #[arg(long)]
+        sample: bool,
+    },
     /// Start emulator, server and client in this process, answer one prompt, and exit
     Demo {
         /// The prompt

@@ -9,12 +9,13 @@ use std::{
 use outcrop::{
     app::{App, raise_file_limit},
     bedrock::{ConnectError, Connected},
-    commands::{demo, keys},
+    commands::{check, demo, keys, print_config},
     config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher},
     error::ConfigError,
     shutdown::{Signals, runtime},
     telemetry,
 };
+use tracing::warn;
 
 /// The exit code for an invalid command line or configuration, as of clap.
 const UNUSABLE: u8 = 2;
@@ -45,6 +46,8 @@ async fn run(Cli { command, .. }: Cli, inputs: &Inputs, layers: &Layers) -> Resu
     match command {
         Command::Serve(args) => Box::pin(serve(*args, inputs, layers)).await,
         Command::Tls(command) => command.run(&mut stdout()).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => Box::pin(check::run(*args, inputs, layers)).await,
+        Command::Config { args, sample } => print_config::run(*args, sample, layers),
         Command::Demo { prompt } => demo::run(prompt).await,
         Command::Keys(command) => keys::run(&command).map(|()| ExitCode::SUCCESS),
     }
@@ -54,6 +57,9 @@ async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Exit
     raise_file_limit();
     let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
     let log = telemetry::start(&settings.log)?;
+    for warning in inputs.warnings() {
+        warn!("{warning}");
+    }
     let Connected { bedrock, emulator } = upstream.connect().await?;
     let watcher = Watcher::new(inputs, layers, &settings)?;
     let app = App::build(&settings, bedrock).await?.with_watcher(watcher, Some(log));

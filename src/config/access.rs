@@ -13,6 +13,7 @@ use crate::{
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Access")]
 pub struct AccessArgs {
     /// Serve everybody on an address that others can reach, without callers in the configuration file
     #[arg(long, env = "OUTCROP_INSECURE_NO_AUTH")]

@@ -7,6 +7,7 @@ use crate::{admission::LimitSettings, proto::AbandonmentMode, response::abandone
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// The maximum number of running streams
     #[arg(long, env = "OUTCROP_MAX_STREAMS", default_value = "10000", value_name = "NUMBER")]

@@ -7,6 +7,7 @@ use crate::edge::descriptors;
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connections")]
 pub struct ConnectionArgs {
     /// The maximum number of open connections. Further ones are closed at once [default: three quarters of the limit of open files, at
     /// most 10000]

@@ -5,17 +5,15 @@ use std::{fmt, fs};
 use clap::Args;
 use outcrop_secret_file::SecretString;
 
-use super::problems::Problems;
+use super::{flags::PASSWORD, problems::Problems};
 use crate::conversation::{
     bounds::Bounds,
     settings::{ConversationSettings, RedisSettings},
 };
 
-/// The variable for the password of Redis. There is no flag for it, because other users can read arguments.
-const PASSWORD: &str = "OUTCROP_CONVERSATIONS_PASSWORD";
-
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Args)]
+#[command(next_help_heading = "Conversations")]
 pub struct ConversationArgs {
     /// Where conversations are stored: a file, redis://HOST:PORT/DATABASE (rediss:// for TLS, commas between the nodes of a cluster),
     /// `memory` or `off` [default with --local: memory; otherwise off]

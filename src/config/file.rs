@@ -13,11 +13,16 @@ mod section;
 mod syntax;
 mod values;
 
-use std::{collections::BTreeMap, fmt, fs::File, io::Read};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+    fs::File,
+    io::Read,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use toml::{
-    Spanned,
+    Spanned, Table, Value as Toml,
     de::{DeTable, DeValue},
 };
 
@@ -46,6 +51,8 @@ pub(super) struct ConfigFile {
     pub(super) values: BTreeMap<String, Value>,
     /// The callers and the issuers, in the order of the file.
     pub(super) identity: IdentitySettings,
+    /// The blocks of callers and issuers, each with its place in a comment.
+    pub(super) blocks: String,
     /// The line of every key, by its path, such as `caller[0].keys[1].sha256`.
     lines: BTreeMap<String, usize>,
     /// What is wrong with it.
@@ -82,13 +89,26 @@ impl ConfigFile {
         index("", document.get_ref(), &line_of, &mut file.lines);
         let mut root = Section::root(document.get_ref());
         file.values = values::read(&mut root, known);
-        file.identity = IdentitySettings {
-            callers: root.sections("caller", caller::read),
-            issuers: root.sections("issuer", issuer::read),
-        };
+        let callers = root.sections("caller", caller::read);
+        file.identity = IdentitySettings { callers, issuers: root.sections("issuer", issuer::read) };
+        file.blocks = file.blocks(text);
         let problems = root.finish();
         file.problems = problems.into_iter().map(|problem| file.located(&problem.key, &problem.text)).collect();
         file
+    }
+
+    fn blocks(&self, text: &str) -> String {
+        let table: Table = text.parse().unwrap_or_default();
+        let mut blocks = String::new();
+        for name in ["caller", "issuer"] {
+            let tables = table.get(name).and_then(Toml::as_array).into_iter().flatten();
+            for (at, block) in tables.enumerate() {
+                let place = self.line(&format!("{name}[{at}]")).unwrap_or_default();
+                let alone = Table::from_iter([(name.to_owned(), Toml::Array(vec![block.clone()]))]);
+                let _ = write!(blocks, "\n# {}:{place}\n{alone}", self.path);
+            }
+        }
+        blocks
     }
 
     /// The line of a key, if the file has it.

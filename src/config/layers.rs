@@ -5,23 +5,15 @@
 
 use std::{collections::BTreeMap, env, ffi::OsString};
 
-use clap::{
-    Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches,
-    builder::{BoolishValueParser, Resettable::Reset},
-    parser::ValueSource,
-};
+use clap::{Arg, ArgMatches, FromArgMatches, builder::Resettable::Reset, parser::ValueSource};
 
 use super::{
     Cli,
     file::{ConfigFile, Known},
+    flags::{CONFIG, CONFIGURED, arguments, command, is_boolean, is_list, key, long, raw, refusal},
     origin::{Origin, Origins},
+    variables,
 };
-
-/// The flag that names the configuration file.
-const CONFIG: &str = "config";
-
-/// The commands whose settings the file has.
-const CONFIGURED: [&str; 1] = ["serve"];
 
 /// The command line and the environment of the process. They stay the same when the file is read again.
 #[derive(Clone, Default)]
@@ -139,11 +131,7 @@ impl Inputs {
         problems: &mut Vec<String>,
     ) -> Option<ConfigFile> {
         let (path, name) = self.path(settings)?;
-        let known = |arg: &Arg| Known {
-            key: long(arg).replace('-', "_"),
-            is_boolean: is_boolean(arg),
-            is_list: matches!(arg.get_action(), ArgAction::Append),
-        };
+        let known = |arg: &Arg| Known { key: key(arg), is_boolean: is_boolean(arg), is_list: is_list(arg) };
         let known: Vec<_> = described.iter().filter(|arg| long(arg) != CONFIG).map(known).collect();
         match read(&path) {
             Ok(text) => {
@@ -156,6 +144,11 @@ impl Inputs {
                 None
             }
         }
+    }
+
+    /// Warnings about the environment: variables that look like settings and are none.
+    pub fn warnings(&self) -> Vec<String> {
+        variables::unknown(self.variables.keys().map(String::as_str))
     }
 
     /// A variable that is set. An empty one counts as unset, because compose files set empty variables.
@@ -180,7 +173,7 @@ impl Given<'_> {
             Some((name, value)) => (vec![value.to_owned()], Origin::Environment(name.to_owned()), name.to_owned()),
             None => {
                 let file = self.file?;
-                let value = file.values.get(&long(arg).replace('-', "_"))?;
+                let value = file.values.get(&key(arg))?;
                 let texts: Vec<_> = value.texts.iter().filter(|text| !text.is_empty()).cloned().collect();
                 let line = file.line(&value.key)?;
                 let name = format!("{}:{line}: {}", file.path, value.key);
@@ -197,67 +190,4 @@ impl Given<'_> {
         self.origins.insert(long(arg), origin);
         Some(texts)
     }
-}
-
-/// Why a flag does not take this value, if it does not.
-fn refusal(arg: &Arg, text: &str) -> Option<String> {
-    // Without what it says about other flags.
-    let alone = arg.clone().env(Reset).requires(Reset).conflicts_with(Reset).overrides_with(Reset).required(false);
-    let alone = clap::Command::new("outcrop").no_binary_name(true).arg(alone);
-    let error = alone.try_get_matches_from([format!("--{}={text}", long(arg))]).err()?;
-    if is_boolean(arg) {
-        return Some(format!("is {text:?}; it must be true or false"));
-    }
-    let said = error.to_string();
-    // The first line repeats the value and the flag. Without details, the next ones name the values that are possible.
-    let line = said.lines().find(|line| line.contains("possible values")).or_else(|| said.lines().next());
-    let detail = line.map(|line| line.rsplit("': ").next().unwrap_or(line).trim()).unwrap_or_default();
-    Some(format!("is {text:?}, which cannot be used: {detail}"))
-}
-
-/// The command line of the program.
-fn command() -> clap::Command {
-    CONFIGURED
-        .iter()
-        .fold(Cli::command(), |command, name| command.mut_subcommand(name, |command| command.mut_args(boolean)))
-}
-
-/// A flag that is true or false takes a value, so that `--local=false` can replace what the environment or the file says.
-fn boolean(arg: Arg) -> Arg {
-    if !matches!(arg.get_action(), ArgAction::SetTrue) {
-        return arg;
-    }
-    arg.action(ArgAction::Set)
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("true")
-        .default_value("false")
-        .hide_default_value(true)
-        .hide_possible_values(true)
-        .value_name("true|false")
-        .value_parser(BoolishValueParser::new())
-}
-
-/// Whether a flag, after [`boolean`], is true or false.
-fn is_boolean(arg: &Arg) -> bool {
-    arg.get_value_parser().type_id() == std::any::TypeId::of::<bool>()
-}
-
-/// All flags of a command, with those of the program.
-fn arguments(name: &str) -> Vec<Arg> {
-    let mut command = command();
-    command.build();
-    let arguments = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
-    let settings = arguments.filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
-    settings.filter(|arg| arg.get_long().is_some()).cloned().collect()
-}
-
-fn long(arg: &Arg) -> String {
-    arg.get_long().unwrap_or_default().to_owned()
-}
-
-/// The values of a flag as texts.
-fn raw(settings: &ArgMatches, arg: &Arg) -> Option<Vec<String>> {
-    let values = settings.get_raw(arg.get_id().as_str())?;
-    Some(values.map(|value| value.to_string_lossy().into_owned()).collect())
 }

@@ -72,6 +72,16 @@ impl Origins {
         }
     }
 
+    /// Where the value of a flag comes from, for people.
+    pub(super) fn described(&self, flag: &str) -> String {
+        match self.of(flag) {
+            Origin::Flag => format!("--{flag}"),
+            Origin::Environment(variable) => variable.clone(),
+            Origin::File { line, .. } => format!("{}:{line}", self.file),
+            Origin::Default => "default".to_owned(),
+        }
+    }
+
     /// A problem with a table can name an entry of it, as in `--route fast loops`. Returns the path and the line of the entry, and the length
     /// of its name in the text; otherwise those of the table.
     fn entry(&self, key: &str, line: usize, rest: &str) -> (String, usize, usize) {

@@ -20,48 +20,78 @@ const MEMORY_OF_LARGEST: usize = 8;
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
     /// The configuration file. Flags and environment variables replace its values
-    #[arg(long, env = "OUTCROP_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "OUTCROP_CONFIG", value_name = "FILE", help_heading = "Server")]
     pub config: Option<String>,
     /// Address and port to listen on; port 0 selects a free port
-    #[arg(long, env = "OUTCROP_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "OUTCROP_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDRESS",
+        help_heading = "Server"
+    )]
     pub listen: String,
     /// Do not serve the web page
-    #[arg(long, env = "OUTCROP_NO_PAGE")]
+    #[arg(long, env = "OUTCROP_NO_PAGE", help_heading = "Server")]
     pub no_page: bool,
     /// A host name under which browsers can call the server, NAME or NAME:PORT. IP addresses and localhost are always allowed. Repeatable;
     /// in the environment names are separated by `,`
-    #[arg(long = "allowed-host", env = "OUTCROP_ALLOWED_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long = "allowed-host",
+        env = "OUTCROP_ALLOWED_HOSTS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Server"
+    )]
     pub allowed_hosts: Vec<String>,
     /// Address and port of the Prometheus endpoint /metrics [default: none]
-    #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS", help_heading = "Server")]
     pub metrics_listen: Option<String>,
     /// Answer from a Bedrock emulator in this process instead of AWS
-    #[arg(long, env = "OUTCROP_LOCAL")]
+    #[arg(long, env = "OUTCROP_LOCAL", help_heading = "Emulator")]
     pub local: bool,
     /// With --local: a folder of script files; `name.json` becomes the model `emulator.name`
-    #[arg(long, env = "OUTCROP_SCRIPTS", value_name = "FOLDER")]
+    #[arg(long, env = "OUTCROP_SCRIPTS", value_name = "FOLDER", help_heading = "Emulator")]
     pub scripts: Option<PathBuf>,
     /// With --local: a folder of recordings; `folder/name.json` becomes the model `recording.folder/name`
-    #[arg(long, env = "OUTCROP_RECORDINGS", value_name = "FOLDER")]
+    #[arg(long, env = "OUTCROP_RECORDINGS", value_name = "FOLDER", help_heading = "Emulator")]
     pub recordings: Option<PathBuf>,
     /// The AWS region [default: from the standard chain, such as `AWS_REGION`]
-    #[arg(long, env = "OUTCROP_REGION")]
+    #[arg(long, env = "OUTCROP_REGION", help_heading = "Models")]
     pub region: Option<String>,
     /// The model or route of requests that name none [default with --local: emulator.default]
-    #[arg(long, env = "OUTCROP_DEFAULT_MODEL", value_name = "MODEL")]
+    #[arg(long, env = "OUTCROP_DEFAULT_MODEL", value_name = "MODEL", help_heading = "Models")]
     pub default_model: Option<String>,
     /// A route, NAME=TARGET,TARGET, whose targets are tried in this order. A target is MODEL, MODEL@REGION, @REGION or another route.
     /// Repeatable; in the environment routes are separated by `;`
-    #[arg(long = "route", env = "OUTCROP_ROUTES", value_name = "ROUTE", value_delimiter = ';')]
+    #[arg(
+        long = "route",
+        env = "OUTCROP_ROUTES",
+        value_name = "ROUTE",
+        value_delimiter = ';',
+        help_heading = "Models"
+    )]
     pub routes: Vec<String>,
     /// The maximum number of attempts of a call, including the first. All are made before its first content
-    #[arg(long, env = "OUTCROP_ATTEMPTS", default_value = "3", value_name = "NUMBER")]
+    #[arg(long, env = "OUTCROP_ATTEMPTS", default_value = "3", value_name = "NUMBER", help_heading = "Models")]
     pub attempts: String,
     /// The maximum size of a request message, in bytes
-    #[arg(long, env = "OUTCROP_MAX_REQUEST_BYTES", default_value = "33554432", value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "OUTCROP_MAX_REQUEST_BYTES",
+        default_value = "33554432",
+        value_name = "BYTES",
+        help_heading = "Requests"
+    )]
     pub max_request_bytes: String,
     /// The maximum memory of all requests from their first byte until their first content, in bytes. At least 8 times --max-request-bytes
-    #[arg(long, env = "OUTCROP_MAX_REQUEST_MEMORY", default_value = "536870912", value_name = "BYTES")]
+    #[arg(
+        long,
+        env = "OUTCROP_MAX_REQUEST_MEMORY",
+        default_value = "536870912",
+        value_name = "BYTES",
+        help_heading = "Requests"
+    )]
     pub max_request_memory: String,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use outcrop_secret_file::ExposeSecret;
 
+pub(super) use self::layering::TestFile;
 use super::*;
 use crate::error::ConfigError;
 

@@ -12,6 +12,7 @@ use crate::{
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Timeouts")]
 pub struct TimeArgs {
     /// The time for an attempt to get a connection to Bedrock
     #[arg(long, env = "OUTCROP_CONNECT_TIMEOUT", default_value = "5s", value_name = "DURATION")]

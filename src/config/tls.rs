@@ -9,6 +9,7 @@ use crate::edge::{connection::is_loopback, tls};
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// A PEM file with the certificate of the server, followed by those of intermediate authorities. It turns TLS on, at --metrics-listen too.
     /// All files of TLS are loaded again when they change

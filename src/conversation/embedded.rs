@@ -19,6 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
+pub(super) use self::file::check;
 use self::{
     file::{Change, File},
     tables::ReadTables,

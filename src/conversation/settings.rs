@@ -6,7 +6,7 @@ use tracing::warn;
 
 pub use super::redis::address::RedisSettings;
 use super::{
-    embedded::Embedded,
+    embedded::{self, Embedded},
     redis::Redis,
     store::{Probe, Store, StoreError},
 };
@@ -49,6 +49,24 @@ pub(super) async fn open(settings: &ConversationSettings) -> Result<Option<Arc<d
         };
         OpenError { storage, problem: format!("{}{advice}", source.to_string().trim_end_matches('.')) }
     })
+}
+
+/// Checks what [`open`] needs, and changes nothing. `outcrop check` reports it.
+///
+/// # Errors
+/// What would fail, and what to do. It has no password.
+pub async fn check(settings: &ConversationSettings) -> Result<(), String> {
+    match settings {
+        ConversationSettings::Off | ConversationSettings::Memory => Ok(()),
+        ConversationSettings::File(path) => embedded::check(path).map_err(|error| {
+            let storage = path.display();
+            format!("conversations cannot be stored in {storage}: {error}")
+        }),
+        ConversationSettings::Redis(redis) => Redis::new(redis.clone()).probe().await.map_err(|probe| {
+            let (Probe::Away(problem) | Probe::Misconfigured(problem)) = probe;
+            format!("the Redis at {} cannot be used: {problem}", redis.address)
+        }),
+    }
 }
 
 /// What to do about a file that cannot be opened, as the rest of the message.

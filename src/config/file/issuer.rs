@@ -29,7 +29,7 @@ pub(super) fn read(section: &mut Section<'_>) -> IssuerSettings {
     if let Some(uri) = &jwks_uri {
         section.check("jwks_uri", syntax::https(uri));
     }
-    let ca = section.string("ca").and_then(|path| {
+    let ca = section.string("ca").filter(|path| !path.is_empty()).and_then(|path| {
         let read = fs::read(path).map_err(|error| format!("is {path:?}, which cannot be read: {error}"));
         section.checked("ca", read.and_then(|pem| certificates(path, pem)))
     });

@@ -5,16 +5,16 @@ use std::{fs, path::PathBuf, time::Duration};
 use super::*;
 
 /// A file that is removed at the end of the test.
-pub(super) struct TestFile(PathBuf);
+pub(in crate::config) struct TestFile(PathBuf);
 
 impl TestFile {
-    pub(super) fn new(name: &str, text: &str) -> Self {
+    pub(in crate::config) fn new(name: &str, text: &str) -> Self {
         let path = std::env::temp_dir().join(format!("outcrop-test-{}-{name}.toml", std::process::id()));
         fs::write(&path, text).unwrap();
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::config) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
 }

@@ -17,6 +17,7 @@ use redb::{
     Database, DatabaseError, ReadableDatabase,
     backends::{FileBackend, InMemoryBackend},
 };
+use rustix::fs::{Access, access};
 use tracing::warn;
 
 use super::tables::{ReadTables, Tables};
@@ -168,10 +169,21 @@ fn check_path(path: &Path) -> io::Result<()> {
         Ok(metadata) if metadata.is_dir() => Err(io::Error::other("it is a folder. Name a file in it")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match folder(path) {
             folder if folder.is_dir() => Ok(()),
-            folder => Err(io::Error::other(format!("the folder {} does not exist. Create it", folder.display()))),
+            folder => {
+                Err(io::Error::other(format!("the folder {0} does not exist. Make it: mkdir -p {0}", folder.display())))
+            }
         },
         found => found.map(drop),
     }
+}
+
+/// Checks that the file can be opened, or made, without doing either: another server can be using it.
+pub(in crate::conversation) fn check(path: &Path) -> io::Result<()> {
+    check_path(path)?;
+    let is_there = path.exists();
+    let (place, needed) = if is_there { (path.to_owned(), "read and written") } else { (folder(path), "written") };
+    access(&place, if is_there { Access::READ_OK | Access::WRITE_OK } else { Access::WRITE_OK })
+        .map_err(|error| io::Error::other(format!("{} cannot be {needed} by this user: {error}", place.display())))
 }
 
 fn folder(path: &Path) -> PathBuf {

@@ -1,0 +1,58 @@
+//! `outcrop check`: checks the settings as `serve` does, and then what would fail while it runs. It binds nothing and changes nothing.
+
+use std::{
+    error::Error,
+    io::{Write, stderr, stdout},
+    process::ExitCode,
+};
+
+use crate::{
+    bedrock::UpstreamSettings,
+    config::{Checked, Inputs, Layers, ServeArgs, Settings},
+    conversation::settings::{ConversationSettings, check as check_storage},
+};
+
+/// Checks everything.
+///
+/// # Errors
+/// If the settings have problems, or the output is closed.
+pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
+    let Checked { settings, .. } = Box::pin(Checked::load(args, layers)).await?;
+    for warning in inputs.warnings() {
+        writeln!(stderr(), "outcrop: {warning}")?;
+    }
+    let problems: Vec<_> = check_storage(&settings.conversations).await.err().into_iter().collect();
+    if problems.is_empty() {
+        write!(stdout(), "ok\n{}", summary(&settings))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(stderr(), "outcrop: the settings are valid, and the server would fail while it runs:")?;
+    for problem in problems {
+        writeln!(stderr(), "  - {problem}")?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// What the settings come to, a line for each part.
+fn summary(settings: &Settings) -> String {
+    let upstream = match &settings.upstream {
+        UpstreamSettings::Aws { region: Some(region) } => format!("AWS, {region}"),
+        UpstreamSettings::Aws { region: None } => "AWS, the region of its standard chain".to_owned(),
+        UpstreamSettings::Local { .. } => "the emulator in the process".to_owned(),
+    };
+    let storage = match &settings.conversations {
+        ConversationSettings::Off => "off".to_owned(),
+        ConversationSettings::Memory => "in memory".to_owned(),
+        ConversationSettings::File(path) => path.display().to_string(),
+        ConversationSettings::Redis(redis) => redis.address.clone(),
+    };
+    let callers = match settings.identity.callers.len() {
+        0 => "none: every client is served".to_owned(),
+        count => format!("{count}, with {} issuers of tokens", settings.identity.issuers.len()),
+    };
+    let routes = settings.rules.routes.names().count();
+    format!(
+        "listens on: {}\nanswers from: {upstream}\nroutes: {routes}\ncallers: {callers}\nconversations: {storage}\n",
+        settings.listen
+    )
+}
