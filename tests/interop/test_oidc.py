@@ -160,7 +160,7 @@ def test_calls_go_on_while_the_provider_rotates_its_keys_and_tokens_of_old_keys_
                 time.sleep(0.5)
             assert kid not in provider.key_ids(), "its key is published, and it was refused"
         assert len(load.keys) >= 3 and kid in load.keys, "the keys were rotated twice under load"
-        assert not load.failures and load.answered > 100, (load.answered, load.failures)
+        assert not load.failures and load.answered > 30, (load.answered, load.failures)
         # The server has looked up the newest key, so it knows that the first one is gone.
         assert is_answered(caller.call(provider.token()))
         assert caller.refused(first) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
