@@ -101,9 +101,8 @@ impl Session {
             return Err(Error::new(Reason::InvalidRequest, message));
         }
         let Some(cookie) = browser.cookie else {
-            let message = "a network would carry the credential unencrypted. Use https, or a browser on the machine of the server with \
-                           http://localhost. Behind a proxy that encrypts, the operator names the proxy as trusted, and the proxy sends \
-                           `x-forwarded-proto`";
+            let message = "a network would carry the credential unencrypted. Use https, or http://localhost on the machine of the server. \
+                           Behind a proxy that encrypts, start the server with --trusted-proxy, and let the proxy send `x-forwarded-proto`";
             return Err(Error::new(Reason::PermissionDenied, message));
         };
         let credential = body::credential(request).await?;

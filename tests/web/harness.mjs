@@ -45,8 +45,8 @@ async function program(name, flags, environment = {}) {
   return { url: address.startsWith("http") ? address : `http://${address}`, stop };
 }
 
-export const serve = (flags, environment) =>
-  program("outcrop", ["serve", "--listen", "127.0.0.1:0", ...flags], environment);
+export const serve = (flags, environment, address = "127.0.0.1:0") =>
+  program("outcrop", ["serve", "--listen", address, ...flags], environment);
 
 /** The emulator by itself, so that its counts can be read, and a server that asks it. */
 export async function serveWithEmulator(flags = []) {
@@ -71,8 +71,10 @@ export const launch = (flags = []) =>
     args: [...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), ...flags],
   });
 
-/** Opens the page, with watchers. `calm()` fails if anything happened that must not. */
-export async function open(chromium, address, options = {}) {
+const listShown = () => document.getElementById("place").textContent !== "";
+
+/** Opens the page, with watchers, and waits `until` it is ready. `calm()` fails if anything happened that must not. */
+export async function open(chromium, address, { until = listShown, ...options } = {}) {
   const url = new URL(address).origin;
   const context = await chromium.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
@@ -95,7 +97,7 @@ export async function open(chromium, address, options = {}) {
   });
   page.on("popup", (popup) => wrong.push(`popup: ${popup.url()}`));
   await page.goto(address);
-  await page.waitForFunction(() => document.getElementById("place").textContent !== "");
+  await page.waitForFunction(until);
   const calm = async (expected = /(?!)/) => {
     const violations = await page.evaluate(() => window.violations);
     assert.deepEqual(

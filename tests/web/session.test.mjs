@@ -1,0 +1,291 @@
+// The sign-in on a server with callers: who gets in, and what is left of a session.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { caller, configFile, everythingOf, newKey, refusedWith, signedIn, signIn, signOut } from "./callers.mjs";
+import { lastTurn, launch, open, send, serve, settled, skip } from "./harness.mjs";
+
+const signInShown = { until: () => document.getElementById("sign-in").open };
+
+const ada = newKey();
+const adaToo = newKey();
+const expired = newKey(", expires = 2020-01-01T00:00:00Z");
+const disabled = newKey(", disabled = true");
+const bob = newKey();
+const config = configFile(
+  caller("ada", [ada, adaToo, expired, disabled], 'models = ["emulator.default"]'),
+  caller("bob", [bob], 'models = ["emulator.default", "emulator.everything"]'),
+);
+
+describe("the sign-in", { skip }, () => {
+  let chromium;
+  let server;
+  let keepsNothing;
+  before(async () => {
+    chromium = await launch();
+    server = await serve(["--local", "--config", config]);
+    keepsNothing = await serve(["--local", "--config", config, "--conversations", "off"]);
+  });
+  after(async () => {
+    await chromium?.close();
+    await server?.stop();
+    await keepsNothing?.stop();
+  });
+
+  test("nothing is shown before a key is valid, and a key that is not valid is told why", async () => {
+    const { page, calm, close } = await open(chromium, server.url, signInShown);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "credential");
+    assert.equal(await page.getAttribute("#credential", "autocomplete"), "current-password");
+    assert.equal(await page.textContent("#models"), "");
+    for (const [key, words] of [
+      ["", /Paste a key/],
+      [newKey().text, /not valid here/],
+      ["nonsense", /not valid here/],
+      [expired.text, /has expired/],
+      [disabled.text, /has revoked this key/],
+      ["x".repeat(5_000), /at most 4000/],
+    ]) {
+      assert.match(await refusedWith(page, key), words);
+      assert.equal(await page.getAttribute("#credential", "aria-invalid"), "true");
+      assert.equal(await page.inputValue("#credential"), "");
+      assert.equal(await page.evaluate(() => document.activeElement.id), "credential");
+      assert.deepEqual(await page.context().cookies(), []);
+      await page.evaluate(() => document.getElementById("sign-in-problem").replaceChildren());
+    }
+    for (let press = 0; press < 3; press += 1) await page.keyboard.press("Escape");
+    assert(await page.evaluate(() => document.getElementById("sign-in").open));
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "sign-in-go");
+    await signedIn(page, ` ${ada.text} `);
+    assert.match(await page.textContent("#account"), /Signed in as ada/);
+    await calm(/status of (401|413)/);
+    await close();
+  });
+
+  test("the key is in a cookie that no script reads, and nowhere else", async () => {
+    const { page, calm, close } = await open(chromium, server.url, signInShown);
+    const told = [];
+    page.on("console", (message) => told.push(message.text()));
+    page.on("request", (request) => told.push(request.url()));
+    await signedIn(page, ada.text);
+    await send(page, "Remember the pineapple");
+    await settled(page);
+    const [cookie, ...others] = await page.context().cookies();
+    assert.deepEqual(others, []);
+    const { name, value, httpOnly, sameSite, secure, path, expires } = cookie;
+    assert.deepEqual(
+      { name, value, httpOnly, sameSite, secure, path, expires },
+      // Loopback: neither Secure nor __Host-, and until the browser is closed.
+      { name: "outcrop", value: ada.text, httpOnly: true, sameSite: "Strict", secure: false, path: "/", expires: -1 },
+    );
+    const everything = (await everythingOf(page)) + told.join("\n");
+    assert(everything.includes("pineapple"));
+    const secret = ada.text.split("_").slice(2).join("_");
+    assert(!everything.includes(secret), everything);
+    await page.reload();
+    await page.waitForSelector(".turn");
+    assert.match(await page.textContent("#account"), /Signed in as ada/);
+    await calm();
+    await close();
+  });
+
+  test("a caller in another browser sees neither the conversations nor the models of the first", async () => {
+    const first = await open(chromium, server.url, signInShown);
+    await signedIn(first.page, ada.text);
+    await send(first.page, "A secret of ada");
+    await settled(first.page);
+    const second = await open(chromium, first.page.url(), signInShown);
+    await signIn(second.page, bob.text);
+    await second.page.waitForSelector(".problem");
+    assert.match(await second.page.textContent(".problem"), /This conversation is gone/);
+    assert(!(await everythingOf(second.page)).includes("secret of ada"));
+    const models = ({ page }) => page.locator("#models option").evaluateAll((all) => all.map(({ value }) => value));
+    assert.deepEqual(await models(first), ["emulator.default"]);
+    assert.deepEqual((await models(second)).sort(), ["emulator.default", "emulator.everything"]);
+    await second.page.click("#new");
+    await send(second.page, "hi", "emulator.default");
+    await settled(second.page);
+    assert.equal(await second.page.locator("#list a").count(), 1);
+    await second.calm();
+    await first.calm();
+    await first.close();
+    await second.close();
+  });
+
+  for (const place of ["server", "browser"]) {
+    test(`a caller after another in the same browser finds nothing of the first, kept by the ${place}`, async () => {
+      const { url } = place === "server" ? server : keepsNothing;
+      const { page, calm, close } = await open(chromium, url, signInShown);
+      await signedIn(page, ada.text);
+      await page.click("#theme");
+      await send(page, "A secret of ada");
+      await settled(page);
+      await page.waitForSelector("#list a");
+      await page.fill("#prompt", "A secret that ada has not sent");
+      const address = page.url();
+      assert.match(await page.textContent("#place"), new RegExp(`on the server|in this ${place}`));
+      await signOut(page);
+      const left = JSON.parse(await everythingOf(page));
+      assert(!JSON.stringify(left).includes("secret"), JSON.stringify(left));
+      assert.deepEqual(
+        [left.local, left.session, left.caches, left.databases.filter((text) => !/: \[\]$/.test(text))],
+        [{}, {}, [], []],
+      );
+      assert.deepEqual(await page.context().cookies(), []);
+      await signedIn(page, bob.text);
+      assert.equal(await page.locator("#list a").count(), 0);
+      assert.match(await page.textContent("#account"), /Signed in as bob/);
+      await page.goto(address);
+      await page.waitForSelector(".problem");
+      await page.goBack();
+      assert(!(await everythingOf(page)).includes("secret"));
+      await calm();
+      await close();
+    });
+  }
+
+  test("what a browser keeps is one caller's, although that one did not sign out", async () => {
+    const { page, context, calm, close } = await open(chromium, keepsNothing.url, signInShown);
+    await signedIn(page, ada.text);
+    await send(page, "A secret of ada");
+    await settled(page);
+    await page.waitForSelector("#list a");
+    // The browser was closed: its cookie is gone.
+    await context.clearCookies();
+    await page.goto(keepsNothing.url);
+    await signedIn(page, ada.text);
+    assert.equal(await page.locator("#list a").count(), 1, "ada finds it again");
+    await context.clearCookies();
+    await page.goto(keepsNothing.url);
+    await signedIn(page, bob.text);
+    assert.equal(await page.locator("#list a").count(), 0);
+    assert(!(await everythingOf(page)).includes("secret"), "and it is no longer there");
+    await calm();
+    await close();
+  });
+
+  test("every window of the browser follows", async () => {
+    const { page, context, calm, close } = await open(chromium, server.url, signInShown);
+    const other = await context.newPage();
+    await other.goto(server.url);
+    await other.waitForSelector("#sign-in[open]");
+    await signedIn(page, ada.text);
+    await other.waitForSelector("#account:not([hidden])");
+    await send(other, "A secret of ada");
+    await settled(other);
+    await signOut(page);
+    await other.waitForSelector("#sign-in[open]");
+    assert(!(await everythingOf(other)).includes("secret"));
+    await signedIn(other, bob.text);
+    await page.waitForFunction(() => document.getElementById("caller").textContent === "bob");
+    await calm();
+    await close();
+  });
+
+  test("a session that ends asks for a key, and the same caller goes on where it was", async () => {
+    const { page, context, calm, close } = await open(chromium, server.url, signInShown);
+    await signedIn(page, ada.text);
+    await send(page, "The first prompt");
+    await settled(page);
+    const address = page.url();
+    await context.clearCookies();
+    await send(page, "The second prompt");
+    await page.waitForSelector("#sign-in[open]");
+    assert.match(await page.textContent("#sign-in-problem"), /signed out/);
+    await signedIn(page, adaToo.text);
+    await settled(page);
+    assert.equal(page.url(), address);
+    assert.deepEqual(await page.locator(".prompt").allTextContents(), ["The first prompt", "The second prompt"]);
+    assert.equal(await page.locator(".problem").count(), 0);
+    assert.notEqual(await lastTurn(page).locator(".parts").textContent(), "");
+    await context.clearCookies();
+    await send(page, "A secret of ada");
+    await signIn(page, bob.text);
+    await page.waitForFunction(() => document.getElementById("caller").textContent === "bob");
+    assert.equal(await page.locator(".turn").count(), 0, "another caller begins anew");
+    assert(!(await everythingOf(page)).includes("secret"));
+    await calm();
+    await close();
+  });
+
+  test("a key that is revoked while the page is open asks for another", async () => {
+    const before = await serve(["--local", "--config", config]);
+    const { page, calm, close } = await open(chromium, before.url, signInShown);
+    await signedIn(page, adaToo.text);
+    await before.stop();
+    const revoked = { line: adaToo.line.replace(" }", ", disabled = true }") };
+    const address = new URL(before.url).host;
+    const later = await serve(["--local", "--config", configFile(caller("ada", [ada, revoked]))], {}, address);
+    await page.click("#new");
+    await page.waitForSelector("#sign-in[open]");
+    assert.match(await page.textContent("#sign-in-problem"), /has revoked this key/);
+    await signedIn(page, ada.text);
+    await calm(/Failed to load resource|ERR_/);
+    await close();
+    await later.stop();
+  });
+
+  test("a server that does not answer is told, in and out", async () => {
+    const alone = await serve(["--local", "--config", config]);
+    const { page, context, calm, close } = await open(chromium, alone.url, signInShown);
+    await context.setOffline(true);
+    assert.match(await refusedWith(page, ada.text), /cannot be reached/);
+    await context.setOffline(false);
+    await signedIn(page, ada.text);
+    await context.setOffline(true);
+    await page.click("#sign-out");
+    await page.waitForFunction(() => document.getElementById("account-problem").textContent !== "");
+    assert.match(await page.textContent("#account-problem"), /still signed in/);
+    await context.setOffline(false);
+    await signOut(page);
+    await calm(/ERR_INTERNET_DISCONNECTED/);
+    await close();
+    await alone.stop();
+  });
+
+  test("without callers there is nothing of it", async () => {
+    const alone = await serve(["--local"]);
+    const { page, calm, close } = await open(chromium, alone.url);
+    assert.equal(await page.locator("#sign-in, #account").locator("visible=true").count(), 0);
+    await calm();
+    await close();
+    await alone.stop();
+  });
+
+  test("text becomes neither HTML nor a script", async () => {
+    const { page, close } = await open(chromium, server.url, signInShown);
+    const thrown = await page.evaluate(() => {
+      const sinks = {
+        innerHTML: () => {
+          document.createElement("p").innerHTML = "<b>x</b>";
+        },
+        insertAdjacentHTML: () => document.body.insertAdjacentHTML("beforeend", "<b>x</b>"),
+        parser: () => new DOMParser().parseFromString("<b>x</b>", "text/html"),
+        worker: () => new Worker("markdown.js"),
+        script: () => {
+          document.createElement("script").src = "page.js";
+        },
+        policy: () => window.trustedTypes.createPolicy("evil", { createHTML: (text) => text }),
+        again: () => window.trustedTypes.createPolicy("outcrop", { createScriptURL: (text) => text }),
+      };
+      return Object.entries(sinks).map(([name, sink]) => {
+        try {
+          sink();
+          return `${name} took it`;
+        } catch (error) {
+          return `${name}: ${error.constructor.name}`;
+        }
+      });
+    });
+    const wanted = ["innerHTML", "insertAdjacentHTML", "parser", "worker", "script", "policy", "again"];
+    assert.deepEqual(
+      thrown,
+      wanted.map((name) => `${name}: TypeError`),
+    );
+    await signedIn(page, ada.text);
+    // Markdown is rendered by the worker and the sanitiser, which have policies.
+    await send(page, "Say **this**");
+    await settled(page);
+    assert((await lastTurn(page).locator(".prose *").count()) > 0);
+    await close();
+  });
+});
