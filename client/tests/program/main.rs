@@ -4,6 +4,7 @@
 
 mod broken;
 mod cli;
+mod credentials;
 mod harness;
 mod terminal;
 mod tls;
