@@ -1,5 +1,6 @@
 //! Certificates of clients: who is let in, and what a client is told that is not.
 
+use outcrop::identity::settings::{CallerSettings, IdentitySettings};
 use outcrop_client::{Client, ClientError};
 
 use rustls::{
@@ -116,4 +117,34 @@ async fn a_certificate_of_the_client_is_asked_for_on_the_metrics_port_too() {
     let (answer, ended) = exchange(&mut unknown, get).await;
     assert_eq!(answer, b"");
     assert!(ended.unwrap_err().to_string().contains("CertificateRequired"));
+}
+
+#[tokio::test]
+async fn a_certificate_identifies_a_caller_by_its_one_uri() {
+    let files = Files::new("callers");
+    let (ca, known) = (files.authority.pem(), files.authority.client(&[NAME]));
+    let caller = CallerSettings {
+        name: "billing".to_owned(),
+        tenant: "billing".to_owned(),
+        certificates: vec![NAME.to_owned()],
+        ..CallerSettings::default()
+    };
+    let change = |settings: &mut outcrop::config::Settings| {
+        settings.tls = Some(files.asking(false));
+        settings.identity = IdentitySettings { callers: vec![caller], ..IdentitySettings::default() };
+    };
+    let harness = Harness::connecting(change, |builder| known.identify(builder.trusting(ca.as_bytes()))).await;
+    is_served(&harness).await;
+    let (unknown, two) = ("spiffe://example.org/billing/", "spiffe://example.org/other");
+    for (uris, said) in [
+        (Some(&[unknown][..]), "CREDENTIALS_INVALID: the client certificate is not valid at this server"),
+        (Some(&[NAME, two]), "CREDENTIALS_INVALID: the client certificate has 2 URI SANs; exactly one is needed"),
+        (Some(&[]), "CREDENTIALS_INVALID: the client certificate has 0 URI SANs; exactly one is needed"),
+        (None, "CREDENTIALS_MISSING"),
+    ] {
+        let client = uris.map(|uris| files.authority.client(uris));
+        let error = refusal(&harness, &files, client.as_ref()).await;
+        assert!(error.starts_with(said), "{uris:?}: {error}");
+    }
+    assert_eq!(harness.emulator.stats().requests, 1, "that of the caller");
 }
