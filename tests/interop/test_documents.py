@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 
@@ -20,6 +21,7 @@ SERVES = re.compile(r"cargo run (-- serve|-p bedrock-emulator)")
 # What each kind of command must print, so that a command which does nothing is noticed.
 EXPECTED = [
     (r"-- demo", "Pepper and Moss"),
+    (r"tls self-signed", "server:  outcrop serve --local --tls-cert target/tls/cert.pem"),
     (r"grpcurl .* list$", "outcrop.v1.GenerationService"),
     (r"grpcurl .*heartbeat_interval.*/Generate$", '"heartbeat"'),
     (r"grpcurl .*\"best\".*/Generate$", '"reason": "BEDROCK_THROTTLED"'),
@@ -87,11 +89,13 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "docs/lab.md", "docs/page.md", "emulator/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "docs/lab.md", "docs/page.md", "docs/security.md", "emulator/README.md"])
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands
     env, background = environment(emulator), None
+    # A certificate is not overwritten.
+    shutil.rmtree(ROOT / "target/tls", ignore_errors=True)
     try:
         for command in commands:
             if command.startswith("cargo test"):
