@@ -62,8 +62,9 @@ fn listening_for_other_machines_needs_tls_or_a_flag_that_is_logged() {
     let files = Files::new("guard");
     let flags = files.flags();
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-    let mut serving =
-        Serving::listening(&mut outcrop(&[&["serve", "--local", "--listen", "0.0.0.0:0"], &flags[..]].concat()));
+    let mut serving = Serving::listening(&mut outcrop(
+        &[&["serve", "--local", "--listen", "0.0.0.0:0", "--insecure-no-auth"], &flags[..]].concat(),
+    ));
     serving.signal("-TERM");
     serving.child.wait().unwrap();
     let log = std::io::read_to_string(serving.child.stderr.take().unwrap()).unwrap();
