@@ -32,6 +32,7 @@ page:
 # How soon Bedrock sees that a caller has left
 bench:
     cargo bench --bench cancellation
+    cargo bench --bench identity
 
 # Everything that CI runs
 ci:

@@ -54,7 +54,7 @@ pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> 
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
     let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
     let stopping = shared.stopping.clone();
-    let others = health_and_reflection(&shared.health, Ungated { methods, stopping, timeouts })?;
+    let others = health_and_reflection(&shared.health, Ungated::new(methods, stopping, timeouts))?;
     let router = Routes::from(generation.merge(others.reset_fallback()))
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.

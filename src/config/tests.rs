@@ -155,7 +155,14 @@ fn tls_needs_its_parts_and_an_address_for_others_needs_tls() {
         assert!(error.contains(said), "{flags:?}: {error}");
     }
     for flags in [
-        &["--listen", "0.0.0.0:50051", "--metrics-listen", "0.0.0.0:9090", "--insecure-plaintext"][..],
+        &[
+            "--listen",
+            "0.0.0.0:50051",
+            "--metrics-listen",
+            "0.0.0.0:9090",
+            "--insecure-plaintext",
+            "--insecure-no-auth",
+        ][..],
         &["--listen", "127.0.0.2:1", "--metrics-listen", "[::1]:2"],
         &["--listen", "[::ffff:127.0.0.1]:1", "--tls-cert", "", "--tls-key="],
     ] {

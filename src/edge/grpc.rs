@@ -28,9 +28,16 @@ use crate::{
 /// The trailer that carries the google.rpc details of a status.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// The paths of all methods, `/package.Service/Method`, and whether a method takes a stream of messages. Clones share them.
+/// The paths of all methods, `/package.Service/Method`, and what each streams. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Methods(Arc<BTreeMap<String, bool>>);
+pub(crate) struct Methods(Arc<BTreeMap<String, Streams>>);
+
+/// What a method streams.
+#[derive(Clone, Copy, Debug, Default)]
+struct Streams {
+    requests: bool,
+    answers: bool,
+}
 
 impl Methods {
     /// The methods that these descriptor sets declare.
@@ -41,7 +48,7 @@ impl Methods {
                 for service in &file.service {
                     paths.extend(service.method.iter().map(|method| {
                         let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
-                        (path, method.client_streaming())
+                        (path, Streams { requests: method.client_streaming(), answers: method.server_streaming() })
                     }));
                 }
             }
@@ -51,7 +58,12 @@ impl Methods {
 
     /// Whether the method of this path takes a stream of messages.
     pub(crate) fn takes_a_stream(&self, path: &str) -> bool {
-        self.0.get(path).copied().unwrap_or_default()
+        self.0.get(path).copied().unwrap_or_default().requests
+    }
+
+    /// Whether the method of this path answers with a stream of messages.
+    pub(crate) fn answers_with_a_stream(&self, path: &str) -> bool {
+        self.0.get(path).copied().unwrap_or_default().answers
     }
 }
 

@@ -106,9 +106,6 @@ impl Wire {
         message: &[u8],
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut body = vec![0];
-        body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-        body.extend(message);
         let (http, content_type) = match protocol {
             Protocol::Grpc => (&self.http2, "application/grpc"),
             Protocol::WebOverHttp2 => (&self.http2, "application/grpc-web+proto"),
@@ -119,7 +116,7 @@ impl Wire {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = soon(http.request(request.body(Full::new(Bytes::from(body))).unwrap())).await.unwrap();
+        let answer = soon(http.request(request.body(Full::new(framed(message))).unwrap())).await.unwrap();
         if answer.status() != StatusCode::OK {
             return Answer::Http(answer.status());
         }
@@ -129,6 +126,14 @@ impl Wire {
         let ends = !path.ends_with("/Watch");
         soon(status_of(answer.into_body(), ends)).await
     }
+}
+
+/// A message with its prefix.
+fn framed(message: &[u8]) -> Bytes {
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    body.into()
 }
 
 /// The status after the messages: in trailers, or in the last frame of gRPC-Web.
@@ -169,14 +174,10 @@ pub(crate) struct OpenStream(hyper::body::Incoming);
 
 /// Opens a stream, and waits for its first bytes.
 pub(crate) async fn open_stream(endpoint: &str, key: &str, request: &GenerateRequest) -> OpenStream {
-    let message = request.encode_to_vec();
-    let mut body = vec![0];
-    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    body.extend(message);
     let call = http::Request::post(format!("{endpoint}/outcrop.v1.GenerationService/Generate"))
         .header("content-type", "application/grpc")
         .header("authorization", format!("Bearer {key}"))
-        .body(Full::new(Bytes::from(body)))
+        .body(Full::new(framed(&request.encode_to_vec())))
         .unwrap();
     let mut stream = OpenStream(soon(Wire::to(endpoint).http2.request(call)).await.unwrap().into_body());
     stream.more().await;
@@ -194,4 +195,16 @@ impl OpenStream {
     pub(crate) async fn status(self) -> Answer {
         soon(status_of(self.0, true)).await
     }
+}
+
+/// The message of the answer of a method of the generation service.
+pub(crate) async fn unary(endpoint: &str, method: &str, message: &[u8], headers: &[(&'static str, String)]) -> Vec<u8> {
+    let http = Http::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+    let mut request = http::Request::post(format!("{endpoint}/outcrop.v1.GenerationService/{method}"))
+        .header("content-type", "application/grpc");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let answer = http.request(request.body(Full::new(framed(message))).unwrap()).await.unwrap();
+    answer.into_body().collect().await.unwrap().to_bytes()[5..].to_vec()
 }

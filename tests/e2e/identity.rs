@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::StreamBody;
 use hyper_util::{client::legacy::Client as Http, rt::TokioExecutor};
 use outcrop::{app::App, bedrock::Bedrock, config::Settings, identity::settings::IdentitySettings};
 use outcrop_client::proto::{
@@ -18,7 +18,7 @@ use prost::Message;
 use tonic::Code;
 
 use crate::{
-    callers::{Answer, Caller, PROTOCOLS, Protocol, Wire, new_key, open_stream},
+    callers::{Answer, Caller, PROTOCOLS, Protocol, Wire, new_key, open_stream, unary},
     harness::{Harness, request, soon},
 };
 
@@ -104,21 +104,6 @@ impl Guarded {
         let body = unary(&self.harness.endpoint, "CreateConversation", b"", &self.ada).await;
         CreateConversationResponse::decode(body.as_slice()).unwrap().conversation.unwrap().conversation_id
     }
-}
-
-/// The message of the answer of a method of the generation service.
-async fn unary(endpoint: &str, method: &str, message: &[u8], headers: &[(&'static str, String)]) -> Vec<u8> {
-    let http = Http::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
-    let mut body = vec![0];
-    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    body.extend(message);
-    let mut request = http::Request::post(format!("{endpoint}/outcrop.v1.GenerationService/{method}"))
-        .header("content-type", "application/grpc");
-    for (name, value) in headers {
-        request = request.header(*name, value);
-    }
-    let answer = http.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
-    answer.into_body().collect().await.unwrap().to_bytes()[5..].to_vec()
 }
 
 /// A message that the method accepts.

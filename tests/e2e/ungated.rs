@@ -133,3 +133,24 @@ async fn a_watch_stays_open_longer_than_every_timeout_of_a_body() {
     assert_eq!(soon(statuses.message()).await.unwrap().unwrap().status(), ServingStatus::NotServing);
     soon(harness.ended()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watches_of_one_address_are_limited_and_checks_are_not() {
+    let harness = Harness::start().await;
+    let health = async || {
+        let channel = Channel::from_shared(harness.endpoint.clone()).unwrap().connect().await.unwrap();
+        HealthClient::new(channel)
+    };
+    let (mut one, mut other) = (health().await, health().await);
+    let mut open = Vec::new();
+    for number in 0..1_024 {
+        let client = if number % 2 == 0 { &mut one } else { &mut other };
+        open.push(soon(client.watch(HealthCheckRequest::default())).await.unwrap());
+    }
+    let refused = soon(one.watch(HealthCheckRequest::default())).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "LOCAL_LIMIT"), "{refused}");
+    soon(other.check(HealthCheckRequest::default())).await.unwrap();
+    open.clear();
+    // A slot is free again once the server has seen that its stream is gone.
+    soon(async { while one.watch(HealthCheckRequest::default()).await.is_err() {} }).await;
+}

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(kind_with(&[("cookie", &cookie)], Some("spiffe://a/b"), loopback), "key");
         assert_eq!(kind_with(&[("cookie", &cookie)], None, None), "nothing");
         assert_eq!(kind_with(&[("cookie", &cookie)], None, Some(SessionCookie::Encrypted)), "nothing");
-        assert_eq!(kind_with(&[("cookie", &other)], None, loopback), "unreadable");
+        assert_eq!(kind_with(&[("cookie", &other)], None, loopback), "token");
         assert_eq!(kind_with(&[("cookie", &cookie), ("cookie", &cookie)], None, loopback), "unreadable");
         assert_eq!(kind_with(&[("cookie", &other), ("x-api-key", &key)], None, loopback), "key");
         assert_eq!(kind_with(&[("cookie", &cookie), ("authorization", "x")], None, loopback), "unreadable");
