@@ -50,6 +50,18 @@ impl Catalogue {
         catalogue
     }
 
+    /// The built-in scripts and those of these folders.
+    pub(crate) fn load(scripts: Option<&Path>, recordings: Option<&Path>) -> Result<Self, LoadError> {
+        let catalogue = Self::new();
+        if let Some(folder) = scripts {
+            catalogue.load_scripts(folder)?;
+        }
+        if let Some(folder) = recordings {
+            catalogue.load_recordings(folder)?;
+        }
+        Ok(catalogue)
+    }
+
     pub(crate) fn register(&self, model_id: String, scripts: impl IntoIterator<Item = Script>) {
         self.scripts().insert(model_id, scripts.into_iter().collect());
     }

@@ -30,7 +30,12 @@ pub mod script;
 mod tls;
 mod whole;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +121,14 @@ pub enum LoadError {
     },
 }
 
+/// The names of the scripts and recordings that an emulator with these folders has.
+///
+/// # Errors
+/// If a folder or a file in it cannot be used.
+pub fn models(scripts: Option<&Path>, recordings: Option<&Path>) -> Result<Vec<String>, LoadError> {
+    Ok(Catalogue::load(scripts, recordings)?.names())
+}
+
 /// A running emulator. Dropping it stops it; [`Emulator::stop`] also waits.
 #[derive(Debug)]
 pub struct Emulator {
@@ -134,13 +147,7 @@ impl Emulator {
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let Config { listen, tls, max_concurrent_streams, unpaced, scripts, recordings } = config;
-        let catalogue = Arc::new(Catalogue::new());
-        if let Some(folder) = scripts {
-            catalogue.load_scripts(&folder)?;
-        }
-        if let Some(folder) = recordings {
-            catalogue.load_recordings(&folder)?;
-        }
+        let catalogue = Arc::new(Catalogue::load(scripts.as_deref(), recordings.as_deref())?);
         let (acceptor, certificate) =
             if tls { tls::acceptor().map(|(a, pem)| (Some(a), Some(pem)))? } else { (None, None) };
         let unusable = |source| StartError::Listen { address: listen, source };

@@ -36,7 +36,7 @@ impl Reload {
                     self.metrics.reload_failed();
                     for problem in problems {
                         warn!(
-                            problem,
+                            %problem,
                             "the configuration file has changed and cannot be used. The settings stay the same"
                         );
                     }

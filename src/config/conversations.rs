@@ -5,7 +5,7 @@ use std::{fmt, fs};
 use clap::Args;
 use outcrop_secret_file::SecretString;
 
-use super::{flags::PASSWORD, problems::Problems};
+use super::{file::meant, flags::PASSWORD, problems::Problems};
 use crate::conversation::{
     bounds::Bounds,
     settings::{ConversationSettings, RedisSettings},
@@ -63,6 +63,13 @@ impl ConversationArgs {
                 if is_host_and_port(path) {
                     problems.add(format!(
                         "--conversations is {path:?}, which looks like the address of a Redis. Write redis://{path}/0, or ./{path} for a file"
+                    ));
+                }
+                // A word can be a misspelt `memory`, of which nothing would remain after the next start of a container.
+                if !path.contains(['/', '.']) {
+                    let meant = meant(path, ["memory", "off"]);
+                    problems.add(format!(
+                        "--conversations is {path:?}; it must be memory, off, a file or the address of a Redis{meant}. Write ./{path} for a file of that name"
                     ));
                 }
                 ConversationSettings::File(path.into())

@@ -4,7 +4,13 @@
 //! A value that cannot be parsed is reported and replaced by its type's default. The default is never used: a configuration
 //! with problems yields no settings.
 
-use std::{num::NonZeroU32, path::Path, str::FromStr, time::Duration};
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    num::NonZeroU32,
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 use outcrop_secret_file::{SecretString, read_secret};
 
@@ -47,6 +53,30 @@ impl<'a> Problems<'a> {
             self.add(format!("{flag} is {value:?}; it must be {wanted}"));
         }
         parsed
+    }
+
+    /// Parses an address with a port. A host name is looked up; an IPv4 address of it is preferred.
+    pub(super) fn address(&mut self, flag: &str, value: &str) -> Option<SocketAddr> {
+        let text = value.trim();
+        if let Ok(address) = text.parse() {
+            return Some(address);
+        }
+        let named = text.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        // A fuzz target would ask name servers.
+        if named.is_none() || cfg!(fuzzing) {
+            let wanted = "a host and a port, such as 127.0.0.1:50051 or localhost:50051";
+            self.add(format!("{flag} is {value:?}; it must be {wanted}"));
+            return None;
+        }
+        let mut found: Vec<_> = match text.to_socket_addrs() {
+            Ok(found) => found.collect(),
+            Err(error) => {
+                self.add(format!("{flag} is {value:?}, and its host cannot be found: {error}. Write an IP address"));
+                return None;
+            }
+        };
+        found.sort_by_key(SocketAddr::is_ipv6);
+        found.first().copied()
     }
 
     /// Parses a whole number of at least 1.

@@ -169,3 +169,56 @@ fn tls_needs_its_parts_and_an_address_for_others_needs_tls() {
         serve(&[&["--local"], flags].concat()).unwrap();
     }
 }
+
+#[test]
+fn a_host_name_is_an_address_to_listen_on() {
+    let settings = serve(&["--local", "--listen", "localhost:0", "--metrics-listen", " localhost:9090 "]).unwrap();
+    assert!(settings.listen.ip().is_loopback() && settings.listen.port() == 0, "{}", settings.listen);
+    assert_eq!(settings.metrics_listen.map(|address| address.port()), Some(9090));
+    for wrong in ["localhost", "localhost:", "localhost:http", ":50051", "localhost:70000", ""] {
+        let error = serve(&["--local", &format!("--listen={wrong}")]).unwrap_err().to_string();
+        assert!(error.contains("it must be a host and a port, such as 127.0.0.1:50051 or localhost:50051"), "{error}");
+    }
+}
+
+#[test]
+fn a_word_is_not_taken_for_a_file_of_conversations() {
+    for (place, said) in [
+        ("mem", Some("\"mem\"; it must be memory, off, a file or the address of a Redis; did you mean memory?")),
+        ("of", Some("did you mean off?")),
+        ("conversations", Some("Write ./conversations for a file of that name")),
+        ("./mem", None),
+        ("c.redb", None),
+        ("/var/lib/outcrop/conversations", None),
+    ] {
+        let found = serve(&["--local", "--conversations", place]).err().map(|error| error.to_string());
+        match (said, &found) {
+            (Some(said), Some(found)) => assert!(found.contains(said), "{said} in {found}"),
+            (said, found) => assert!(said.is_none() && found.is_none(), "{place}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_route_to_a_model_that_the_emulator_does_not_have_is_refused() {
+    let error = serve(&[
+        "--local",
+        "--route",
+        "a=emulator.toolz,x.y",
+        "--route",
+        "b=recording.none",
+        "--default-model",
+        "emulator.c",
+    ]);
+    let error = error.unwrap_err();
+    for said in [
+        "--route a names emulator.toolz, which the emulator does not have; did you mean emulator.tools?",
+        "--route b names recording.none, which the emulator does not have",
+        "--default-model names emulator.c, which the emulator does not have",
+    ] {
+        assert!(error.to_string().contains(said), "{said} in {error}");
+    }
+    assert_eq!(error.0.len(), 3, "{error}");
+    serve(&["--local", "--route", "a=emulator.tools,any.model", "--default-model", "a"]).unwrap();
+    serve(&["--route", "a=emulator.other"]).unwrap();
+}

@@ -17,6 +17,7 @@ mod binary;
 mod callers;
 mod cancellation;
 mod chaos;
+mod config;
 mod connections;
 mod conversations;
 mod deadline;

@@ -1,0 +1,176 @@
+//! The configuration file, its check and its reload, with the program as an operator runs it.
+//!
+//! - `broken` broken variants of the sample
+
+mod broken;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    sync::mpsc,
+    time::Duration,
+};
+
+use outcrop_client::Client;
+
+use crate::{
+    harness::{metric, request, soon},
+    process::{Serving, outcrop, run},
+    redis::server::Redis,
+    stores::Folder,
+};
+
+/// The text of the metrics.
+fn metrics(serving: &Serving) -> String {
+    use std::io::Write;
+    let mut connection = std::net::TcpStream::connect(serving.metrics.unwrap()).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    std::io::read_to_string(connection).unwrap()
+}
+
+/// The lines of the log as they come.
+fn log_lines(serving: &mut Serving) -> mpsc::Receiver<String> {
+    let stderr = BufReader::new(serving.child.stderr.take().unwrap());
+    let (send, lines) = mpsc::sync_channel(10_000);
+    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    lines
+}
+
+/// Waits for a line of the log with this text.
+fn line_with(lines: &mpsc::Receiver<String>, text: &str) -> String {
+    loop {
+        let line = lines.recv_timeout(Duration::from_mins(1)).unwrap_or_else(|_| panic!("{text} is not logged"));
+        if line.contains(text) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn the_program_takes_its_settings_from_a_file_and_tells_where_each_comes_from() {
+    let folder = Folder::new("config-file");
+    let file = folder.file("outcrop.toml");
+    fs::write(&file, "local = true\nlisten = \"localhost:0\"\nmetrics_listen = \"127.0.0.1:0\"\ngrace = \"1s\"\n")
+        .unwrap();
+    let mut command = outcrop(&["config"]);
+    let (out, err, code) =
+        run(command.env("OUTCROP_CONFIG", &file).env("OUTCROP_GRACE", "2s").env("OUTCROP_REGION", ""));
+    assert_eq!((err.as_str(), code), ("", Some(0)));
+    for line in [format!("local = true  # {file}:1\n"), "grace = \"2s\"  # OUTCROP_GRACE\n".to_owned()] {
+        assert!(out.contains(&line), "{line} in {out}");
+    }
+    let (out, err, code) = run(outcrop(&["check"]).env("OUTCROP_CONFIG", &file));
+    assert!(out.starts_with("ok\nlistens on: ") && err.is_empty() && code == Some(0), "{out}{err}");
+    let mut child = outcrop(&["serve"]).env("OUTCROP_CONFIG", &file).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("listening on 127.0.0.1:"));
+    assert!(lines.next().unwrap().unwrap().starts_with("metrics on 127.0.0.1:"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_variable_that_is_true_or_false_takes_the_usual_words() {
+    for word in ["1", "yes", "true"] {
+        let (_, err, code) = run(outcrop(&["check"]).env("OUTCROP_LOCAL", word));
+        assert_eq!((err.as_str(), code), ("", Some(0)), "{word}");
+    }
+    let (_, err, code) = run(outcrop(&["check"]).env("OUTCROP_LOCAL", "maybe").env("OUTCROP_ATTEMPTS", "0"));
+    assert!(err.contains("OUTCROP_LOCAL is \"maybe\"; it must be true or false"), "{err}");
+    assert!(err.contains("OUTCROP_ATTEMPTS is 0") && code == Some(2), "{err}");
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_about() {
+    let (_, err, code) =
+        run(outcrop(&["check", "--local"]).env("OUTCROP_MAX_STREAM", "1").env("OUTCROP_ENDPOINT", "x"));
+    let warning = "OUTCROP_MAX_STREAM is not a variable of this program; did you mean OUTCROP_MAX_STREAMS?";
+    assert_eq!((err.as_str(), code), (format!("outcrop: {warning}\n").as_str(), Some(0)));
+    let mut command = outcrop(&["serve", "--local", "--listen", "127.0.0.1:0"]);
+    let mut serving = Serving::listening(command.env("OUTCROP_MAX_STREAM", "1"));
+    let lines = log_lines(&mut serving);
+    assert!(line_with(&lines, warning).contains("WARN"));
+}
+
+#[test]
+fn without_a_region_the_lines_that_say_what_to_set_are_the_only_ones() {
+    for command in ["serve", "check"] {
+        let (out, err, code) = run(&mut outcrop(&[command]));
+        let lines: Vec<_> = err.lines().collect();
+        let [head, region, credentials] = lines[..] else { panic!("{err}") };
+        assert!(head.contains("the configuration cannot be used"), "{err}");
+        assert!(region.contains("no AWS region") && credentials.contains("no AWS credentials"), "{err}");
+        assert_eq!((out.as_str(), code), ("", Some(2)), "{command}");
+    }
+}
+
+#[test]
+fn a_filter_that_would_log_nothing_is_refused() {
+    let (_, err, code) = run(&mut outcrop(&["serve", "--local", "--log", "json"]));
+    assert!(err.contains("--log is \"json\", and no crate of the program is called json"), "{err}");
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn a_check_finds_what_would_fail_later() {
+    let folder = Folder::new("config-check");
+    let missing = folder.file("none/c.redb");
+    for (place, said) in [
+        (missing.as_str(), format!("the folder {0} does not exist. Make it: mkdir -p {0}", folder.file("none"))),
+        ("redis://127.0.0.1:1/0", "the Redis at redis://127.0.0.1:1/0 cannot be used".to_owned()),
+    ] {
+        let (out, err, code) = run(&mut outcrop(&["check", "--local", "--conversations", place]));
+        assert!(err.contains(&said), "{said} in {err}");
+        assert_eq!((out.as_str(), code), ("", Some(1)), "{place}");
+    }
+    let (out, _, code) = run(&mut outcrop(&["check", "--local", "--conversations", &folder.file("c.redb")]));
+    assert!(out.starts_with("ok\n") && code == Some(0), "{out}");
+    assert!(fs::read_dir(folder.file("")).unwrap().next().is_none(), "a check makes no file");
+}
+
+#[test]
+fn a_check_asks_a_redis_and_never_shows_its_password() {
+    let Some(redis) = Redis::start_with("config-check", &["--requirepass", "swordfish"]) else { return };
+    let place = format!("redis://127.0.0.1:{}/0", redis.port);
+    let check = |password: &str| {
+        let mut command = outcrop(&["check", "--local", "--conversations", &place]);
+        run(command.env("OUTCROP_CONVERSATIONS_PASSWORD", password))
+    };
+    let (out, err, code) = check("swordfish");
+    assert!(out.contains(&place) && code == Some(0), "{out}{err}");
+    let (out, err, code) = check("catfish");
+    assert!(err.contains(&place) && code == Some(1), "{out}{err}");
+    assert!(![out, err].concat().contains("fish"));
+}
+
+#[tokio::test]
+async fn a_changed_file_is_applied_while_streams_run_and_a_bad_one_changes_nothing() {
+    let folder = Folder::new("config-reload");
+    let file = folder.file("outcrop.toml");
+    fs::write(&file, "log = \"info\"\n").unwrap();
+    let mut serving = Serving::start(&["--metrics-listen", "127.0.0.1:0", "--config", &file]);
+    let lines = log_lines(&mut serving);
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(soon(client.generate(request("emulator.endless"))).await.unwrap());
+    }
+    fs::write(&file, "attempts = 0\nmax_stream = 1\n").unwrap();
+    line_with(&lines, "outcrop.toml:2: max_stream is not a known key; did you mean max_streams?");
+    line_with(&lines, "outcrop.toml:1: attempts is 0");
+    let count = |name: &str| metric(&metrics(&serving), name, &[]);
+    assert_eq!((count("config_generation"), count("config_reloads_failed_total")), (1, 1));
+    fs::write(&file, "log = \"outcrop=debug,info\"\nattempts = 2\n").unwrap();
+    line_with(&lines, "the configuration file was read again");
+    assert!(line_with(&lines, "take effect at the next start").contains("attempts"));
+    assert_eq!((count("config_generation"), count("config_reloads_failed_total")), (2, 1));
+    serving.signal("-HUP");
+    line_with(&lines, "the configuration file was read again");
+    assert_eq!(count("config_generation"), 3);
+    for stream in &mut streams {
+        // More than what was on its way.
+        for _ in 0..50 {
+            assert!(soon(stream.next()).await.unwrap().is_some(), "a stream goes on");
+        }
+    }
+}

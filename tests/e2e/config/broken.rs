@@ -1,0 +1,192 @@
+//! Broken variants of the sample: each is refused with all its problems, by `serve` and by `check` in the same words.
+
+use std::fs;
+
+use crate::{
+    process::{outcrop, run},
+    stores::Folder,
+};
+
+/// A setting of the sample and what it is replaced with, and what is said about it.
+struct Broken(&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+/// The sample with all of its settings.
+fn sample() -> String {
+    let live = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    include_str!("../../../outcrop.sample.toml").lines().map(|line| live(line) + "\n").collect()
+}
+
+const VARIANTS: &[Broken] = &[
+    // Settings.
+    Broken(&[("listen =", "listen = \"here\"")], &["listen is \"here\""]),
+    Broken(&[("listen =", "listen = true")], &["listen is a boolean; it must be a string or a number"]),
+    Broken(&[("listen =", "listen = [\"127.0.0.1:1\"]")], &["listen is a list; it must be a string or a number"]),
+    Broken(&[("listen =", "lisen = \"127.0.0.1:0\"")], &["lisen is not a known key; did you mean listen?"]),
+    Broken(&[("listen =", "listen = \"0.0.0.0:1\"")], &["listen is 0.0.0.0:1, which other machines can reach"]),
+    Broken(&[("no_page =", "no_page = \"perhaps\"")], &["no_page is \"perhaps\"; it must be true or false"]),
+    Broken(&[("allowed_host =", "allowed_host = [\"a b\"]")], &["allowed_host is \"a b\""]),
+    Broken(&[("allowed_host =", "allowed_host = [[\"a\"]]")], &["allowed_host[0] is a list"]),
+    Broken(&[("metrics_listen =", "metrics_listen = \"9090\"")], &["metrics_listen is \"9090\""]),
+    Broken(&[("log =", "log = \"json\"")], &["log is \"json\", and no crate"]),
+    Broken(&[("log =", "log = \"[\"")], &["log is \"[\", which cannot be parsed"]),
+    Broken(&[("scripts =", "scripts = \"/nowhere\"")], &["scripts is /nowhere, which is not a folder"]),
+    Broken(&[("region =", "region = \"us-east-1\"")], &["region applies only to AWS"]),
+    Broken(&[("default_model =", "default_model = \"emulator.none\"")], &["default_model names emulator.none"]),
+    Broken(&[("attempts =", "attempts = 0")], &["attempts is 0"]),
+    Broken(&[("attempts =", "attempts = 1.5")], &["attempts is \"1.5\""]),
+    Broken(&[("attempts =", "attempts = 1")], &["routes.fast has 2 targets"]),
+    Broken(
+        &[("max_request_memory =", "max_request_memory = 1")],
+        &["max_request_memory is 1; it must be at least 8 times max_request_bytes"],
+    ),
+    Broken(
+        &[("max_request_bytes =", "max_request_bytes = 4294967296")],
+        &["max_request_bytes is 4294967296; it must be at most", "max_request_memory is"],
+    ),
+    Broken(&[("connect_timeout =", "connect_timeout = \"5\"")], &["connect_timeout is \"5\""]),
+    Broken(
+        &[("idle_timeout =", "idle_timeout = \"20m\"")],
+        &["idle_timeout is 1200s, which is more than max_idle_timeout allows"],
+    ),
+    Broken(&[("grace =", "grace = \"-1s\"")], &["grace is \"-1s\""]),
+    Broken(&[("total_timeout =", "total_timeout = 2027-01-01")], &["total_timeout is a date or time"]),
+    Broken(&[("max_streams =", "max_streams = \"many\"")], &["max_streams is \"many\""]),
+    Broken(
+        &[("tokens_per_minute =", "tokens_per_minute = 10")],
+        &["tokens_per_minute is 10, which is less than reserved_tokens (4096)"],
+    ),
+    Broken(&[("abandonment =", "abandonment = \"leave\"")], &["abandonment is \"leave\""]),
+    Broken(&[("max_connections =", "max_connections = 99999999")], &["max_connections is 99999999; the limit of"]),
+    Broken(&[("conversations =", "conversations = \"mem\"")], &["conversations is \"mem\""]),
+    Broken(
+        &[("conversations =", "conversations = \"redis://:swordfish@a\"")],
+        &["conversations cannot be used: it holds a password"],
+    ),
+    Broken(&[("conversations_ca =", "conversations_ca = \"/ca.pem\"")], &["conversations_ca is for a Redis"]),
+    Broken(
+        &[("max_conversation_age =", "max_conversation_age = \"1000years\"")],
+        &["max_conversation_age is \"1000years\"; it must be at most a year"],
+    ),
+    Broken(&[("tls_cert =", "tls_cert = \"/cert.pem\"")], &["tls_cert is set and --tls-key is not"]),
+    Broken(&[("reflection =", "reflection = \"none\"")], &["reflection is \"none\""]),
+    Broken(&[("trusted_proxy =", "trusted_proxy = [\"10.0.0.1\"]")], &["trusted_proxy is \"10.0.0.1\""]),
+    Broken(&[("insecure_no_auth =", "insecure_no_auth = true")], &["insecure_no_auth"]),
+    // Routes.
+    Broken(&[("fast =", "fast = [\"a.b@moon\"]")], &["routes.fast has the target \"a.b@moon\""]),
+    Broken(&[("fast =", "fast = [\"slow\"]\nslow = [\"fast\"]")], &["routes.fast loops", "routes.slow loops"]),
+    Broken(
+        &[("fast =", "fast = 1")],
+        &[
+            "routes.fast is a whole number; it must be a list of targets",
+            "models[1] is \"fast\", which matches no route",
+        ],
+    ),
+    // Callers.
+    Broken(&[("name =", "name = \"Billing Department\"")], &["caller[0].name is \"Billing Department\""]),
+    Broken(
+        &[("name =", "nam = \"billing\"")],
+        &["caller[0].nam is not a known key; did you mean name?", "caller[0] has no name"],
+    ),
+    Broken(
+        &[("keys =", "keys = [{ id = \"abcdefghjkmn\", sha256 = \"00\" }]")],
+        &["caller[0].keys[0].sha256 has 2 characters"],
+    ),
+    Broken(
+        &[(
+            "keys =",
+            "keys = [{ id = \"swordfish\", sha256 = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" }]",
+        )],
+        &["caller[0].keys[0].id is not the id of a key"],
+    ),
+    Broken(
+        &[("certificates =", "certificates = [\"CN=billing\"]")],
+        &["caller[0].certificates[0] is \"CN=billing\", which is not a URI"],
+    ),
+    Broken(
+        &[("jwt =", "jwt = [{ issuer = \"https://id.example.org\", claims = {} }]")],
+        &[
+            "caller[0].jwt[0].issuer is \"https://id.example.org\", which no [[issuer]] has; did you mean https://id.example.com?",
+        ],
+    ),
+    Broken(
+        &[("models =", "models = [\"fastt\"]")],
+        &["caller[0].models[0] is \"fastt\", which matches no route; did you mean fast?"],
+    ),
+    Broken(&[("regions =", "regions = [\"europe\"]")], &["caller[0].regions[0] is \"europe\""]),
+    Broken(
+        &[("methods =", "methods = [\"Generat\"]")],
+        &["caller[0].methods has \"Generat\", which is not a method; did you mean Generate?"],
+    ),
+    Broken(&[("s3_prefixes =", "s3_prefixes = [\"bucket\"]")], &["caller[0].s3_prefixes[0] is \"bucket\""]),
+    Broken(
+        &[("guardrail =", "guardrail = { identifier = \"a\", version = \"latest\" }")],
+        &["caller[0].guardrail.version is \"latest\""],
+    ),
+    Broken(
+        &[("adopts_unowned_conversations =", "adopts_unowned_conversations = true")],
+        &["caller[0].adopts_unowned_conversations is true, but"],
+    ),
+    // Issuers.
+    Broken(
+        &[("issuer =", "issuer = \"http://id.example.com\"")],
+        &["issuer[0].issuer is \"http://id.example.com\"; it must begin with https://", "which no [[issuer]] has"],
+    ),
+    Broken(&[("audiences =", "audiences = []")], &["issuer[0].audiences is empty"]),
+    Broken(&[("algorithms =", "algorithms = [\"HS256\"]")], &["issuer[0].algorithms[0] is \"HS256\""]),
+    Broken(&[("ca =", "ca = \"/nowhere/ca.pem\"")], &["issuer[0].ca is \"/nowhere/ca.pem\", which cannot be read"]),
+    // The whole file.
+    Broken(&[("grace =", "grace = ")], &["outcrop.toml:"]),
+    Broken(&[("grace =", "grace = \"1s\"\ngrace = \"2s\"")], &["duplicate key"]),
+    Broken(&[("## Routes", "[server]\nport = 1")], &["server is not a known key"]),
+    Broken(
+        &[
+            ("attempts =", "attempts = 0"),
+            ("grace =", "grace = \"soon\""),
+            ("name =", "name = \"\""),
+            ("algorithms =", "algorithms = [\"none\"]"),
+            ("queue_length =", "queue_lenght = 1"),
+        ],
+        &[
+            "attempts is 0",
+            "grace is \"soon\"",
+            "caller[0].name is empty",
+            "issuer[0].algorithms[0] is \"none\"",
+            "queue_lenght is not a known key; did you mean queue_length?",
+        ],
+    ),
+];
+
+#[test]
+fn broken_variants_of_the_sample_are_refused_with_all_their_problems_by_serve_and_by_check() {
+    let folder = Folder::new("config-broken");
+    let file = folder.file("outcrop.toml");
+    let sample = sample();
+    fs::write(&file, &sample).unwrap();
+    let (out, err, code) = run(&mut outcrop(&["check", "--local", "--config", &file]));
+    assert!(out.starts_with("ok\n") && code == Some(0), "the sample itself: {err}");
+    assert!(VARIANTS.len() >= 40);
+    for Broken(replaced, said) in VARIANTS {
+        let mut text = sample.clone();
+        for (from, to) in *replaced {
+            // A caller has keys with the names of settings, which come first.
+            let start = text.find(&format!("\n{from}")).unwrap_or_else(|| panic!("{from} is not in the sample")) + 1;
+            let end = start + text[start..].find('\n').unwrap();
+            text.replace_range(start..end, to);
+        }
+        fs::write(&file, text).unwrap();
+        let flags = ["--local", "--config", &file];
+        let (out, err, code) = run(&mut outcrop(&[&["serve"], &flags[..]].concat()));
+        assert_eq!((out.as_str(), code), ("", Some(2)), "{replaced:?}: {err}");
+        for said in *said {
+            let found = err.lines().any(|line| line.contains(said) && line.contains("outcrop.toml:"));
+            assert!(found, "{said} with its line in {err}");
+        }
+        assert_eq!(err.lines().filter(|line| line.starts_with("  - ")).count(), said.len(), "{replaced:?}: {err}");
+        assert!(!err.contains("swordfish"), "{err}");
+        let checked = run(&mut outcrop(&[&["check"], &flags[..]].concat()));
+        assert_eq!(checked, (out, err, code), "check says what serve says");
+    }
+}
