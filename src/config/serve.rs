@@ -23,7 +23,7 @@ pub struct ServeArgs {
     /// The configuration file. Flags and environment variables replace its values
     #[arg(long, env = "OUTCROP_CONFIG", value_name = "FILE", help_heading = "Server")]
     pub config: Option<String>,
-    /// Address and port to listen on; port 0 selects a free port
+    /// Address or host name, and port to listen on; port 0 selects a free port
     #[arg(
         long,
         env = "OUTCROP_LISTEN",

@@ -40,7 +40,7 @@ fn without_region_and_credentials_it_says_what_to_set_and_does_not_fall_back() {
 fn wrong_settings_are_reported_together_with_what_aws_lacks() {
     let flags = ["serve", "--listen", "nowhere", "--log", "["];
     let (_, err, code) = run(outcrop(&flags).env("OUTCROP_ATTEMPTS", "none"));
-    let problems = ["--listen is \"nowhere\"", "--attempts is \"none\"", "--log is \"[\""];
+    let problems = ["--listen is \"nowhere\"", "OUTCROP_ATTEMPTS is \"none\"", "--log is \"[\""];
     for part in problems.into_iter().chain(["no AWS region", "no AWS credentials"]) {
         assert!(err.contains(part), "{part} in {err}");
     }
@@ -172,7 +172,7 @@ fn routes_and_limits_that_cannot_work_are_all_said_before_anything_is_bound() {
     for part in [
         "--max-streams is 0",
         "--idle-timeout is \"-5s\"",
-        "--route a loops: a -> b -> a",
+        "OUTCROP_ROUTES a loops: a -> b -> a",
         "names the unknown target \"nothing\"",
         "\"nowhere\" is no AWS region",
     ] {

@@ -155,9 +155,8 @@ async fn two_servers_do_not_share_a_file() {
 #[test]
 fn a_path_that_cannot_be_a_file_is_refused_with_advice_that_fits() {
     let folder = Folder::new("path");
-    for (name, said) in
-        [("", "it is a folder. Name a file in it\n"), ("none/file", "does not exist. Make it: mkdir -p ")]
-    {
+    let make = format!("the folder {0} does not exist. Make it: mkdir -p {0}\n", folder.file("none"));
+    for (name, said) in [("", "it is a folder. Name a file in it\n"), ("none/file", &make)] {
         let flags = ["serve", "--local", "--listen", "127.0.0.1:0", "--conversations", &folder.file(name)];
         let (out, err, code) = run(&mut outcrop(&flags));
         assert!(err.ends_with(said), "{err}");

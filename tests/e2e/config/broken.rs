@@ -135,7 +135,7 @@ const VARIANTS: &[Broken] = &[
         &["issuer[0].issuer is \"http://id.example.com\"; it must begin with https://", "which no [[issuer]] has"],
     ),
     Broken(&[("audiences =", "audiences = []")], &["issuer[0].audiences is empty"]),
-    Broken(&[("algorithms =", "algorithms = [\"HS256\"]")], &["issuer[0].algorithms[0] is \"HS256\""]),
+    Broken(&[("algorithms =", "algorithms = [\"HS256\"]")], &["issuer[0].algorithms[0] cannot be used: `HS256` is never accepted"]),
     Broken(&[("ca =", "ca = \"/nowhere/ca.pem\"")], &["issuer[0].ca is \"/nowhere/ca.pem\", which cannot be read"]),
     // The whole file.
     Broken(&[("grace =", "grace = ")], &["outcrop.toml:"]),
@@ -153,7 +153,7 @@ const VARIANTS: &[Broken] = &[
             "attempts is 0",
             "grace is \"soon\"",
             "caller[0].name is empty",
-            "issuer[0].algorithms[0] is \"none\"",
+            "issuer[0].algorithms[0] cannot be used: `none` is never accepted",
             "queue_lenght is not a known key; did you mean queue_length?",
         ],
     ),
