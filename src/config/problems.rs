@@ -15,7 +15,7 @@ use std::{
 use outcrop_secret_file::{SecretString, read_secret};
 
 use super::{Layers, origin::Origins};
-use crate::error::ConfigError;
+use crate::{error::ConfigError, identity::key::without_keys};
 
 /// The problems found so far.
 #[derive(Debug)]
@@ -43,7 +43,9 @@ impl<'a> Problems<'a> {
 
     /// The settings if there are no problems, else the problems.
     pub(super) fn verdict<T>(self, settings: T) -> Result<T, ConfigError> {
-        if self.found.is_empty() { Ok(settings) } else { Err(ConfigError(self.found)) }
+        // A problem quotes the value, and somebody may have put a key where something else belongs.
+        let found: Vec<_> = self.found.iter().map(|problem| without_keys(problem)).collect();
+        if found.is_empty() { Ok(settings) } else { Err(ConfigError(found)) }
     }
 
     /// Parses a value. `wanted` completes the sentence "it must be …".

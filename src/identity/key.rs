@@ -98,6 +98,28 @@ impl Drop for PresentedKey<'_> {
     }
 }
 
+/// A text in which the secret of each API key is replaced.
+pub fn without_keys(text: &str) -> String {
+    let (mut clean, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, key) = rest.split_at(at);
+        let id_end = PREFIX.len() + ID + 1;
+        clean.push_str(before);
+        match key.get(..id_end + SECRET).filter(|key| PresentedKey::parse(key).is_some()) {
+            Some(key) => {
+                clean.push_str(&key[..id_end]);
+                clean.push('…');
+                rest = &rest[at + key.len()..];
+            }
+            None => {
+                clean.push_str(PREFIX);
+                rest = &key[PREFIX.len()..];
+            }
+        }
+    }
+    clean + rest
+}
+
 /// Whether a text has the form of the id of a key.
 pub fn is_id(text: &str) -> bool {
     text.len() == ID && text.bytes().all(|byte| ALPHABET.contains(&byte))
@@ -117,6 +139,15 @@ mod tests {
         assert!(presented.is(&sha256(new.text().as_bytes())));
         assert!(!presented.is(&sha256(b"another")));
         assert!(!format!("{new:?}").contains(&new.text()[PREFIX.len() + ID..]));
+    }
+
+    #[test]
+    fn the_secrets_of_keys_are_taken_out_of_a_text() {
+        let [one, other] = [(); 2].map(|()| NewKey::generate().unwrap());
+        let text = format!("oc_ä {} is {:?}, oc_{}", one.text(), other.text(), "x".repeat(60));
+        let clean = without_keys(&text);
+        let expected = format!("oc_ä oc_{}_… is \"oc_{}_…\", oc_{}", one.id(), other.id(), "x".repeat(60));
+        assert_eq!(clean, expected);
     }
 
     #[test]

@@ -135,7 +135,10 @@ const VARIANTS: &[Broken] = &[
         &["issuer[0].issuer is \"http://id.example.com\"; it must begin with https://", "which no [[issuer]] has"],
     ),
     Broken(&[("audiences =", "audiences = []")], &["issuer[0].audiences is empty"]),
-    Broken(&[("algorithms =", "algorithms = [\"HS256\"]")], &["issuer[0].algorithms[0] cannot be used: `HS256` is never accepted"]),
+    Broken(
+        &[("algorithms =", "algorithms = [\"HS256\"]")],
+        &["issuer[0].algorithms[0] cannot be used: `HS256` is never accepted"],
+    ),
     Broken(&[("ca =", "ca = \"/nowhere/ca.pem\"")], &["issuer[0].ca is \"/nowhere/ca.pem\", which cannot be read"]),
     // The whole file.
     Broken(&[("grace =", "grace = ")], &["outcrop.toml:"]),
