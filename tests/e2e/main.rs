@@ -61,6 +61,7 @@ mod tenants;
 mod text;
 mod timeouts;
 mod tls;
+mod tokens;
 mod turns;
 mod ungated;
 mod upstream_bodies;

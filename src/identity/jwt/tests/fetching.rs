@@ -18,7 +18,7 @@ use crate::{identity::jwt::fetch::Fetcher, outbound::Proxies};
 
 const RETRY: Duration = Duration::from_secs(11);
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_wait_for_one_fetch() {
     let signer = Signer::ed("d");
     let provider = Provider::start(&[signer.jwk()]).await;
@@ -192,7 +192,7 @@ async fn a_caller_that_leaves_ends_no_fetch_that_others_wait_for() {
     assert_eq!((provider.hits(DISCOVERY), provider.hits(KEYS)), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_may_leave_at_every_await() {
     let signer = Signer::ed("d");
     for polls in 1..20 {
