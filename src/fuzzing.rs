@@ -11,6 +11,11 @@ pub use self::{
     input::{headers, json, request, settings},
 };
 
+/// A JWK set, and tokens with any header, claims and signature.
+pub fn tokens(data: &[u8]) {
+    crate::identity::jwt::fuzzing::tokens(data);
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -40,5 +45,6 @@ mod tests {
         seeds("settings", super::settings);
         seeds("headers", super::headers);
         seeds("json", super::json);
+        seeds("tokens", super::tokens);
     }
 }

@@ -17,6 +17,8 @@ mod cache;
 mod claims;
 mod clock;
 mod fetch;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod issuer;
 mod keys;
 pub mod settings;
