@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { caller, configFile, newKey, refusedWith, signedIn } from "./callers.mjs";
 import { launch, open, pictures, require, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
 
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -38,6 +39,8 @@ What holds it together is \`SiO2\`, calcite or iron oxide; the last gives it [it
 describe("the look", { skip }, () => {
   let chromium;
   let server;
+  let guarded;
+  const key = newKey();
   before(async () => {
     const event = (type, payload) => ({ event: { type, payload } });
     const thought = event("contentBlockDelta", {
@@ -47,10 +50,12 @@ describe("the look", { skip }, () => {
     const pieces = ANSWER.match(/.{1,12}/gs);
     chromium = await launch();
     server = await serve(["--local", "--scripts", scriptFolder({ sandstone: script(pieces, [thought]) })]);
+    guarded = await serve(["--local", "--config", configFile(caller("ada-lovelace.of-the-analytical-engine", [key]))]);
   });
   after(async () => {
     await chromium?.close();
     await server?.stop();
+    await guarded?.stop();
   });
 
   for (const colorScheme of ["light", "dark"]) {
@@ -88,6 +93,30 @@ describe("the look", { skip }, () => {
         if (phone) await page.click("#menu");
         await look("list");
         await calm();
+        await close();
+      });
+
+      test(`${colorScheme}, ${size}: the same of the sign-in`, async () => {
+        const phone = size !== "desktop";
+        const { page, calm, close } = await open(chromium, guarded.url, {
+          until: () => document.getElementById("sign-in").open,
+          colorScheme,
+          viewport,
+          isMobile: phone,
+          hasTouch: phone,
+          reducedMotion: "reduce",
+        });
+        const look = async (name) => {
+          await check(page, `${name}, ${colorScheme}, ${size}`);
+          await page.screenshot({ path: join(pictures(), `${name}-${colorScheme}-${size}.png`) });
+        };
+        await look("sign-in");
+        await refusedWith(page, newKey().text);
+        await look("sign-in-refused");
+        await signedIn(page, key.text);
+        if (phone) await page.click("#menu");
+        await look("signed-in");
+        await calm(/status of 401/);
         await close();
       });
     }

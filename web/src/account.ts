@@ -30,8 +30,10 @@ async function begin(): Promise<void> {
   const found = await readSession();
   // If the server cannot be reached, the calls tell it.
   if (!found) return;
-  if (found.required && !found.caller) await signIn(found.problem ?? undefined);
-  else await adopt(found);
+  if (!found.required || found.caller) return adopt(found);
+  const { problem, byCookie } = found;
+  // Of a certificate, or what a proxy presents, the server's own words tell more.
+  await signIn(problem && !byCookie ? { ...problem, reason: "" } : (problem ?? undefined));
 }
 
 /** Asks for a key, once for all calls that need it. The page goes on when the same caller is signed in, and begins again for another. */
@@ -77,11 +79,12 @@ async function look(): Promise<void> {
 }
 
 async function signOut(): Promise<void> {
+  // Before the answer of the server, which lets the browser remove its databases.
+  await forgetAll();
   if (!(await endSession())) {
     byId("account-problem").textContent = "You are still signed in: the server cannot be reached. Try again.";
     return;
   }
-  await forgetAll();
   windows.postMessage("signed out");
   await beginAgain();
 }

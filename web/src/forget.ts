@@ -6,6 +6,8 @@ import type { Session } from "./session.js";
 const PREFIX = "outcrop";
 /** The one store of each database. */
 const STORE = "conversations";
+/** How long a database that does not answer can hold up a sign-in or a sign-out. */
+const TIMEOUT_MS = 3000;
 
 /** The database of a caller. Without callers it is that of all who use this browser. */
 export function databaseOf({ caller, subject }: Session): string {
@@ -33,13 +35,15 @@ export async function forgetAll(): Promise<void> {
   for (const form of document.forms) form.reset();
 }
 
-async function forget(which: (name: string) => boolean): Promise<void> {
+function forget(which: (name: string) => boolean): Promise<void> {
+  return Promise.race([clearDatabases(which), new Promise<void>((resolve) => setTimeout(resolve, TIMEOUT_MS))]);
+}
+
+async function clearDatabases(which: (name: string) => boolean): Promise<void> {
   try {
     for (const { name } of await indexedDB.databases()) {
-      if (!name || !isOurs(name) || !which(name)) continue;
-      // A database that another window has open cannot be deleted. Its content can.
-      await clear(createStore(name, STORE));
-      indexedDB.deleteDatabase(name);
+      // Only its content: a database that a window has open cannot be deleted, and opening it again would wait for that.
+      if (name && isOurs(name) && which(name)) await clear(createStore(name, STORE));
     }
   } catch {
     // The browser forbids storage, or does not list its databases.

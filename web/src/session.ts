@@ -10,7 +10,7 @@ export type Session = {
   caller?: string | null;
   /** The subject, for a token: one of many of a caller. */
   subject?: string | null;
-  /** Whether signing out has an effect: the page is not signed in by a certificate or a proxy. */
+  /** Whether a cookie is what the browser presents, and not a certificate, or a header of a proxy. */
   byCookie?: boolean;
   problem?: Refusal | null;
 };

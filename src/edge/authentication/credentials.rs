@@ -49,8 +49,7 @@ pub(super) enum Presented<'a> {
 }
 
 impl Credentials {
-    /// Takes the credentials out of a request. `certificate` is the verified client certificate, and `cookie` the cookie that
-    /// counts.
+    /// Takes the credentials out of a request. `certificate` is the verified client certificate, and `cookie` the cookie that counts.
     pub(super) fn take(
         request: &mut Request,
         certificate: Option<ClientCertificate>,

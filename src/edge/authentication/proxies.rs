@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
-use crate::edge::tls::{ClientCertificate, Encrypted};
+use crate::edge::tls::{ClientCertificate, OverTls};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -59,7 +59,7 @@ impl TrustedProxies {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let peer = peer.map(|address| address.ip().to_canonical());
         let certificate = request.extensions().get::<ClientCertificate>().cloned();
-        let encrypted = request.extensions().get::<Encrypted>().is_some();
+        let encrypted = request.extensions().get::<OverTls>().is_some();
         let own = CallerAddress { address: peer, certificate, encrypted };
         let headers = request.headers_mut();
         let caller = if self.trust(&own) { self.forwarded(own, headers) } else { own };
