@@ -9,11 +9,13 @@ mod reload;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use aws_lc_rs::error::Unspecified;
 use axum::Router;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use self::listeners::{Listeners, reload_when_changed};
 pub use self::reload::Reload;
@@ -24,8 +26,12 @@ use crate::{
     bedrock::Bedrock,
     config::{Settings, Watcher},
     conversation::{Conversations, OwnerLimits, settings::OpenError},
-    edge::{connection::ConnectionSettings, server::Server},
-    identity::directory::Directory,
+    edge::{
+        connection::ConnectionSettings,
+        server::Server,
+        session::link::{self, OneTimeLink},
+    },
+    identity::{directory::Directory, key::NewKey},
     metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
     response::registry::CallRegistry,
@@ -59,6 +65,8 @@ pub struct App {
     router: Router,
     metrics_router: Router,
     shared: Shared,
+    /// The code of the link to sign in to the page.
+    page_code: Option<NewKey>,
     steps: ShutdownSettings,
     unread_timeout: Duration,
     connections: ConnectionSettings,
@@ -134,6 +142,9 @@ pub enum AppError {
         /// The cause.
         source: io::Error,
     },
+    /// The operating system has no random numbers.
+    #[error("the operating system has no random numbers for the link to sign in to the page")]
+    Random(#[from] Unspecified),
     /// The storage of conversations cannot be opened.
     #[error(transparent)]
     Conversations(#[from] OpenError),
@@ -147,7 +158,8 @@ impl App {
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
         let shared = Shared::open(settings).await?;
         shared.health.set_serving::<GenerationServiceServer<Service>>().await;
-        let router = layers::router(settings, bedrock, &shared)?;
+        let (link, page_code) = settings.page_login.as_deref().map(OneTimeLink::new).transpose()?.unzip();
+        let router = layers::router(settings, bedrock, &shared, link)?;
         let metrics_router = layers::metrics_router(settings, &shared);
         let listeners = Listeners::bind(settings, &shared.metrics).await?;
         if settings.insecure_no_auth {
@@ -159,6 +171,7 @@ impl App {
             router,
             metrics_router,
             shared,
+            page_code,
             steps: settings.shutdown,
             unread_timeout: settings.unread_timeout,
             connections: settings.connections,
@@ -181,6 +194,13 @@ impl App {
     /// Where its metrics are, if they are served.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.listeners.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The link that signs a browser in to the page once, within 10 minutes, if the settings have its caller. Print it for the operator alone.
+    pub fn page_link(&self) -> Option<Zeroizing<String>> {
+        let scheme = if self.listeners.tls.is_some() { "https" } else { "http" };
+        let code = self.page_code.as_ref()?;
+        Some(Zeroizing::new(format!("{scheme}://{}{}?code={}", self.listeners.address, link::PATH, code.text())))
     }
 
     /// Applies new settings while the server runs.

@@ -140,6 +140,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether the web page is served.
     pub page: bool,
+    /// The caller whose page a link opens that works once. The server listens on a loopback address.
+    pub page_login: Option<String>,
     /// The host names under which browsers can call the server, besides IP addresses and localhost: `NAME` or `NAME:PORT`.
     pub allowed_hosts: Vec<String>,
     /// The address of the metrics, if they are served.
@@ -195,6 +197,7 @@ impl Settings {
             log: LOG.to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             page: true,
+            page_login: None,
             allowed_hosts: Vec::new(),
             metrics_listen: None,
             upstream: UpstreamSettings::Local { scripts: None, recordings: None },

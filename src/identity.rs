@@ -5,11 +5,12 @@
 //! - [`jwt`] verifies tokens
 //! - [`key`] API keys: their form, their hashes, new ones
 //! - `caller` a configured caller; `permissions` what it may ask for
-//! - `directory` all callers, which a reload replaces at once
+//! - `directory` all callers, which a reload replaces at once; `issued` the keys that the server makes while it runs
 //! - `owner` the name of an identity in the stores
 
 mod caller;
 pub(crate) mod directory;
+mod issued;
 pub mod jwt;
 pub mod key;
 mod owner;

@@ -69,6 +69,9 @@ async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Exit
     if let Some(address) = app.metrics_address() {
         writeln!(stdout(), "metrics on {address}")?;
     }
+    if let Some(link) = app.page_link() {
+        writeln!(stderr(), "open the page, once and within 10 minutes: {}", link.as_str())?;
+    }
     app.run(first.count(1), second.count(2)).await;
     if let Some(emulator) = emulator {
         emulator.stop().await;

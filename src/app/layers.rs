@@ -19,7 +19,7 @@ use crate::{
         health,
         host::AllowedHosts,
         message::Messages,
-        session::Session,
+        session::{Session, link::OneTimeLink},
         ungated::{MessageTimeouts, Ungated, ungated},
         web,
     },
@@ -40,7 +40,12 @@ const DESCRIPTORS: [&[u8]; 5] = [
 ];
 
 /// All methods behind their layers.
-pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Result<Router, AppError> {
+pub(super) fn router(
+    settings: &Settings,
+    bedrock: Bedrock,
+    shared: &Shared,
+    link: Option<OneTimeLink>,
+) -> Result<Router, AppError> {
     let generation = GenerationServiceServer::new(service_of(settings, bedrock, shared))
         .max_decoding_message_size(settings.max_request_bytes)
         // The limit above also holds for what a message decompresses to.
@@ -59,7 +64,7 @@ pub(super) fn router(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> 
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.
         .layer(from_fn_with_state(state, front));
-    Ok(if settings.page { web::around(router, Session { authentication, hosts }) } else { router })
+    Ok(if settings.page { web::around(router, Session { authentication, hosts, link }) } else { router })
 }
 
 /// The metrics behind their layer.

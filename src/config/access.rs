@@ -36,6 +36,10 @@ pub struct AccessArgs {
     /// If the audit log cannot be written in time: `drop` loses and counts lines, `refuse` serves no call without its line
     #[arg(long, env = "OUTCROP_AUDIT_WHEN_FULL", default_value = "drop", value_name = "POLICY")]
     pub audit_when_full: String,
+    /// At start, print a link to standard error that signs a browser in to the page as this caller. It works once, for 10 minutes, and only
+    /// if the server listens on a loopback address
+    #[arg(long, env = "OUTCROP_PAGE_LOGIN", value_name = "CALLER")]
+    pub page_login: Option<String>,
 }
 
 /// The addresses that the server listens on.
@@ -63,6 +67,34 @@ impl AccessArgs {
                  (outcrop keys new --caller NAME), listen on 127.0.0.1, or serve everybody with --insecure-no-auth"
             ));
         }
+    }
+
+    /// The caller of the link to sign in to the page.
+    pub(super) fn page_login(
+        &self,
+        page: bool,
+        listening: &Listening,
+        identity: &IdentitySettings,
+        problems: &mut Problems<'_>,
+    ) -> Option<String> {
+        let name = self.page_login.as_deref().map(str::trim).filter(|name| !name.is_empty())?;
+        if !identity.callers.iter().any(|caller| caller.name == name) {
+            let names: Vec<_> = identity.callers.iter().map(|caller| caller.name.as_str()).collect();
+            problems.add(format!(
+                "--page-login is {name:?}, and no [[caller]] has this name. There are: {}",
+                names.join(", ")
+            ));
+        }
+        if !page {
+            problems.add("--page-login needs the page. Leave it out, or leave --no-page out");
+        }
+        if !listening.calls.ip().is_loopback() {
+            problems.add(format!(
+                "--page-login works only on a loopback address, and --listen is {}. Sign in with a key there",
+                listening.calls
+            ));
+        }
+        Some(name.to_owned())
     }
 
     /// Whether everybody may call reflection, if it is set.

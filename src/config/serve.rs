@@ -138,7 +138,9 @@ impl ServeArgs {
         let timeouts = self.time.timeouts(&mut problems);
         let limits = self.limits.limits(&mut problems);
         let identity = identity::resolve(layers.file.as_ref(), &self.route_names(), &limits, &mut problems);
-        self.access.guard(&Listening { calls: listen, metrics: metrics_listen }, &identity, &mut problems);
+        let listening = Listening { calls: listen, metrics: metrics_listen };
+        self.access.guard(&listening, &identity, &mut problems);
+        let page_login = self.access.page_login(!self.no_page, &listening, &identity, &mut problems);
         let log = layers.value("log").unwrap_or(LOG).to_owned();
         if let Err(problem) = telemetry::check(&log) {
             problems.add(format!("--log is {log:?}, {problem}"));
@@ -147,6 +149,7 @@ impl ServeArgs {
             log,
             listen,
             page: !self.no_page,
+            page_login,
             identity,
             allowed_hosts: self.allowed_hosts(&mut problems),
             metrics_listen,

@@ -5,9 +5,11 @@
 //!
 //! - `answer` the answers as JSON
 //! - `body` the body of a sign-in, which is bounded in size and time
+//! - [`link`] a link that signs a browser in once
 
 mod answer;
 mod body;
+pub(crate) mod link;
 
 use axum::{
     body::Body,
@@ -16,16 +18,19 @@ use axum::{
 };
 use http::{
     HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, SET_COOKIE},
+    header::{ALLOW, LOCATION, SET_COOKIE},
 };
 use tracing::{debug, info};
 
-use self::answer::{Problem, State, from_error, json};
+use self::{
+    answer::{Problem, State, from_error, json},
+    link::OneTimeLink,
+};
 use crate::{
     edge::{
         authentication::{
             Authentication,
-            browser::Browser,
+            browser::{Browser, PATH},
             cookie::{MAX_CREDENTIAL, SessionCookie},
         },
         host::AllowedHosts,
@@ -34,8 +39,8 @@ use crate::{
     identity::Credential,
 };
 
-/// The path, below that of the page.
-pub(crate) const PATH: &str = "/session";
+/// A browser that fetches a page before its user opens it says so.
+const PURPOSES: [&str; 2] = ["sec-purpose", "purpose"];
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
@@ -48,11 +53,21 @@ const CLEARED: HeaderValue = HeaderValue::from_static("\"storage\", \"cache\"");
 pub(crate) struct Session {
     pub(crate) authentication: Authentication,
     pub(crate) hosts: AllowedHosts,
+    /// The link that signs a browser in once, if the operator wants one.
+    pub(crate) link: Option<OneTimeLink>,
 }
 
 impl Session {
-    /// Answers a request to [`PATH`].
+    /// Whether a path is of the sign-in.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        path == PATH || (path == link::PATH && self.link.is_some())
+    }
+
+    /// Answers a request to a path that it has.
     pub(crate) async fn answer(&self, mut request: Request) -> Response {
+        if let Some(link) = self.link.as_ref().filter(|_| request.uri().path() == link::PATH) {
+            return self.follow(link, request);
+        }
         if let Err(refused) = self.hosts.check_page(&request) {
             return from_error(&refused);
         }
@@ -73,13 +88,13 @@ impl Session {
         if self.authentication.is_open() {
             return json(StatusCode::OK, &State::default());
         }
-        let mut state = State { required: true, ..State::default() };
+        let mut state = State { required: true, by_cookie: browser.has_cookie(), ..State::default() };
         let identity = match self.authentication.signed_in(browser).await {
             Ok(identity) => identity,
             Err(error) => {
                 state.problem = Some(Problem::of(&error));
                 let mut answer = json(StatusCode::OK, &state);
-                if let Some(cookie) = browser.cookie.filter(|_| browser.has_cookie() && is_final(&error)) {
+                if let Some(cookie) = browser.cookie.filter(|_| state.by_cookie && is_final(&error)) {
                     answer.headers_mut().insert(SET_COOKIE, cookie.remove());
                 }
                 return answer;
@@ -87,11 +102,41 @@ impl Session {
         };
         if let Some(identity) = &identity {
             state.caller = Some(identity.caller());
-            state.by_cookie = browser.has_cookie();
             // A token is one subject of many of a caller, whose conversations are its own.
             state.subject = matches!(identity.credential(), Credential::Token { .. }).then(|| identity.subject());
         }
         json(StatusCode::OK, &state)
+    }
+
+    /// Signs the browser in that opens the link, with a key that only this process knows.
+    fn follow(&self, link: &OneTimeLink, mut request: Request) -> Response {
+        let text = |status: StatusCode, text: String| (status, answer::headers(), text).into_response();
+        if let Err(refused) = self.hosts.check_file(&request) {
+            return text(StatusCode::FORBIDDEN, format!("{refused}\n"));
+        }
+        if request.method() != Method::GET {
+            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response();
+        }
+        if PURPOSES.iter().any(|name| request.headers().contains_key(*name)) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "The link works once, when it is opened.\n".to_owned());
+        }
+        let browser = self.authentication.browser_of(&mut request);
+        let code = request.uri().query().and_then(|query| query.strip_prefix("code=")).unwrap_or_default();
+        // The link is for loopback addresses, on which every browser may have a cookie.
+        let redeemed = browser.cookie.and_then(|cookie| Some((cookie, link.redeem(code)?)));
+        let Some((cookie, caller)) = redeemed else {
+            let error = self.authentication.refuse_code(&browser);
+            debug!(error = %error.for_log(), "a link to sign in is refused");
+            let told = "This link has been used, or is older than 10 minutes. Sign in with a key at / or start the server again.\n";
+            return text(StatusCode::FORBIDDEN, told.to_owned());
+        };
+        let key = self.authentication.issue_key(caller);
+        let Some(header) = key.and_then(|key| cookie.set(key.text()).ok()) else {
+            return text(StatusCode::FORBIDDEN, format!("The caller {caller:?} no longer exists.\n"));
+        };
+        info!(caller, "signed in to the page with the link that was printed at start");
+        (StatusCode::SEE_OTHER, answer::headers(), [(SET_COOKIE, header), (LOCATION, HeaderValue::from_static("/"))])
+            .into_response()
     }
 
     /// Verifies a credential, and sets the cookie.

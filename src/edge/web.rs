@@ -17,14 +17,16 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
         CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-        X_CONTENT_TYPE_OPTIONS,
+        STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use tonic_web::GrpcWebLayer;
 
 use crate::edge::{
+    host::HostKind,
     protocol::{FromWeb, is_grpc, is_grpc_web, not_grpc},
-    session::{self, Session},
+    session::Session,
+    tls::OverTls,
 };
 
 /// The policy of the page: a browser runs and fetches only what this server serves. Text becomes HTML or the address of a script only by two
@@ -42,6 +44,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
     // File names are not versioned, so a browser revalidates each time. The ETag saves the transfer.
     (CACHE_CONTROL, "no-cache"),
 ];
+
+/// The time for which a browser calls this host by https alone.
+const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Every file of the page: path, content type, content.
 const FILES: [(&str, &str, &[u8]); 6] = [
@@ -77,11 +82,28 @@ fn files() -> Files {
 }
 
 /// The layer.
-async fn page(State((files, session)): State<(Files, Session)>, mut request: Request, next: Next) -> Response {
+async fn page(State((files, session)): State<(Files, Session)>, request: Request, next: Next) -> Response {
+    let only_https = is_for_https(&request);
+    let mut answer = answer(&files, &session, request, next).await;
+    if only_https {
+        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);
+    }
+    answer
+}
+
+/// Whether a browser is told to call this host by https alone. It is not told so of addresses, for which it has no meaning, and not of
+/// `localhost`, where other servers without TLS have the same name.
+fn is_for_https(request: &Request) -> bool {
+    request.extensions().get::<OverTls>().is_some()
+        && !is_grpc(request)
+        && HostKind::of(request) == Some(HostKind::Domain)
+}
+
+async fn answer(files: &Files, session: &Session, mut request: Request, next: Next) -> Response {
     if is_grpc_web(&request) {
         // The gRPC layer checks the origin, so that a refusal is a gRPC-Web status.
         request.extensions_mut().insert(FromWeb);
-    } else if let Some(file) = file(&files, &request) {
+    } else if let Some(file) = file(files, &request) {
         return match session.hosts.check_file(&request) {
             Ok(()) => file,
             Err(refused) => {
@@ -90,7 +112,7 @@ async fn page(State((files, session)): State<(Files, Session)>, mut request: Req
             }
         };
     } else if !is_grpc(&request) {
-        if request.uri().path() == session::PATH {
+        if session.has(request.uri().path()) {
             return session.answer(request).await;
         }
         return not_grpc(&request, "It also serves gRPC-Web, and a web page at /.\n");

@@ -8,20 +8,25 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::error::Unspecified;
 use tracing::debug;
 
 use super::{
     Credential, Identity,
     caller::Caller,
+    issued::IssuedKeys,
     jwt::{Rejection, Verified, Verifier},
-    key::PresentedKey,
+    key::{NewKey, PresentedKey},
     settings::IdentitySettings,
 };
 use crate::error::{Error, Reason};
 
 /// All callers. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Directory(Arc<ArcSwap<Callers>>);
+pub(crate) struct Directory {
+    callers: Arc<ArcSwap<Callers>>,
+    issued: IssuedKeys,
+}
 
 #[derive(Debug)]
 struct Callers {
@@ -75,7 +80,8 @@ impl Directory {
     /// What is wrong with the issuers of tokens.
     pub(crate) fn new(settings: &IdentitySettings) -> Result<Self, Vec<String>> {
         let verifier = Verifier::new(&settings.issuers)?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(Callers::new(settings, verifier)))))
+        let callers = Arc::new(ArcSwap::from_pointee(Callers::new(settings, verifier)));
+        Ok(Self { callers, issued: IssuedKeys::default() })
     }
 
     /// Replaces all callers. Calls that run go on, except those whose identity [`Directory::has_revoked`].
@@ -83,29 +89,46 @@ impl Directory {
     /// # Errors
     /// What is wrong with the issuers of tokens. Then nothing changes.
     pub(crate) fn replace(&self, settings: &IdentitySettings) -> Result<KeyChanges, Vec<String>> {
-        let old = self.0.load_full();
+        let old = self.callers.load_full();
         let verifier = old.verifier.reloaded(&settings.issuers)?;
         verifier.prefetch();
         let new = Arc::new(Callers::new(settings, verifier));
         let changes = KeyChanges::between(&old.keys(), &new.keys());
-        self.0.store(new);
+        self.issued.retain_of(|name| new.by_name.contains_key(name));
+        self.callers.store(new);
         Ok(changes)
+    }
+
+    /// Makes an API key of a caller that works until the process ends, or a reload removes the caller. `None` if there is no such caller.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers.
+    pub(crate) fn issue_key(&self, caller: &str) -> Result<Option<NewKey>, Unspecified> {
+        let name = self.callers.load().by_name.get(caller).map(|caller| Arc::clone(&caller.name));
+        name.map(|name| self.issued.issue(name)).transpose()
     }
 
     /// Begins to fetch the keys of token issuers. Runs in the runtime.
     pub(crate) fn prefetch(&self) {
-        self.0.load().verifier.prefetch();
+        self.callers.load().verifier.prefetch();
     }
 
     /// Whether there are no callers, so that the server serves everybody.
     pub(crate) fn is_open(&self) -> bool {
-        self.0.load().by_name.is_empty()
+        self.callers.load().by_name.is_empty()
     }
 
     /// The identity that an API key proves.
     pub(crate) fn by_key(&self, key: &PresentedKey<'_>, now: SystemTime) -> Result<Identity, Refusal> {
-        let callers = self.0.load();
+        let callers = self.callers.load();
         let found = callers.by_key.get(key.id).and_then(|(caller, at)| Some((caller, caller.keys.get(*at)?)));
+        if found.is_none()
+            && let Some(issued) = self.issued.get(key.id)
+        {
+            let caller =
+                callers.by_name.get(&issued.caller).filter(|_| key.is(&issued.sha256)).ok_or(Refusal::Invalid)?;
+            return Ok(Identity::of_caller(caller, Credential::Key { id: key.id.into() }));
+        }
         // The comparison takes the same time for an id that is not known.
         let known = found.map_or([0; 32], |(_, known)| known.sha256);
         let proved = key.is(&known);
@@ -120,20 +143,20 @@ impl Directory {
 
     /// The identity of a client certificate that the handshake has verified, by its URI SAN.
     pub(crate) fn by_certificate(&self, uri: &Arc<str>) -> Result<Identity, Refusal> {
-        let callers = self.0.load();
+        let callers = self.callers.load();
         let caller = callers.by_certificate.get(uri).ok_or(Refusal::Invalid)?;
         Ok(Identity::of_caller(caller, Credential::Certificate { uri: Arc::clone(uri) }))
     }
 
     /// The identity that a token proves, if the token was verified before.
     pub(crate) fn by_known_token(&self, token: &str) -> Option<Result<Identity, Refusal>> {
-        let callers = self.0.load();
+        let callers = self.callers.load();
         callers.verifier.known(token).map(|verified| callers.identity_of(&verified))
     }
 
     /// The identity that a token proves. It can wait for the keys of the issuer.
     pub(crate) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
-        let callers = self.0.load_full();
+        let callers = self.callers.load_full();
         let verified = callers.verifier.verify(token).await.map_err(|rejection| {
             debug!(%rejection, "a token is refused");
             match rejection {
@@ -148,11 +171,14 @@ impl Directory {
     /// Whether an identity no longer exists: its caller, key or certificate was removed or disabled. A credential that has expired is not
     /// revoked, so that a stream that began in time runs to its end.
     pub(crate) fn has_revoked(&self, identity: &Identity) -> bool {
-        let callers = self.0.load();
+        let callers = self.callers.load();
         let Some(caller) = callers.by_name.get(identity.caller()) else { return !callers.by_name.is_empty() };
         match identity.credential() {
             Credential::None => true,
-            Credential::Key { id } => !caller.keys.iter().any(|key| key.id == **id && !key.disabled),
+            Credential::Key { id } => {
+                let is_issued = || self.issued.get(id).is_some_and(|key| key.caller == caller.name);
+                !caller.keys.iter().any(|key| key.id == **id && !key.disabled) && !is_issued()
+            }
             Credential::Certificate { uri } => !caller.certificates.contains(uri),
             Credential::Token { issuer, claims } => !caller.has_token(issuer, claims),
         }
@@ -168,7 +194,7 @@ impl Directory {
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("callers", &self.0.load().by_name.len()).finish_non_exhaustive()
+        f.debug_struct("Directory").field("callers", &self.callers.load().by_name.len()).finish_non_exhaustive()
     }
 }
 

@@ -53,9 +53,14 @@ impl NewKey {
         &self.text
     }
 
+    /// The hash, by which the server knows the key.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        sha256(self.text.as_bytes())
+    }
+
     /// The hash for the configuration, as hexadecimal digits.
     pub fn sha256(&self) -> String {
-        hexadecimal(&sha256(self.text.as_bytes()))
+        hexadecimal(&self.hash())
     }
 }
 

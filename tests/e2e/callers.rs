@@ -44,6 +44,14 @@ pub(crate) fn new_key() -> (String, KeySettings) {
     (key.text().to_owned(), settings)
 }
 
+/// The headers of a caller.
+pub(crate) type Headers = Vec<(&'static str, String)>;
+
+/// The headers of a caller with this key or token.
+pub(crate) fn bearer(key: &str) -> Headers {
+    vec![("authorization", format!("Bearer {key}"))]
+}
+
 /// How a call reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {

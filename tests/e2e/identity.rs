@@ -18,12 +18,9 @@ use prost::Message;
 use tonic::Code;
 
 use crate::{
-    callers::{Answer, Caller, PROTOCOLS, Protocol, Wire, new_key, open_stream, unary},
+    callers::{Answer, Caller, Headers, PROTOCOLS, Protocol, Wire, bearer, new_key, open_stream, unary},
     harness::{Harness, request, soon},
 };
-
-/// The headers of a caller.
-type Headers = Vec<(&'static str, String)>;
 
 /// A server with two tenants, a caller who may do nothing, and keys that are not valid.
 struct Guarded {
@@ -37,10 +34,6 @@ struct Guarded {
     wrong: Headers,
     expired: Headers,
     revoked: Headers,
-}
-
-fn bearer(key: &str) -> Headers {
-    vec![("authorization", format!("Bearer {key}"))]
 }
 
 impl Guarded {

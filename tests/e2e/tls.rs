@@ -2,11 +2,12 @@
 //!
 //! - `authority` certificates and their files
 //! - `wire` a client of TLS that does only what a test says
-//! - `protocols`, `clients`, `handshakes`, `reload`, `refused`, `self_signed` the tests
+//! - `protocols`, `clients`, `handshakes`, `page`, `reload`, `refused`, `self_signed` the tests
 
 mod authority;
 mod clients;
 mod handshakes;
+mod page;
 mod protocols;
 mod refused;
 mod reload;

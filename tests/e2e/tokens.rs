@@ -20,9 +20,8 @@ use tonic::Code;
 
 use self::issuer::{Issuer, now};
 use crate::{
-    callers::{Answer, Caller, PROTOCOLS, Protocol, Wire, open_stream},
+    callers::{Answer, Caller, PROTOCOLS, Protocol, Wire, bearer, open_stream, unary},
     harness::request,
-    identity::{bearer, unary},
 };
 
 const LIST_MODELS: &str = "/outcrop.v1.GenerationService/ListModels";

@@ -4,7 +4,14 @@ use axum::extract::Request;
 use zeroize::Zeroizing;
 
 use super::{Authentication, cookie::SessionCookie, credentials::Credentials, proxies::CallerAddress};
-use crate::{admission::client::ClientId, error::Error, identity::Identity};
+use crate::{
+    admission::client::ClientId,
+    error::Error,
+    identity::{Identity, directory::Refusal, key::NewKey},
+};
+
+/// The path of the sign-in, below that of the page.
+pub(crate) const PATH: &str = "/session";
 
 /// A browser that asks about its sign-in.
 pub(crate) struct Browser {
@@ -43,7 +50,7 @@ impl Authentication {
         if browser.credentials.are_missing() {
             return Ok(None);
         }
-        self.identify(&browser.credentials, &browser.client).await.map(Some)
+        self.identify_browser(&browser.credentials, &browser.client).await.map(Some)
     }
 
     /// The identity that a key or a token proves.
@@ -51,6 +58,21 @@ impl Authentication {
     /// # Errors
     /// Those of [`Authentication::check`] about credentials.
     pub(crate) async fn sign_in(&self, browser: &Browser, credential: Zeroizing<String>) -> Result<Identity, Error> {
-        self.identify(&Credentials::of_text(credential), &browser.client).await
+        self.identify_browser(&Credentials::of_text(credential), &browser.client).await
+    }
+
+    async fn identify_browser(&self, credentials: &Credentials, client: &ClientId) -> Result<Identity, Error> {
+        let identified = self.identify(credentials, client).await;
+        identified.inspect_err(|error| self.record(error, client, PATH, credentials))
+    }
+
+    /// The error of a link to sign in whose code is not valid. It counts as failed credentials.
+    pub(crate) fn refuse_code(&self, browser: &Browser) -> Error {
+        self.failed(Refusal::Invalid, "the code of a link to sign in", &browser.client)
+    }
+
+    /// Makes a key of a caller that only this process knows. `None` if the caller no longer exists, or if there are no random numbers.
+    pub(crate) fn issue_key(&self, caller: &str) -> Option<NewKey> {
+        self.directory.issue_key(caller).ok().flatten()
     }
 }

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderName, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+    header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
 };
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub(super) struct State<'a> {
     pub(super) caller: Option<&'a str>,
     /// The subject, for a token.
     pub(super) subject: Option<&'a str>,
-    /// Whether signing out has an effect: the page is not signed in by a certificate or a proxy.
+    /// Whether a cookie is what the browser presents, and not a certificate, or a header of a proxy.
     pub(super) by_cookie: bool,
     /// Why what the browser presents is refused.
     pub(super) problem: Option<Problem<'a>>,
@@ -49,9 +49,10 @@ impl<'a> Problem<'a> {
 }
 
 /// The headers of every answer. It is for this page alone, and for this moment.
-pub(super) fn headers() -> [(HeaderName, &'static str); 3] {
+pub(super) fn headers() -> [(HeaderName, &'static str); 4] {
     [
         (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ]

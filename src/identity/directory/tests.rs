@@ -106,3 +106,32 @@ fn a_server_whose_first_caller_is_added_revokes_everybody_without_identity() {
     replace(&directory, &settings(vec![caller("ada", Vec::new())]));
     assert!(!directory.is_open() && directory.has_revoked(&anybody));
 }
+
+#[test]
+fn a_key_that_the_server_issues_is_its_callers_until_the_caller_is_removed() {
+    let now = SystemTime::now();
+    let (ada, bob) = (|| caller("ada", Vec::new()), || caller("bob", Vec::new()));
+    let directory = directory(&settings(vec![ada(), bob()]));
+    let issued = directory.issue_key("ada").unwrap().unwrap();
+    assert!(directory.issue_key("eve").unwrap().is_none());
+    assert_eq!(proved(&directory, issued.text(), now), Ok("ada".to_owned()));
+    let with_another_secret = NewKey::generate().unwrap();
+    let with_another_secret = with_another_secret.text().replace(with_another_secret.id(), issued.id());
+    assert_eq!(proved(&directory, &with_another_secret, now), Err(Refusal::Invalid));
+    let identity = directory.by_key(&PresentedKey::parse(issued.text()).unwrap(), now).unwrap();
+    assert_eq!(identity.credential().id(), issued.id());
+    replace(&directory, &settings(vec![ada()]));
+    assert_eq!(
+        (proved(&directory, issued.text(), now), directory.has_revoked(&identity)),
+        (Ok("ada".to_owned()), false)
+    );
+    replace(&directory, &settings(vec![bob()]));
+    assert_eq!(
+        (proved(&directory, issued.text(), now), directory.has_revoked(&identity)),
+        (Err(Refusal::Invalid), true)
+    );
+    replace(&directory, &settings(vec![ada()]));
+    assert_eq!(proved(&directory, issued.text(), now), Err(Refusal::Invalid), "a caller of the same name has new keys");
+    let another = self::directory(&settings(vec![ada()]));
+    assert_eq!(proved(&another, issued.text(), now), Err(Refusal::Invalid), "another process does not know it");
+}
