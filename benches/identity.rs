@@ -1,5 +1,5 @@
-//! What identities cost: the CPU of the server for each call and for each chunk, with callers and with an audit log, as a ratio to a server that
-//! serves everybody.
+//! What identities cost: the CPU of the server for each call and for each chunk, with callers and with an audit log, as a ratio to a server
+//! without callers.
 //!
 //! Run with `cargo bench --bench identity`. The servers are processes of their own with one scripted Bedrock, rounds are interleaved, and the
 //! CPU time is that of the operating system.
@@ -136,7 +136,7 @@ async fn main() {
     fs::write(&config, caller).unwrap();
     let (config, audit) = (config.to_str().unwrap(), audit.to_str().unwrap());
     let mut servers = [
-        Server::start("everybody", &emulator, &[], None).await,
+        Server::start("no callers", &emulator, &[], None).await,
         Server::start("api key", &emulator, &["--config", config], Some(&key)).await,
         Server::start("api key, audit log", &emulator, &["--config", config, "--audit-log", audit], Some(&key)).await,
     ];

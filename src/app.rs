@@ -164,7 +164,7 @@ impl App {
         let listeners = Listeners::bind(settings, &shared.metrics).await?;
         if settings.insecure_no_auth {
             let address = listeners.address;
-            warn!(%address, "--insecure-no-auth: everybody who reaches this address can call models and read all conversations");
+            warn!(%address, "--insecure-no-auth: all clients that reach this address can call models and read all conversations");
         }
         Ok(Self {
             listeners,

@@ -111,7 +111,7 @@ impl Audit {
         }))
     }
 
-    /// Records that somebody was not let in. `credential` is the id of a key, if there is one.
+    /// Records that credentials were refused. `credential` is the id of a key, if there is one.
     pub(crate) fn not_identified(&self, address: &ClientId, path: &str, credential: &str, error: &Error) {
         self.write(None, || {
             let line = Line::new("authentication").text("address", &address.to_string()).text("path", path);

@@ -178,13 +178,13 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// Who may call the server.
     pub identity: IdentitySettings,
-    /// Whether everybody is served on purpose. It is logged at each start.
+    /// Whether all clients are served on purpose. It is logged at each start.
     pub insecure_no_auth: bool,
     /// The audit log, if there is one.
     pub audit: Option<AuditSettings>,
     /// The proxies whose word about their clients is taken.
     pub proxies: ProxySettings,
-    /// Whether everybody may call server reflection. `None`: if the server listens on a loopback address, or has no callers.
+    /// Whether all clients may call server reflection. `None`: if the server listens on a loopback address, or has no callers.
     pub open_reflection: Option<bool>,
     /// The encryption of connections, if there is one.
     pub tls: Option<TlsSettings>,

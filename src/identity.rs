@@ -37,7 +37,7 @@ pub(crate) struct Identity {
 }
 
 struct Who {
-    /// `None` on a server without callers, which serves everybody.
+    /// `None` on a server without callers, which serves all clients.
     caller: Option<Arc<Caller>>,
     credential: Credential,
     /// The subject within the tenant.
@@ -102,7 +102,7 @@ impl fmt::Debug for Credential {
 }
 
 impl Identity {
-    /// Everybody at this address, for a server without callers.
+    /// A client at this address, for a server without callers.
     pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
         let address = address.map_or(ClientId::Unknown, ClientId::of_address);
         let client = Client::of(address.clone());

@@ -1,5 +1,5 @@
-//! Limits the refused credentials of each address per minute, so that nobody can try many, fill the log, or make the server verify signatures
-//! without end.
+//! Limits the refused credentials of each address per minute, so that no client can try many, fill the log, or make the server verify
+//! signatures without end.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Tests of the audit log: a line for every call however it ends, nothing torn or lost while a disk fails, and nobody who waits for it.
+//! Tests of the audit log: a line for every call however it ends, nothing torn or lost while a disk fails, and no call that waits for it.
 
 use std::{fs, path::Path};
 

@@ -15,10 +15,10 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessArgs {
-    /// Serve everybody on an address that others can reach, without callers in the configuration file
+    /// Serve all clients on an address that others can reach, without callers in the configuration file
     #[arg(long, env = "OUTCROP_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
-    /// Who may call server reflection: `everybody` or `callers` [default: everybody on a loopback address, otherwise callers]
+    /// Who may call server reflection: `all` or `callers` [default: all on a loopback address, otherwise callers]
     #[arg(long, env = "OUTCROP_REFLECTION", value_name = "WHO")]
     pub reflection: Option<String>,
     /// A network of proxies whose x-forwarded-for is trusted, such as 10.0.0.0/8. Repeatable; in the environment networks are separated by `,`
@@ -49,11 +49,11 @@ pub(super) struct Listening {
 }
 
 impl AccessArgs {
-    /// Checks that nobody is served by accident: an address that others can reach needs callers, or a flag that says otherwise.
+    /// Checks that no client is served by accident: an address that others can reach needs callers, or a flag that says otherwise.
     pub(super) fn guard(&self, listening: &Listening, identity: &IdentitySettings, problems: &mut Problems<'_>) {
         if self.insecure_no_auth && !identity.callers.is_empty() {
             problems.add(
-                "--insecure-no-auth serves everybody, and the configuration file has callers. Leave one of them out",
+                "--insecure-no-auth serves all clients, and the configuration file has callers. Leave one of them out",
             );
         }
         if self.insecure_no_auth || !identity.callers.is_empty() {
@@ -64,7 +64,7 @@ impl AccessArgs {
             let Some(address) = address.filter(|address| !is_loopback(*address)) else { continue };
             problems.add(format!(
                 "{flag} is {address}, which others can reach, and there are no callers. Add a [[caller]] to the configuration file \
-                 (outcrop keys new --caller NAME), listen on 127.0.0.1, or serve everybody with --insecure-no-auth"
+                 (outcrop keys new --caller NAME), listen on 127.0.0.1, or serve all clients with --insecure-no-auth"
             ));
         }
     }
@@ -97,13 +97,13 @@ impl AccessArgs {
         Some(name.to_owned())
     }
 
-    /// Whether everybody may call reflection, if it is set.
+    /// Whether all clients may call reflection, if it is set.
     pub(super) fn open_reflection(&self, problems: &mut Problems<'_>) -> Option<bool> {
         match self.reflection.as_deref().map(str::trim).filter(|who| !who.is_empty())? {
-            "everybody" => Some(true),
+            "all" => Some(true),
             "callers" => Some(false),
             other => {
-                problems.add(format!("--reflection is {other:?}; it must be everybody or callers"));
+                problems.add(format!("--reflection is {other:?}; it must be all or callers"));
                 None
             }
         }
@@ -123,7 +123,7 @@ impl AccessArgs {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             let folder = folder.display();
             problems.add(format!(
-                "--audit-log is {}, and there is no folder {folder}. Run: mkdir -p {folder}",
+                "--audit-log is {}, whose folder {folder} does not exist. Run: mkdir -p {folder}",
                 path.display()
             ));
         }

@@ -43,7 +43,7 @@ impl<'a> Problems<'a> {
 
     /// The settings if there are no problems, else the problems.
     pub(super) fn verdict<T>(self, settings: T) -> Result<T, ConfigError> {
-        // A problem quotes the value, and somebody may have put a key where something else belongs.
+        // A problem quotes the value, which can be a key in the wrong place.
         let found: Vec<_> = self.found.iter().map(|problem| without_keys(problem)).collect();
         if found.is_empty() { Ok(settings) } else { Err(ConfigError(found)) }
     }

@@ -124,7 +124,7 @@ fn an_address_that_others_can_reach_needs_callers_or_a_flag() {
         (&["--listen", "0.0.0.0:0"][..], Some("--listen is 0.0.0.0:0, which others can reach")),
         (&["--metrics-listen", "192.0.2.1:9090"], Some("--metrics-listen is 192.0.2.1:9090, which others can reach")),
         (&["--listen", "[::1]:0", "--metrics-listen", "127.0.0.1:0"], None),
-        (&["--reflection", "none"], Some("--reflection is \"none\"; it must be everybody or callers")),
+        (&["--reflection", "none"], Some("--reflection is \"none\"; it must be all or callers")),
         (&["--trusted-proxy", "10.0.0.1"], Some("--trusted-proxy is \"10.0.0.1\"; it must be a network")),
         (&["--trusted-proxy-cert", "proxy"], Some("--trusted-proxy-cert is \"proxy\"; it must be a URI")),
         (&["--forwarded-client-certs"], Some("--forwarded-client-certs needs proxies to trust")),

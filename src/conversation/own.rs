@@ -1,5 +1,5 @@
 //! The conversations of one owner: turns begin here, and the methods about conversations end here. An owner cannot reach the conversations
-//! of another: every key begins with the owner, so an id of somebody else is an id that does not exist.
+//! of another: every key begins with the owner, so the id of another owner is an id that does not exist.
 
 use std::sync::Arc;
 

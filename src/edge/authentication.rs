@@ -42,7 +42,7 @@ const ADVICE: &str = "Send an API key or a token as `authorization: Bearer …` 
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access<'a> {
-    /// Everybody.
+    /// All clients.
     Open,
     /// Callers with the permission of this name.
     Permitted(&'a str),
@@ -52,7 +52,7 @@ enum Access<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Authentication {
     pub(crate) directory: Directory,
-    /// Whether reflection is open to everybody.
+    /// Whether reflection is open to all clients.
     pub(crate) open_reflection: bool,
     pub(crate) proxies: TrustedProxies,
     pub(crate) failures: Arc<FailureLimit>,
@@ -107,7 +107,7 @@ impl Authentication {
         Ok(())
     }
 
-    /// Records refused credentials. Calls without credentials and those of a throttled address are only counted, because anybody can make
+    /// Records refused credentials. Calls without credentials and those of a throttled address are only counted, because any client can make
     /// many of them.
     fn record(&self, error: &Error, client: &ClientId, path: &str, credentials: &Credentials) {
         if !matches!(error.reason(), Reason::CredentialsMissing | Reason::AuthenticationThrottled) {

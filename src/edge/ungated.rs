@@ -37,7 +37,7 @@ use crate::{
 /// The maximum number of bytes of all messages of a request.
 const MAX_BYTES: usize = 64 << 10;
 
-/// The maximum number of open streams, in total and of one address. Everybody can open a Watch, and it costs nothing to keep it open.
+/// The maximum number of open streams, in total and of one address. Every client can open a Watch, and it costs nothing to keep it open.
 const MAX_OPEN: (usize, usize) = (4_096, 1_024);
 
 /// The state of the layer. Clones share it.

@@ -62,7 +62,7 @@ impl KeyChanges {
     }
 }
 
-/// Why credentials prove nothing. Only somebody who has the secret learns more than [`Refusal::Invalid`].
+/// Why credentials prove nothing. Only a caller that has the secret learns more than [`Refusal::Invalid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// They are not known.
@@ -113,7 +113,7 @@ impl Directory {
         self.callers.load().verifier.prefetch();
     }
 
-    /// Whether there are no callers, so that the server serves everybody.
+    /// Whether there are no callers, so that the server serves all clients.
     pub(crate) fn is_open(&self) -> bool {
         self.callers.load().by_name.is_empty()
     }

@@ -8,7 +8,7 @@ use std::{
 use super::jwt::settings::IssuerSettings;
 use crate::admission::client::ClientLimits;
 
-/// Who may call the server. Without callers it serves everybody.
+/// Who may call the server. Without callers it serves all clients.
 #[derive(Clone, Debug, Default)]
 pub struct IdentitySettings {
     /// The callers. Their names differ.

@@ -30,7 +30,7 @@ struct Guarded {
     none: Headers,
     ada: Headers,
     bob: Headers,
-    nobody: Headers,
+    powerless: Headers,
     wrong: Headers,
     expired: Headers,
     revoked: Headers,
@@ -38,13 +38,13 @@ struct Guarded {
 
 impl Guarded {
     async fn start() -> Self {
-        let (mut ada, bob, mut nobody) = (Caller::new("ada"), Caller::new("bob"), Caller::new("nobody"));
+        let (mut ada, bob, mut powerless) = (Caller::new("ada"), Caller::new("bob"), Caller::new("powerless"));
         let ((expired, mut expired_settings), (revoked, mut revoked_settings)) = (new_key(), new_key());
         expired_settings.expires_at = Some(SystemTime::now() - Duration::from_secs(1));
         revoked_settings.disabled = true;
         ada.settings.keys.extend([expired_settings, revoked_settings]);
-        nobody.settings.permissions.methods = Some(std::collections::BTreeSet::new());
-        let callers = vec![ada.settings, bob.settings, nobody.settings];
+        powerless.settings.permissions.methods = Some(std::collections::BTreeSet::new());
+        let callers = vec![ada.settings, bob.settings, powerless.settings];
         let harness = Harness::with(|settings| {
             settings.identity = IdentitySettings { callers, ..IdentitySettings::default() };
             settings.open_reflection = Some(false);
@@ -55,7 +55,7 @@ impl Guarded {
             none: Vec::new(),
             ada: bearer(&ada.key),
             bob: vec![("x-api-key", bob.key)],
-            nobody: bearer(&nobody.key),
+            powerless: bearer(&powerless.key),
             wrong: bearer(&new_key().0),
             expired: bearer(&expired),
             revoked: bearer(&revoked),
@@ -78,7 +78,7 @@ impl Guarded {
             (&self.wrong, Code::Unauthenticated, "CREDENTIALS_INVALID"),
             (&self.expired, Code::Unauthenticated, "CREDENTIALS_EXPIRED"),
             (&self.revoked, Code::Unauthenticated, "CREDENTIALS_REVOKED"),
-            (&self.nobody, Code::PermissionDenied, "PERMISSION_DENIED"),
+            (&self.powerless, Code::PermissionDenied, "PERMISSION_DENIED"),
         ]
     }
 
@@ -117,7 +117,7 @@ fn is_open(path: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_refuses_everybody_who_is_not_allowed_over_every_protocol_and_bedrock_is_not_called() {
+async fn every_method_refuses_every_caller_that_is_not_allowed_over_every_protocol_and_bedrock_is_not_called() {
     for (protocol, which) in PROTOCOLS.iter().flat_map(|protocol| (0..5).map(|which| (*protocol, which))) {
         // Each kind of credentials has a server of its own, because an address that fails too often is throttled.
         let server = Guarded::start().await;
@@ -136,7 +136,7 @@ async fn every_method_refuses_everybody_who_is_not_allowed_over_every_protocol_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_serves_a_caller_and_nobody_reaches_what_belongs_to_another_tenant() {
+async fn every_method_serves_a_caller_and_none_reaches_what_belongs_to_another_tenant() {
     for protocol in PROTOCOLS {
         if protocol == Protocol::GrpcOverHttp1 {
             continue;

@@ -148,7 +148,7 @@ async fn no_log_line_error_metric_or_line_of_the_audit_log_has_a_secret_or_a_pro
 fn assert_without(what: &str, text: &str, secret: &str) {
     let Some(at) = text.find(secret) else { return };
     let around = &text[text.floor_char_boundary(at.saturating_sub(300))..text.ceil_char_boundary(at + 80)];
-    // A model that does not exist is named in the answer to whoever named it.
+    // A model that does not exist is named in the answer to its caller.
     let is_own_word = what == "the answers" && secret == PROMPT;
     assert!(is_own_word, "{secret} is in {what}: {around}");
 }

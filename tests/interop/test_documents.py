@@ -21,6 +21,7 @@ SERVES = re.compile(r"cargo run (-- serve|-p bedrock-emulator)")
 # What each kind of command must print, so that a command which does nothing is noticed.
 EXPECTED = [
     (r"-- demo", "Pepper and Moss"),
+    (r"keys new", r"oc_"),
     (r"tls self-signed", "server:  outcrop serve --local --tls-cert target/tls/cert.pem"),
     (r"grpcurl .* list$", "outcrop.v1.GenerationService"),
     (r"grpcurl .*heartbeat_interval.*/Generate$", '"heartbeat"'),

@@ -44,7 +44,7 @@ pub(super) enum Presented<'a> {
     Token(&'a str),
     /// The URI SAN of a client certificate.
     Certificate(&'a Arc<str>),
-    /// A client certificate that names nobody, and why.
+    /// A client certificate without one name, and why.
     Unnamed(&'a str),
 }
 

@@ -1,5 +1,5 @@
 //! The caller behind a proxy: its address from `x-forwarded-for`, its certificate from `x-forwarded-client-cert`, and whether its connection is
-//! encrypted from `x-forwarded-proto`. All are taken only from the peers that the operator trusts. The headers are removed from every request, so that nobody else can say who somebody is.
+//! encrypted from `x-forwarded-proto`. All are taken only from the peers that the operator trusts. The headers are removed from every request, so that no other peer can tell an address or a certificate.
 
 use std::{net::IpAddr, sync::Arc};
 

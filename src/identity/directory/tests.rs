@@ -99,12 +99,12 @@ fn a_reload_revokes_what_it_removes_and_nothing_else() {
 }
 
 #[test]
-fn a_server_whose_first_caller_is_added_revokes_everybody_without_identity() {
+fn a_server_whose_first_caller_is_added_revokes_all_clients_without_identity() {
     let directory = directory(&IdentitySettings::default());
-    let anybody = Identity::of_address(None);
-    assert!(directory.is_open() && !directory.has_revoked(&anybody));
+    let anonymous = Identity::of_address(None);
+    assert!(directory.is_open() && !directory.has_revoked(&anonymous));
     replace(&directory, &settings(vec![caller("ada", Vec::new())]));
-    assert!(!directory.is_open() && directory.has_revoked(&anybody));
+    assert!(!directory.is_open() && directory.has_revoked(&anonymous));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn naming(uri: &str) -> Vec<Block> {
 
 #[test]
 fn no_place_of_a_request_names_an_object_that_the_caller_may_not_read() {
-    let anybody = Identity::of_address(None);
+    let anonymous = Identity::of_address(None);
     for (own, foreign) in naming("s3://docs/a").into_iter().zip(naming("s3://payroll/a")) {
         // A document needs a text beside it.
         let with_text = |block| {
@@ -102,7 +102,7 @@ fn no_place_of_a_request_names_an_object_that_the_caller_may_not_read() {
         let what = format!("{foreign:?}");
         assert!(!denied(with_text(own), &reader_of_docs()), "{what}");
         assert!(denied(with_text(foreign.clone()), &reader_of_docs()), "{what}");
-        assert!(!denied(with_text(foreign), &anybody), "{what}");
+        assert!(!denied(with_text(foreign), &anonymous), "{what}");
     }
     for (text, refused) in [("s3://docs/a", false), ("s3://payroll/a", true), ("see s3://payroll/a", false)] {
         let fields = json::to_struct(serde_json::json!({"deep": [{"er": text}]}).as_object().unwrap().clone());
