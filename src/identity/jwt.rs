@@ -44,7 +44,8 @@ pub(crate) struct Verifier(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     issuers: HashMap<Arc<str>, Arc<Issuer>>,
-    cache: Cache,
+    /// Verifiers of other settings share it: an entry counts for the issuer whose keys verified it, and no other.
+    cache: Arc<Cache>,
     clock: Clock,
 }
 
@@ -94,20 +95,21 @@ impl Verifier {
     /// # Errors
     /// What is wrong with the settings, each with what to do.
     pub(crate) fn new(settings: &[IssuerSettings]) -> Result<Self, Vec<String>> {
-        Self::with(settings, &HashMap::new(), Clock::system(), Bounds::default())
+        Self::with(settings, None, Clock::system(), Bounds::default())
     }
 
-    /// A verifier for other settings. Issuers whose settings are the same keep their keys; running verifications end as they began.
+    /// A verifier for other settings. Issuers whose settings are the same keep their keys, and their tokens stay verified; running
+    /// verifications end as they began.
     ///
     /// # Errors
     /// What is wrong with the settings, each with what to do.
     pub(crate) fn reloaded(&self, settings: &[IssuerSettings]) -> Result<Self, Vec<String>> {
-        Self::with(settings, &self.0.issuers, self.0.clock.clone(), Bounds::default())
+        Self::with(settings, Some(&self.0), self.0.clock.clone(), Bounds::default())
     }
 
     fn with(
         settings: &[IssuerSettings],
-        known: &HashMap<Arc<str>, Arc<Issuer>>,
+        previous: Option<&Inner>,
         clock: Clock,
         bounds: Bounds,
     ) -> Result<Self, Vec<String>> {
@@ -120,7 +122,10 @@ impl Verifier {
         let mut issuers = HashMap::new();
         for settings in settings {
             let name = settings.issuer.as_str();
-            let issuer = match known.get(name).filter(|known| known.settings() == settings) {
+            let issuer = match previous
+                .and_then(|previous| previous.issuers.get(name))
+                .filter(|known| known.settings() == settings)
+            {
                 Some(known) => Ok(Arc::clone(known)),
                 None => Fetcher::new(settings, &system, bounds, Proxies::from_env())
                     .map(|fetcher| Arc::new(Issuer::new(settings.clone(), fetcher))),
@@ -133,7 +138,8 @@ impl Verifier {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self(Arc::new(Inner { issuers, cache: Cache::default(), clock })))
+        let cache = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.cache));
+        Ok(Self(Arc::new(Inner { issuers, cache, clock })))
     }
 
     /// Begins to fetch the keys of all issuers, so that the first calls do not wait and the log says which issuer does not answer. Runs in

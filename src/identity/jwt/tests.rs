@@ -7,7 +7,6 @@ mod rotation;
 pub(super) mod signer;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -44,7 +43,7 @@ fn with_bounds(settings: &[IssuerSettings], bounds: Bounds) -> (Verifier, Ahead)
     let ahead = Ahead::default();
     let of_clock = ahead.clone();
     let clock = Clock::of(move || SystemTime::now() + Duration::from_secs(of_clock.0.load(Ordering::SeqCst)));
-    (Verifier::with(settings, &HashMap::new(), clock, bounds).unwrap(), ahead)
+    (Verifier::with(settings, None, clock, bounds).unwrap(), ahead)
 }
 
 /// The claims of a token of this issuer that is valid for an hour, with these changes; `null` removes a claim.
