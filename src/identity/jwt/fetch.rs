@@ -51,7 +51,16 @@ pub(super) struct Fetched {
     pub(super) max_age: Option<Duration>,
 }
 
-/// Fetches the keys of one issuer.
+/// Where the keys of an issuer come from.
+pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
+    /// Fetches the keys, in bounded time.
+    ///
+    /// # Errors
+    /// What was wrong, for the log.
+    fn fetch(&self, settings: &IssuerSettings) -> impl Future<Output = Result<Fetched, String>> + Send;
+}
+
+/// Fetches the keys of one issuer over HTTPS.
 pub(super) struct Fetcher {
     connector: HttpsConnector<Proxied>,
     bounds: Bounds,
@@ -97,16 +106,6 @@ impl Fetcher {
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(tcp);
         Ok(Self { connector, bounds })
-    }
-
-    /// Fetches the keys of the issuer.
-    ///
-    /// # Errors
-    /// What was wrong, for the log.
-    pub(super) async fn fetch(&self, settings: &IssuerSettings) -> Result<Fetched, String> {
-        let time = self.bounds.time;
-        let fetched = timeout(time, self.keys(settings)).await;
-        fetched.unwrap_or_else(|_| Err(format!("the issuer did not answer in {}", humantime::format_duration(time))))
     }
 
     async fn keys(&self, settings: &IssuerSettings) -> Result<Fetched, String> {
@@ -156,6 +155,14 @@ impl Fetcher {
             // What was received before the end of the connection is in the exchange.
             _ = connection => exchange.await,
         }
+    }
+}
+
+impl Source for Fetcher {
+    async fn fetch(&self, settings: &IssuerSettings) -> Result<Fetched, String> {
+        let time = self.bounds.time;
+        let fetched = timeout(time, self.keys(settings)).await;
+        fetched.unwrap_or_else(|_| Err(format!("the issuer did not answer in {}", humantime::format_duration(time))))
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
     Rejection,
-    fetch::{Fetched, Fetcher},
+    fetch::{Fetched, Fetcher, Source},
     keys::KeySet,
     settings::IssuerSettings,
     token::Token,
@@ -43,16 +43,16 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// An issuer.
 #[derive(Debug)]
-pub(super) struct Issuer {
-    shared: Arc<Shared>,
+pub(super) struct Issuer<S = Fetcher> {
+    shared: Arc<Shared<S>>,
     /// The fetch, while there is one. Dropping the issuer ends it.
     tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<S> {
     settings: IssuerSettings,
-    fetcher: Fetcher,
+    source: S,
     state: Mutex<State>,
     /// Changes whenever a fetch has ended.
     ended: watch::Sender<()>,
@@ -86,10 +86,10 @@ enum Step {
     Wait(watch::Receiver<()>),
 }
 
-impl Issuer {
-    pub(super) fn new(settings: IssuerSettings, fetcher: Fetcher) -> Self {
+impl<S: Source> Issuer<S> {
+    pub(super) fn new(settings: IssuerSettings, source: S) -> Self {
         let (ended, _) = watch::channel(());
-        let shared = Shared { settings, fetcher, state: Mutex::default(), ended };
+        let shared = Shared { settings, source, state: Mutex::default(), ended };
         Self { shared: Arc::new(shared), tasks: Mutex::default() }
     }
 
@@ -180,14 +180,14 @@ impl Issuer {
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            let Shared { settings, fetcher, .. } = &*running.0;
-            let fetched = fetcher.fetch(settings).await;
+            let Shared { settings, source, .. } = &*running.0;
+            let fetched = source.fetch(settings).await;
             running.0.finish(fetched);
         });
     }
 }
 
-impl Shared {
+impl<S> Shared<S> {
     fn finish(&self, fetched: Result<Fetched, String>) {
         let issuer = &self.settings.issuer;
         let mut state = self.state.lock();
@@ -243,11 +243,14 @@ impl Loaded {
 }
 
 /// A running fetch. Dropping it, whatever became of the fetch, wakes those who wait for it.
-struct Running(Arc<Shared>);
+struct Running<S>(Arc<Shared<S>>);
 
-impl Drop for Running {
+impl<S> Drop for Running<S> {
     fn drop(&mut self) {
         self.0.state.lock().fetching = false;
         self.0.ended.send_replace(());
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -14,7 +14,10 @@ use super::{
     signer::Signer,
     *,
 };
-use crate::{identity::jwt::fetch::Fetcher, outbound::Proxies};
+use crate::{
+    identity::jwt::fetch::{Fetcher, Source},
+    outbound::Proxies,
+};
 
 const RETRY: Duration = Duration::from_secs(11);
 
