@@ -1,5 +1,5 @@
-//! Limits the refused credentials of each address per minute, so that no client can try many, fill the log, or make the server verify
-//! signatures without end.
+//! Limits the refused credentials of each address per minute that are answered, logged and audited one by one. Valid credentials from the same
+//! address are never refused for it, because many callers can share an address.
 
 use std::{num::NonZeroU32, time::Duration};
 

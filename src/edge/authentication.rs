@@ -144,23 +144,13 @@ impl Authentication {
                 self.directory.by_key(&key, SystemTime::now()).map_err(|refusal| (refusal, "the API key"))
             }
             Presented::Token(token) => {
-                self.identify_token(token, client).await.map_err(|refusal| (refusal, "the API key or token"))
+                self.directory.by_token(token).await.map_err(|refusal| (refusal, "the API key or token"))
             }
             Presented::Certificate(uri) => {
                 self.directory.by_certificate(uri).map_err(|refusal| (refusal, "the client certificate"))
             }
         };
         identified.map_err(|(refusal, what)| self.failed(refusal, what, client))
-    }
-
-    /// The identity that a token proves. From an address that has failed too often only tokens that were verified before are accepted, because
-    /// to verify a signature costs time.
-    async fn identify_token(&self, token: &str, client: &ClientId) -> Result<Identity, Refusal> {
-        match self.directory.by_known_token(token) {
-            Some(identified) => identified,
-            None if self.failures.throttled(client).is_some() => Err(Refusal::Invalid),
-            None => self.directory.by_token(token).await,
-        }
     }
 
     /// The error of credentials that prove nothing.

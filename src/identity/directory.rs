@@ -148,12 +148,6 @@ impl Directory {
         Ok(Identity::of_caller(caller, Credential::Certificate { uri: Arc::clone(uri) }))
     }
 
-    /// The identity that a token proves, if the token was verified before.
-    pub(crate) fn by_known_token(&self, token: &str) -> Option<Result<Identity, Refusal>> {
-        let callers = self.callers.load();
-        callers.verifier.known(token).map(|verified| callers.identity_of(&verified))
-    }
-
     /// The identity that a token proves. It can wait for the keys of the issuer.
     pub(crate) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
         let callers = self.callers.load_full();

@@ -179,11 +179,6 @@ impl Verifier {
         Ok(Verified::clone(&verified))
     }
 
-    /// The content of a token, if it was verified before and is still valid.
-    pub(crate) fn known(&self, token: &str) -> Option<Verified> {
-        (token.len() <= token::MAX_BYTES).then(|| self.cached(TokenHash::of(token)))?
-    }
-
     /// A token that has been verified before, if it has not expired and its issuer has the same keys as then.
     fn cached(&self, hash: TokenHash) -> Option<Verified> {
         let Entry { verified, keys } = self.0.cache.get(hash)?;
