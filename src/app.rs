@@ -34,6 +34,7 @@ use crate::{
     identity::{directory::Directory, key::NewKey},
     metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
+    request::current_rules::CurrentRules,
     response::registry::CallRegistry,
     service::Service,
     shutdown::{
@@ -79,6 +80,7 @@ pub struct App {
 struct Shared {
     shutdown: Shutdown,
     registry: CallRegistry,
+    rules: CurrentRules,
     admission: AdmissionControl,
     failures: Arc<FailureLimit>,
     directory: Directory,
@@ -97,6 +99,7 @@ impl Shared {
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
+            rules: CurrentRules::new(settings.rules.clone()),
             admission: AdmissionControl::new(&settings.limits),
             failures: Arc::default(),
             directory: Directory::new(&settings.identity).map_err(AppError::Issuers)?,
@@ -208,6 +211,7 @@ impl App {
         Reload {
             directory: self.shared.directory.clone(),
             registry: self.shared.registry.clone(),
+            rules: self.shared.rules.clone(),
             metrics: self.shared.metrics.clone(),
             audit: self.shared.audit.clone(),
             log: self.log.clone(),
@@ -233,6 +237,7 @@ impl App {
             audit,
             health,
             stopping,
+            ..
         } = self.shared;
         directory.prefetch();
         audit.lifecycle("start");

@@ -5,6 +5,7 @@
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` tools and tool choice
 //! - `settings` sampling, guardrail, output, metadata
+//! - `current_rules` the rules in force, whose models a reload replaces
 //! - `generation_id` the id that the edge gives each call
 //! - `serving` timeouts, abandonment, heartbeats
 //! - [`native`] requests of the native operation, family by family
@@ -12,6 +13,7 @@
 //! - `path`, `violations` the field and the description of each violation
 
 mod content;
+pub(crate) mod current_rules;
 pub(crate) mod generation_id;
 pub(crate) mod native;
 mod path;

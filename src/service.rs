@@ -21,7 +21,9 @@ use crate::{
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
         ListModelsResponse, Model, generation_service_server::GenerationService,
     },
-    request::{self, Checked, Rules, Serving, generation_id::GenerationId, permitted, timeouts::Deadline},
+    request::{
+        self, Checked, Serving, current_rules::CurrentRules, generation_id::GenerationId, permitted, timeouts::Deadline,
+    },
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, CallResources},
@@ -40,7 +42,7 @@ pub struct Service {
     /// Where answers come from.
     pub(crate) failover: Arc<Failover>,
     /// What requests are checked against.
-    pub(crate) rules: Rules,
+    pub(crate) rules: CurrentRules,
     /// How much of it.
     pub(crate) admission: AdmissionControl,
     /// What becomes of calls whose callers leave.
@@ -74,7 +76,7 @@ impl Service {
         generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
         let Admitted { audited, in_flight, memory } = admitted;
-        let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules), deadline);
+        let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules.load()), deadline);
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
         let begun =
             in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(audited.identity(), &memory, request))));
@@ -125,7 +127,7 @@ impl Service {
     ) -> Result<Begun, Error> {
         let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
         permitted::impose(&mut request, identity);
-        let (mut checked, serving) = request::check(request, &self.rules)?;
+        let (mut checked, serving) = request::check(request, &self.rules.load())?;
         let for_history = memory.another();
         if let Some(turn) = &mut turn {
             let history = turn.take_history();
@@ -139,14 +141,14 @@ impl Service {
     }
 
     async fn count(&self, identity: &Identity, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
-        let mut call = request::check_count(request, &self.rules)?;
+        let mut call = request::check_count(request, &self.rules.load())?;
         permitted::check_count(&mut call, identity, self.failover.home())?;
-        self.failover.count_tokens(call, self.rules.timeouts.default).await
+        self.failover.count_tokens(call, self.rules.load().timeouts.default).await
     }
 
     /// The models and routes that the caller may use.
     fn models(&self, identity: &Identity) -> Vec<Model> {
-        let mut models = self.rules.models();
+        let mut models = self.rules.load().models();
         models.retain(|model| identity.permissions().allow_model(&model.name));
         models
     }
@@ -162,7 +164,7 @@ impl Service {
         let answered = async {
             let admitted = Admitted::take(&mut request)?;
             let audited = Arc::clone(&admitted.audited);
-            let total = self.rules.timeouts.default.total;
+            let total = self.rules.load().timeouts.default.total;
             let timed = async {
                 let worked =
                     timeout(total, Box::pin(work(self, admitted.audited.identity(), request.into_inner()))).await;

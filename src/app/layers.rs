@@ -77,7 +77,7 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
     Service {
         failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts, metrics.clone())),
-        rules: settings.rules.clone(),
+        rules: shared.rules.clone(),
         admission: shared.admission.clone(),
         abandoned: AbandonedCalls::new(settings.abandonment),
         registry: shared.registry.clone(),

@@ -1,4 +1,4 @@
-//! What changes while the server runs: the callers, and the filter of log lines.
+//! What changes while the server runs: the callers, the routes, the default model, and the filter of log lines.
 
 use std::future::pending;
 
@@ -10,6 +10,7 @@ use crate::{
     error::ConfigError,
     identity::{directory::Directory, settings::IdentitySettings},
     metrics::Metrics,
+    request::current_rules::CurrentRules,
     response::registry::CallRegistry,
     telemetry::LogFilter,
 };
@@ -19,6 +20,7 @@ use crate::{
 pub struct Reload {
     pub(super) directory: Directory,
     pub(super) registry: CallRegistry,
+    pub(super) rules: CurrentRules,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
     /// `None` if the process does not log.
@@ -52,6 +54,7 @@ impl Reload {
             warn!(problems = problems.join("; "), "the issuers of tokens cannot be used. The settings stay the same");
             return;
         }
+        self.rules.replace_models(&settings.rules);
         if let Some(log) = &self.log {
             // The filter was checked with the other settings.
             let _ = log.replace(&settings.log);

@@ -4,12 +4,14 @@ use std::{
     error::Error,
     io::{Write, stderr, stdout},
     process::ExitCode,
+    time::SystemTime,
 };
 
 use crate::{
     bedrock::UpstreamSettings,
-    config::{Checked, Inputs, Layers, ServeArgs, Settings},
+    config::{Checked, Inputs, Layers, ServeArgs, Settings, TlsSettings},
     conversation::settings::{ConversationSettings, check as check_storage},
+    edge::tls::{self, EXPIRES_SOON, written},
 };
 
 /// Checks everything.
@@ -21,9 +23,11 @@ pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Ex
     for warning in inputs.warnings() {
         writeln!(stderr(), "outcrop: {warning}")?;
     }
-    let problems: Vec<_> = check_storage(&settings.conversations).await.err().into_iter().collect();
+    let mut problems: Vec<_> = check_storage(&settings.conversations).await.err().into_iter().collect();
+    let valid_until = settings.tls.as_ref().map(check_tls).transpose();
+    let valid_until = valid_until.map_err(|problem| problems.push(problem)).ok().flatten();
     if problems.is_empty() {
-        write!(stdout(), "ok\n{}", summary(&settings))?;
+        write!(stdout(), "ok\n{}{}", summary(&settings), valid_until.unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(stderr(), "outcrop: the settings are valid, and the server would fail while it runs:")?;
@@ -31,6 +35,15 @@ pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Ex
         writeln!(stderr(), "  - {problem}")?;
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// The line of the summary about the certificate, or what is wrong with it.
+fn check_tls(settings: &TlsSettings) -> Result<String, String> {
+    let until = tls::check(settings).map_err(|problems| problems.join("; "))?;
+    if until <= SystemTime::now() + EXPIRES_SOON {
+        return Err(format!("the certificate of --tls-cert expires soon, at {}. Renew it", written(until)));
+    }
+    Ok(format!("the certificate is valid until {}\n", written(until)))
 }
 
 /// What the settings come to, a line for each part.

@@ -26,7 +26,7 @@ use crate::error::ConfigError;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The flags whose values a running server takes over, without their hyphens.
-const APPLIED: [&str; 1] = ["log"];
+const APPLIED: [&str; 3] = ["default-model", "log", "route"];
 
 /// Watches the configuration file.
 #[derive(Debug)]

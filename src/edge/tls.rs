@@ -18,11 +18,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use self::files::{Contents, Loaded, written};
+pub(crate) use self::files::written;
+use self::files::{Contents, Loaded};
 pub use self::settings::{ClientCertificateSettings, TlsSettings};
 pub(crate) use self::{
     client_certificate::ClientCertificate,
     handshake::{Encrypted, HANDSHAKE_RECORD},
+    reload::EXPIRES_SOON,
 };
 use crate::metrics::Metrics;
 
@@ -43,12 +45,12 @@ struct Inner {
     metrics: Metrics,
 }
 
-/// Checks the files of TLS.
+/// Checks the files of TLS. Returns until when their certificate is valid.
 ///
 /// # Errors
 /// All problems.
-pub(crate) fn check(settings: &TlsSettings) -> Result<(), Vec<String>> {
-    load(settings).map(drop)
+pub(crate) fn check(settings: &TlsSettings) -> Result<SystemTime, Vec<String>> {
+    load(settings).map(|loaded| loaded.expires)
 }
 
 fn load(settings: &TlsSettings) -> Result<Loaded, Vec<String>> {

@@ -7,14 +7,16 @@ mod broken;
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     sync::mpsc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use outcrop_client::Client;
+use outcrop_client::{Client, ClientError};
+use outcrop_secret_file::SecretString;
 
 use crate::{
-    harness::{metric, request, soon},
+    harness::{collect, metric, request, soon},
     process::{Serving, outcrop, run},
     redis::server::Redis,
     stores::Folder,
@@ -172,5 +174,70 @@ async fn a_changed_file_is_applied_while_streams_run_and_a_bad_one_changes_nothi
         for _ in 0..50 {
             assert!(soon(stream.next()).await.unwrap().is_some(), "a stream goes on");
         }
+    }
+}
+
+/// A `[[caller]]` of this name, with the line that `outcrop keys new` prints, and its key.
+fn caller(name: &str) -> (String, SecretString) {
+    let (key, line, code) = run(&mut outcrop(&["keys", "new", "--caller", name]));
+    assert_eq!(code, Some(0), "{line}");
+    let line = line.lines().last().unwrap().trim().trim_end_matches(',');
+    (format!("[[caller]]\nname = \"{name}\"\nkeys = [{line}]\n"), SecretString::from(key.trim()))
+}
+
+#[tokio::test]
+async fn a_caller_and_a_route_of_a_changed_file_are_there_for_the_next_call_and_a_removed_caller_ends() {
+    let folder = Folder::new("config-callers");
+    let file = folder.file("outcrop.toml");
+    let ((ada, ada_key), (bob, bob_key)) = (caller("ada"), caller("bob"));
+    fs::write(&file, format!("{ada}{bob}")).unwrap();
+    let mut serving = Serving::start(&["--config", &file]);
+    let lines = log_lines(&mut serving);
+    let connect =
+        async |key: &SecretString| Client::builder(&serving.endpoint).api_key(key.clone()).connect().await.unwrap();
+    let (ada_client, bob_client) = (connect(&ada_key).await, connect(&bob_key).await);
+    let mut of_ada = soon(ada_client.generate(request("emulator.endless"))).await.unwrap();
+    let mut of_bob = soon(bob_client.generate(request("emulator.endless"))).await.unwrap();
+    assert!(soon(ada_client.generate(request("fast"))).await.is_err(), "there is no route yet");
+    fs::write(&file, format!("default_model = \"fast\"\n[routes]\nfast = [\"emulator.tools\"]\n{ada}")).unwrap();
+    assert!(!line_with(&lines, "the configuration file was read again").contains("ERROR"));
+    let ended = soon(async {
+        loop {
+            if let Err(ClientError::Call(error)) = of_bob.next().await {
+                return error;
+            }
+        }
+    });
+    assert_eq!(ended.await.reason, "CREDENTIALS_REVOKED");
+    assert!(soon(bob_client.generate(request("emulator.tools"))).await.is_err(), "the caller is gone");
+    for name in ["fast", ""] {
+        soon(collect(soon(ada_client.generate(request(name))).await.unwrap())).await.whole();
+    }
+    for _ in 0..50 {
+        assert!(soon(of_ada.next()).await.unwrap().is_some(), "the stream of the other caller goes on");
+    }
+    // Without callers the server would serve every client.
+    fs::write(&file, "").unwrap();
+    line_with(&lines, "has no [[caller]] any more");
+    assert!(soon(Client::connect(&serving.endpoint).await.unwrap().generate(request("emulator.tools"))).await.is_err());
+}
+
+#[test]
+fn a_check_tells_of_a_certificate_that_expires_soon() {
+    let folder = Folder::new("config-certificate");
+    let (now, day) = (SystemTime::now(), Duration::from_hours(24));
+    for (days, code) in [(5, Some(1)), (100, Some(0))] {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = ((now - day).into(), (now + days * day).into());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let (certificate_file, key_file) = (folder.file("cert.pem"), folder.file("key.pem"));
+        fs::write(&certificate_file, params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let flags = ["check", "--local", "--tls-cert", &certificate_file, "--tls-key", &key_file];
+        let (out, err, found) = run(&mut outcrop(&flags));
+        assert_eq!(found, code, "{out}{err}");
+        assert_eq!(err.contains("expires soon"), days == 5, "{err}");
+        assert_eq!(out.contains("the certificate is valid until "), days == 100, "{out}");
     }
 }

@@ -233,7 +233,7 @@ fn validity(certificate: &CertificateDer<'_>) -> Result<(SystemTime, SystemTime)
 }
 
 /// A time in UTC, in whole seconds.
-pub(super) fn written(time: SystemTime) -> String {
+pub(crate) fn written(time: SystemTime) -> String {
     // Times after the year 9999 cannot be written, and no certificate has them.
     let whole = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + whole).to_string()

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The time before its end in which a certificate is reported to expire soon.
-const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
+pub(crate) const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 /// The interval of warnings about a certificate that expires soon.
 const WARN_EVERY: Duration = Duration::from_hours(24);
