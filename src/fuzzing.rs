@@ -8,7 +8,7 @@ mod input;
 
 pub use self::{
     answers::{events, frames, native},
-    input::{headers, json, request, settings},
+    input::{config_file, headers, json, request, settings},
 };
 
 /// A JWK set, and tokens with any header, claims and signature.
@@ -43,6 +43,7 @@ mod tests {
         seeds("native", super::native);
         seeds("request", super::request);
         seeds("settings", super::settings);
+        seeds("config_file", super::config_file);
         seeds("headers", super::headers);
         seeds("json", super::json);
         seeds("tokens", super::tokens);

@@ -62,7 +62,7 @@ async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Exit
     }
     let Connected { bedrock, emulator } = upstream.connect().await?;
     let watcher = Watcher::new(inputs, layers, &settings)?;
-    let app = App::build(&settings, bedrock).await?.with_watcher(watcher, Some(log));
+    let app = App::build(&settings, bedrock).await?.with_watcher(Some(watcher), Some(log));
     // The first signal begins the graceful shutdown, and the second ends the running calls.
     let (first, second) = (Signals::listen()?, Signals::listen()?);
     writeln!(stdout(), "listening on {}", app.address())?;

@@ -1,11 +1,15 @@
 //! The flags about conversations.
 
-use std::{fmt, fs};
+use std::fmt;
 
 use clap::Args;
 use outcrop_secret_file::SecretString;
 
-use super::{file::meant, flags::PASSWORD, problems::Problems};
+use super::{
+    file::{meant, read},
+    flags::PASSWORD,
+    problems::Problems,
+};
 use crate::conversation::{
     bounds::Bounds,
     settings::{ConversationSettings, RedisSettings},
@@ -90,8 +94,8 @@ impl ConversationArgs {
         let file = set(&self.conversations_password_file)
             .and_then(|path| problems.secret_file("--conversations-password-file", &path));
         let ca = set(&self.conversations_ca).and_then(|path| {
-            let unread = |error| problems.add(format!("--conversations-ca is {path:?}, which cannot be read: {error}"));
-            fs::read(&path).map_err(unread).ok()
+            let unread = |problem| problems.add(format!("--conversations-ca is {path:?}, {problem}"));
+            read(&path).map_err(unread).ok()
         });
         let variable = || std::env::var(PASSWORD).ok().filter(|password| !password.is_empty()).map(SecretString::from);
         let password = file.or_else(variable);

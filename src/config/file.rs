@@ -15,9 +15,9 @@ mod values;
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write},
+    fmt::Write,
     fs::File,
-    io::Read,
+    io::{self, Read},
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -41,7 +41,7 @@ const MAX_BYTES: u64 = 16 << 20;
 pub(super) type ContentHash = [u8; 32];
 
 /// What the file says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct ConfigFile {
     /// The path as it was given.
     pub(super) path: String,
@@ -65,14 +65,7 @@ impl ConfigFile {
     /// # Errors
     /// If it cannot be read, as the end of a sentence that begins with its path.
     pub(super) fn read(path: &str) -> Result<String, String> {
-        let unreadable = |error: &dyn fmt::Display| format!("which cannot be read: {error}");
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|error| unreadable(&error))?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(format!("which is larger than {} MiB", MAX_BYTES >> 20));
-        }
-        String::from_utf8(bytes).map_err(|_| "which is not UTF-8 text".to_owned())
+        String::from_utf8(read(path)?).map_err(|_| "which is not UTF-8 text".to_owned())
     }
 
     /// Reads the text of a file. `known` are the settings that it can have.
@@ -129,6 +122,18 @@ impl ConfigFile {
             None => format!("{path}: {key} {text}"),
         }
     }
+}
+
+/// Reads a file of bounded size. The problem is the end of a sentence that begins with the path.
+pub(super) fn read(path: &str) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("which cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("which is larger than {} MiB", MAX_BYTES >> 20));
+    }
+    Ok(bytes)
 }
 
 /// The hash of a content.

@@ -3,7 +3,7 @@
 //! clap does the work: the value of a variable or, without one, that of the file becomes the default of the flag with the same name. So no
 //! setting is listed twice.
 
-use std::{collections::BTreeMap, env, ffi::OsString};
+use std::{collections::BTreeMap, env, ffi::OsString, fmt};
 
 use clap::{Arg, ArgMatches, FromArgMatches, builder::Resettable::Reset, parser::ValueSource};
 
@@ -23,14 +23,21 @@ pub struct Inputs {
 }
 
 /// The variables can hold secrets.
-impl std::fmt::Debug for Inputs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inputs").finish_non_exhaustive()
     }
 }
 
+/// A value can have a password, as long as it has not been refused for that.
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers").field("problems", &self.problems.len()).finish_non_exhaustive()
+    }
+}
+
 /// Where the values of the settings come from, and what is wrong with the sources themselves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Layers {
     pub(super) origins: Origins,
     pub(super) file: Option<ConfigFile>,
@@ -73,7 +80,7 @@ impl Inputs {
     }
 
     /// Parses the arguments, and reads the configuration file with this function.
-    pub(super) fn load_with(
+    pub(crate) fn load_with(
         &self,
         read: impl FnOnce(&str) -> Result<String, String>,
     ) -> Result<(Cli, Layers), clap::Error> {

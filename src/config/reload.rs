@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fmt, io,
     time::Duration,
 };
 
@@ -15,6 +15,8 @@ use tokio::{
     task::spawn_blocking,
     time::{Interval, MissedTickBehavior, interval},
 };
+
+use tracing::info;
 
 use super::{
     Command, Inputs, Layers, Settings,
@@ -29,10 +31,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const APPLIED: [&str; 3] = ["default-model", "log", "route"];
 
 /// Watches the configuration file.
-#[derive(Debug)]
 pub struct Watcher {
     inputs: Inputs,
-    path: String,
+    /// `None`: there is no file, and SIGHUP changes nothing.
+    path: Option<String>,
     /// The values with which the server was started.
     started: BTreeMap<String, Vec<String>>,
     /// Whether the settings that are in force have callers.
@@ -43,6 +45,13 @@ pub struct Watcher {
     found: Option<ContentHash>,
     hangup: Signal,
     looks: Interval,
+}
+
+/// The values can have secrets.
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// What a changed file leads to.
@@ -60,24 +69,23 @@ pub enum Change {
 }
 
 impl Watcher {
-    /// Watches the file of these inputs from now on. `None` if there is no file.
+    /// Watches the file of these inputs from now on, if there is one.
     ///
     /// # Errors
     /// If no handler for SIGHUP can be installed.
-    pub fn new(inputs: &Inputs, layers: &Layers, settings: &Settings) -> io::Result<Option<Self>> {
-        let Some(file) = &layers.file else { return Ok(None) };
+    pub fn new(inputs: &Inputs, layers: &Layers, settings: &Settings) -> io::Result<Self> {
         let mut looks = interval(INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Some(Self {
+        Ok(Self {
             inputs: inputs.clone(),
-            path: file.path.clone(),
+            path: layers.file.as_ref().map(|file| file.path.clone()),
             started: layers.values.clone(),
             has_callers: !settings.identity.callers.is_empty(),
-            seen: file.hash,
+            seen: layers.file.as_ref().map(|file| file.hash).unwrap_or_default(),
             found: None,
             hangup: signal(SignalKind::hangup())?,
             looks,
-        }))
+        })
     }
 
     /// Waits for the next change. It can be dropped at any time.
@@ -95,8 +103,17 @@ impl Watcher {
 
     /// Looks at the file once. `forced` uses it at once, also if it has not changed, because files that it names can have changed.
     pub(super) async fn look(&mut self, forced: bool) -> Option<Change> {
-        let path = self.path.clone();
-        let read = blocking(move || ConfigFile::read(&path)).await?;
+        let Some(path) = self.path.clone() else {
+            if forced {
+                info!("there is no configuration file to read again");
+            }
+            return None;
+        };
+        let read = blocking({
+            let path = path.clone();
+            move || ConfigFile::read(&path)
+        })
+        .await?;
         let (Ok(text) | Err(text)) = &read;
         let found = hash(text);
         if !forced {
@@ -117,8 +134,7 @@ impl Watcher {
         let has_callers = !settings.identity.callers.is_empty();
         if self.has_callers && !has_callers {
             let problem = format!(
-                "{} has no [[caller]] any more, and a server without callers serves every client. Restart the server to do that",
-                self.path
+                "{path} has no [[caller]] any more, and a server without callers serves every client. Restart the server to do that"
             );
             return Some(Change::Refused(ConfigError(vec![problem])));
         }

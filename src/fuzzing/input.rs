@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::{
     bedrock::{converse, invoke},
-    config::{Cli, Command, Layers},
+    config::{Cli, Command, Inputs, Layers, in_force},
     edge::{
         grpc::time_left,
         host::{self, AllowedHosts},
@@ -52,6 +52,29 @@ pub fn settings(data: &[u8]) {
         }
         Err(problems) => assert!(!problems.to_string().is_empty()),
     }
+}
+
+/// A configuration file: it is settings, or problems that each have a place. What it says in one go it says again.
+pub fn config_file(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let inputs = Inputs::new(["outcrop", "serve", "--local", "--config", "o.toml"], []);
+    let resolved = || {
+        let (cli, layers) = inputs.load_with(|_| Ok(text.to_owned())).ok()?;
+        let Command::Serve(arguments) = cli.command else { return None };
+        Some((arguments.resolve(&layers), in_force(&layers)))
+    };
+    let first = resolved();
+    assert!(first.is_some(), "the command line is valid");
+    match &first {
+        Some((Ok(settings), printed)) => {
+            assert!(settings.attempts > 0);
+            assert!(settings.identity.callers.iter().all(|caller| !caller.name.is_empty()));
+            assert!(toml::from_str::<toml::Table>(printed).is_ok(), "what is in force is a file: {printed}");
+        }
+        Some((Err(problems), _)) => assert!(!problems.0.is_empty()),
+        None => {}
+    }
+    assert_eq!(format!("{first:?}"), format!("{:?}", resolved()));
 }
 
 /// Headers of a call: `grpc-timeout` on the first line, `host` and `origin` on the next two.

@@ -158,7 +158,7 @@ fn a_redis_that_is_away_when_the_server_starts_is_said_and_a_wrong_one_ends_it()
         serving.signal("-TERM");
         serving.child.wait().unwrap();
         let said = std::io::read_to_string(serving.child.stderr.take().unwrap()).unwrap();
-        assert!(said.contains("Redis cannot be reached") && said.contains(hint), "{said}");
+        assert!(said.contains("Redis cannot be reached") && said.contains(hint) && said.contains(&address), "{said}");
     }
     let flags = ["serve", "--local", "--listen", "127.0.0.1:0", "--conversations"];
     for (address, password, said) in [

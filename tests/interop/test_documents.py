@@ -22,6 +22,9 @@ SERVES = re.compile(r"cargo run (-- serve|-p bedrock-emulator)")
 EXPECTED = [
     (r"-- demo", "Pepper and Moss"),
     (r"keys new", r"oc_"),
+    (r"-- config --sample", '#listen = "127.0.0.1:50051"'),
+    (r"-- config --local", "local = true  # --local"),
+    (r"-- check", "ok\nlistens on: 127.0.0.1:50051"),
     (r"tls self-signed", "server:  outcrop serve --local --tls-cert target/tls/cert.pem"),
     (r"grpcurl .* list$", "outcrop.v1.GenerationService"),
     (r"grpcurl .*heartbeat_interval.*/Generate$", '"heartbeat"'),
@@ -90,7 +93,7 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "docs/lab.md", "docs/page.md", "docs/security.md", "emulator/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "docs/lab.md", "docs/page.md", "docs/security.md", "docs/configuration.md", "emulator/README.md"])
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands

@@ -1,8 +1,7 @@
 //! The blocks `[[issuer]]`: who issues tokens, and how they are verified.
 
-use std::fs;
-
 use super::{
+    read as read_file,
     section::{Placed, Section},
     syntax,
 };
@@ -30,7 +29,7 @@ pub(super) fn read(section: &mut Section<'_>) -> IssuerSettings {
         section.check("jwks_uri", syntax::https(uri));
     }
     let ca = section.string("ca").filter(|path| !path.is_empty()).and_then(|path| {
-        let read = fs::read(path).map_err(|error| format!("is {path:?}, which cannot be read: {error}"));
+        let read = read_file(path).map_err(|problem| format!("is {path:?}, {problem}"));
         section.checked("ca", read.and_then(|pem| certificates(path, pem)))
     });
     let audiences = audiences.into_iter().map(|placed| placed.value).collect();

@@ -32,7 +32,7 @@ impl Mounted {
         let inputs = Inputs::new(arguments, [("OUTCROP_GRACE".to_owned(), "7s".to_owned())]);
         let (cli, layers) = inputs.load().unwrap();
         let Command::Serve(args) = cli.command else { panic!("serve") };
-        Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap()).unwrap().unwrap()
+        Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap()).unwrap()
     }
 }
 
@@ -111,4 +111,17 @@ async fn a_signal_reads_the_file_again_at_once_also_if_it_is_the_same() {
     mounted.swap("2", &format!("log = \"error\"\n{CALLER}"));
     let Change::Settings { settings, .. } = watcher.changed().await else { panic!("refused") };
     assert_eq!(settings.log, "error", "found by looking, as time goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_file_a_signal_changes_nothing_and_the_values_are_not_shown() {
+    let arguments = ["outcrop", "serve", "--local", "--conversations", "redis://user@swordfish"];
+    let inputs = Inputs::new(arguments, []);
+    let (cli, layers) = inputs.load().unwrap();
+    let Command::Serve(args) = cli.command else { panic!("serve") };
+    let mut watcher = Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap()).unwrap();
+    assert!(watcher.look(true).await.is_none());
+    let waited = tokio::time::timeout(Duration::from_hours(1), watcher.changed()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    assert!(!format!("{watcher:?} {layers:?} {inputs:?}").contains("swordfish"));
 }

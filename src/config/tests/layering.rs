@@ -156,6 +156,7 @@ fn a_file_that_cannot_be_read_is_named_by_the_flag_or_the_variable() {
         (vec!["--config", "/nowhere/x.toml"], "--config is \"/nowhere/x.toml\", which cannot be read: No such file"),
         (vec![], "OUTCROP_CONFIG is \"/nowhere/o.toml\", which cannot be read: No such file"),
         (vec!["--config", "/"], "--config is \"/\", which cannot be read"),
+        (vec!["--config", "/dev/zero"], "--config is \"/dev/zero\", which is larger than 16 MiB"),
     ] {
         let (cli, layers) = Inputs::new([vec!["outcrop", "serve"], flags].concat(), [variable.clone()]).load().unwrap();
         let Command::Serve(args) = cli.command else { panic!("serve") };
