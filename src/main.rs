@@ -7,7 +7,7 @@ use std::{
 };
 
 use outcrop::{
-    app::{App, raise_file_limit},
+    app::App,
     bedrock::{ConnectError, Connected},
     commands::{check, demo, keys, print_config},
     config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher},
@@ -54,7 +54,6 @@ async fn run(Cli { command, .. }: Cli, inputs: &Inputs, layers: &Layers) -> Resu
 }
 
 async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
-    raise_file_limit();
     let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
     let log = telemetry::start(&settings.log)?;
     for warning in inputs.warnings() {

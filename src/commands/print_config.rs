@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{Layers, ServeArgs, in_force, sample};
+use crate::{
+    config::{Layers, ServeArgs, in_force, sample},
+    edge::descriptors::raise_file_limit,
+};
 
 /// Prints the settings in force, or the sample of a configuration file.
 ///
@@ -16,6 +19,7 @@ pub fn run(args: ServeArgs, wants_sample: bool, layers: &Layers) -> Result<ExitC
     let text = if wants_sample {
         sample()
     } else {
+        raise_file_limit();
         // What cannot be used is not printed: an unknown key can have a secret.
         args.resolve(layers)?;
         in_force(layers)

@@ -3,6 +3,7 @@
 use super::{Layers, ServeArgs, Settings};
 use crate::{
     bedrock::{Prepared, UpstreamSettings},
+    edge::descriptors::raise_file_limit,
     error::ConfigError,
     request::timeouts::TimeoutSettings,
 };
@@ -23,6 +24,8 @@ impl Checked {
     /// # Errors
     /// All problems.
     pub async fn load(args: ServeArgs, layers: &Layers) -> Result<Self, ConfigError> {
+        // The limit bounds what --max-connections can be.
+        raise_file_limit();
         let upstream = if args.local {
             UpstreamSettings::Local { scripts: None, recordings: None }
         } else {

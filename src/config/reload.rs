@@ -61,7 +61,7 @@ pub enum Change {
     Settings {
         /// The settings, of which a running server can take over some.
         settings: Box<Settings>,
-        /// The flags with other values that only a new start takes over, without their hyphens.
+        /// The keys with other values that only a new start takes over.
         at_next_start: Vec<String>,
     },
     /// The file cannot be used.
@@ -142,12 +142,12 @@ impl Watcher {
         Some(Change::Settings { settings: Box::new(settings), at_next_start: self.at_next_start(&values) })
     }
 
-    /// The flags that differ from the start and are not taken over.
+    /// The keys whose values differ from the start and are not taken over.
     fn at_next_start(&self, values: &BTreeMap<String, Vec<String>>) -> Vec<String> {
         let flags: BTreeSet<_> = self.started.keys().chain(values.keys()).collect();
         let differs = |flag: &&String| self.started.get(*flag) != values.get(*flag);
         let applied = |flag: &&String| APPLIED.contains(&flag.as_str());
-        flags.into_iter().filter(differs).filter(|flag| !applied(flag)).cloned().collect()
+        flags.into_iter().filter(differs).filter(|flag| !applied(flag)).map(|flag| flag.replace('-', "_")).collect()
     }
 }
 

@@ -186,7 +186,7 @@ fn caller(name: &str) -> (String, SecretString) {
 }
 
 #[tokio::test]
-async fn a_caller_and_a_route_of_a_changed_file_are_there_for_the_next_call_and_a_removed_caller_ends() {
+async fn callers_routes_and_limits_of_a_changed_file_hold_for_the_next_call_and_no_other_stream_ends() {
     let folder = Folder::new("config-callers");
     let file = folder.file("outcrop.toml");
     let ((ada, ada_key), (bob, bob_key)) = (caller("ada"), caller("bob"));
@@ -196,10 +196,21 @@ async fn a_caller_and_a_route_of_a_changed_file_are_there_for_the_next_call_and_
     let connect =
         async |key: &SecretString| Client::builder(&serving.endpoint).api_key(key.clone()).connect().await.unwrap();
     let (ada_client, bob_client) = (connect(&ada_key).await, connect(&bob_key).await);
-    let mut of_ada = soon(ada_client.generate(request("emulator.endless"))).await.unwrap();
+    let (mut of_ada, mut clients) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let client = connect(&ada_key).await;
+        for _ in 0..10 {
+            of_ada.push(soon(client.generate(request("emulator.endless"))).await.unwrap());
+        }
+        clients.push(client);
+    }
     let mut of_bob = soon(bob_client.generate(request("emulator.endless"))).await.unwrap();
     assert!(soon(ada_client.generate(request("fast"))).await.is_err(), "there is no route yet");
-    fs::write(&file, format!("default_model = \"fast\"\n[routes]\nfast = [\"emulator.tools\"]\n{ada}")).unwrap();
+    fs::write(
+        &file,
+        format!("default_model = \"fast\"\n[routes]\nfast = [\"emulator.tools\"]\n{ada}max_streams = 201\n"),
+    )
+    .unwrap();
     assert!(!line_with(&lines, "the configuration file was read again").contains("ERROR"));
     let ended = soon(async {
         loop {
@@ -213,8 +224,14 @@ async fn a_caller_and_a_route_of_a_changed_file_are_there_for_the_next_call_and_
     for name in ["fast", ""] {
         soon(collect(soon(ada_client.generate(request(name))).await.unwrap())).await.whole();
     }
-    for _ in 0..50 {
-        assert!(soon(of_ada.next()).await.unwrap().is_some(), "the stream of the other caller goes on");
+    let _last = soon(ada_client.generate(request("emulator.endless"))).await.unwrap();
+    let Err(ClientError::Call(refused)) = soon(ada_client.generate(request("fast"))).await else { panic!("no limit") };
+    assert_eq!(refused.reason, "LOCAL_LIMIT", "the caller has a new limit");
+    for stream in &mut of_ada {
+        // More than what was on its way.
+        for _ in 0..50 {
+            assert!(soon(stream.next()).await.unwrap().is_some(), "a stream of the other caller goes on");
+        }
     }
     // Without callers the server would serve every client.
     fs::write(&file, "").unwrap();

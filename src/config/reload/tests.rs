@@ -55,11 +55,14 @@ async fn a_swap_of_links_brings_new_settings_and_tells_what_needs_a_new_start() 
     let mounted = Mounted::new("swap", "attempts = 2\n");
     let mut watcher = mounted.watcher();
     assert!(twice(&mut watcher).await.is_none(), "nothing has changed");
-    mounted.swap("2", &format!("attempts = 1\nlog = \"warn\"\ngrace = \"1s\"\nlisten = \"127.0.0.1:0\"\n{CALLER}"));
+    mounted.swap(
+        "2",
+        &format!("attempts = 1\nlog = \"warn\"\ngrace = \"1s\"\nmax_streams = 9\nlisten = \"127.0.0.1:0\"\n{CALLER}"),
+    );
     let Some(Change::Settings { settings, at_next_start }) = twice(&mut watcher).await else { panic!("no settings") };
     assert_eq!((settings.log.as_str(), settings.identity.callers.len()), ("warn", 1));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(7), "a variable still replaces the file");
-    assert_eq!(at_next_start, ["attempts", "listen"]);
+    assert_eq!(at_next_start, ["attempts", "listen", "max_streams"]);
     assert!(twice(&mut watcher).await.is_none(), "it is used once");
 }
 
