@@ -1,15 +1,15 @@
 //! Settings -> a server that listens, runs, and drains.
 //!
 //! - `listeners` binds its addresses; `layers` the layers around the methods
-//! - `reload` what changes while it runs
+//! - `reload` what changes while it runs; `error` why it cannot start
 
+mod error;
 mod layers;
 mod listeners;
 mod reload;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use aws_lc_rs::error::Unspecified;
 use axum::Router;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,14 +18,14 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use self::listeners::{Listeners, reload_when_changed};
-pub use self::reload::Reload;
+pub use self::{error::AppError, reload::Reload};
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
     admission::{AdmissionControl, failure_limit::FailureLimit},
     audit::Audit,
     bedrock::Bedrock,
     config::{Settings, Watcher},
-    conversation::{Conversations, OwnerLimits, settings::OpenError},
+    conversation::{Conversations, OwnerLimits},
     edge::{
         connection::ConnectionSettings,
         server::Server,
@@ -113,44 +113,6 @@ impl Shared {
             stopping: CancellationToken::new(),
         })
     }
-}
-
-/// Why a server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// An address cannot be bound.
-    #[error("cannot listen on {address}: {source}. Choose another with {flag}")]
-    Listen {
-        /// The flag of the address.
-        flag: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The files of TLS cannot be used.
-    #[error("TLS cannot be used:\n  - {}", .0.join("\n  - "))]
-    Tls(Vec<String>),
-    /// The descriptors of the contract cannot be decoded. This is a defect of the build.
-    #[error("the descriptors of the contract cannot be read: {0}")]
-    Descriptors(Box<dyn std::error::Error + Send + Sync>),
-    /// The issuers of tokens cannot be used.
-    #[error("the issuers of tokens cannot be used: {}", .0.join("; "))]
-    Issuers(Vec<String>),
-    /// The audit log cannot be opened.
-    #[error("--audit-log is {}, which cannot be written: {source}", .path.display())]
-    Audit {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The operating system has no random numbers.
-    #[error("the operating system has no random numbers for the link to sign in to the page")]
-    Random(#[from] Unspecified),
-    /// The storage of conversations cannot be opened.
-    #[error(transparent)]
-    Conversations(#[from] OpenError),
 }
 
 impl App {
