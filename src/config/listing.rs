@@ -18,8 +18,8 @@ const BLOCKS: &str = include_str!("listing/blocks.toml");
 
 /// The head of the sample.
 const HEAD: &str = "\
-# The configuration of `outcrop serve`. Every flag `--some-flag` is a key `some_flag` here, and a variable `OUTCROP_SOME_FLAG`. A flag on the
-# command line replaces the variable, which replaces the key, which replaces the default.
+# The configuration of `outcrop serve`. Every flag `--some-flag` is a key `some_flag` here, and a variable `OUTCROP_SOME_FLAG`, which
+# is in the plural for a list. A flag on the command line replaces the variable, which replaces the key, which replaces the default.
 #
 # The settings are commented out with one `#` and have their defaults; \"\" is a setting without a value. `outcrop config --sample` prints this
 # file, `outcrop check --config FILE` checks one, and `outcrop config --config FILE` prints what is in force and where it comes from.

@@ -27,6 +27,10 @@ use crate::error::ConfigError;
 /// The interval of the looks at the file. A change takes effect after two of them.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The number of looks after which a file that was refused is tried again: the reason may have been another file, such as a certificate that is
+/// being replaced.
+const TRY_AGAIN: u32 = 10;
+
 /// The flags whose values a running server takes over, without their hyphens.
 const APPLIED: [&str; 3] = ["default-model", "log", "route"];
 
@@ -43,6 +47,8 @@ pub struct Watcher {
     seen: ContentHash,
     /// Other content that the last look has found.
     found: Option<ContentHash>,
+    /// The problems of the content that was seen, if it was refused, and the number of looks since.
+    refused: Option<(ConfigError, u32)>,
     hangup: Signal,
     looks: Interval,
 }
@@ -83,6 +89,7 @@ impl Watcher {
             has_callers: !settings.identity.callers.is_empty(),
             seen: layers.file.as_ref().map(|file| file.hash).unwrap_or_default(),
             found: None,
+            refused: None,
             hangup: signal(SignalKind::hangup())?,
             looks,
         })
@@ -116,30 +123,47 @@ impl Watcher {
         .await?;
         let (Ok(text) | Err(text)) = &read;
         let found = hash(text);
-        if !forced {
-            if found == self.seen {
-                self.found = None;
-                return None;
-            }
-            if self.found.replace(found) != Some(found) {
-                return None;
-            }
+        if !forced && !self.is_due(found) {
+            return None;
         }
+        let is_the_same = found == self.seen;
         (self.seen, self.found) = (found, None);
         let inputs = self.inputs.clone();
-        let (settings, values) = match blocking(move || load(&inputs, read)).await? {
-            Ok(loaded) => loaded,
-            Err(error) => return Some(Change::Refused(error)),
-        };
-        let has_callers = !settings.identity.callers.is_empty();
-        if self.has_callers && !has_callers {
-            let problem = format!(
-                "{path} has no [[caller]] any more, and a server without callers serves every client. Restart the server to do that"
-            );
-            return Some(Change::Refused(ConfigError(vec![problem])));
+        let loaded = blocking(move || load(&inputs, read)).await?;
+        match loaded.and_then(|loaded| self.keeps_callers(loaded, &path)) {
+            Ok((settings, values)) => {
+                self.refused = None;
+                self.has_callers = !settings.identity.callers.is_empty();
+                Some(Change::Settings { settings: Box::new(settings), at_next_start: self.at_next_start(&values) })
+            }
+            Err(error) => {
+                let reported = self.refused.replace((error.clone(), 0));
+                let is_reported = is_the_same && reported.is_some_and(|(problems, _)| problems == error);
+                (forced || !is_reported).then_some(Change::Refused(error))
+            }
         }
-        self.has_callers = has_callers;
-        Some(Change::Settings { settings: Box::new(settings), at_next_start: self.at_next_start(&values) })
+    }
+
+    /// Whether content is used now: new content that two looks have found, or content that was refused a while ago.
+    fn is_due(&mut self, found: ContentHash) -> bool {
+        if found != self.seen {
+            return self.found.replace(found) == Some(found);
+        }
+        self.found = None;
+        self.refused.as_mut().is_some_and(|(_, looks)| {
+            *looks += 1;
+            *looks >= TRY_AGAIN
+        })
+    }
+
+    /// Refuses settings that would open a server that has callers.
+    fn keeps_callers(&self, loaded: Loaded, path: &str) -> Result<Loaded, ConfigError> {
+        if self.has_callers && loaded.0.identity.callers.is_empty() {
+            return Err(ConfigError(vec![format!(
+                "{path} has no [[caller]] any more, and a server without callers serves every client. Restart the server to do that"
+            )]));
+        }
+        Ok(loaded)
     }
 
     /// The keys whose values differ from the start and are not taken over.

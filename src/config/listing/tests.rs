@@ -87,3 +87,15 @@ fn a_password_in_an_address_is_not_printed() {
         assert_eq!(redacted(value), printed);
     }
 }
+
+#[test]
+fn every_setting_is_in_a_group_and_its_variable_is_named_after_it() {
+    for arg in settings() {
+        assert!(arg.get_help_heading().is_some(), "--{} is in no group of the help", long(&arg));
+        let variable = arg.get_env().unwrap().to_str().unwrap();
+        let name = format!("OUTCROP_{}", key(&arg).to_uppercase());
+        // Lists are in the plural there.
+        let plural = name.strip_suffix('Y').map_or_else(|| format!("{name}S"), |name| format!("{name}IES"));
+        assert!(variable == name || (is_list(&arg) && variable == plural), "--{} and {variable}", long(&arg));
+    }
+}

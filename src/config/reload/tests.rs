@@ -128,3 +128,26 @@ async fn without_a_file_a_signal_changes_nothing_and_the_values_are_not_shown() 
     assert!(waited.is_err(), "{waited:?}");
     assert!(!format!("{watcher:?} {layers:?} {inputs:?}").contains("swordfish"));
 }
+
+#[tokio::test]
+async fn a_file_that_was_refused_because_of_another_file_is_tried_again() {
+    let mounted = Mounted::new("again", CALLER);
+    let mut watcher = mounted.watcher();
+    let scripts = mounted.0.join("scripts");
+    mounted.swap("2", &format!("scripts = {scripts:?}\n{CALLER}"));
+    let Some(Change::Refused(ConfigError(problems))) = twice(&mut watcher).await else { panic!("a missing folder") };
+    assert!(problems[0].contains("which is not a folder"), "{problems:?}");
+    for look in 0..3 * TRY_AGAIN {
+        assert!(watcher.look(false).await.is_none(), "look {look}: it is reported once");
+    }
+    fs::create_dir(&scripts).unwrap();
+    let mut looks = 0;
+    let change = loop {
+        looks += 1;
+        if let Some(change) = watcher.look(false).await {
+            break change;
+        }
+    };
+    assert!(matches!(change, Change::Settings { .. }) && looks <= TRY_AGAIN, "{looks} {change:?}");
+    assert!(watcher.look(false).await.is_none() && watcher.refused.is_none());
+}
