@@ -78,8 +78,12 @@ impl AccessArgs {
         problems: &mut Problems<'_>,
     ) -> Option<String> {
         let name = self.page_login.as_deref().map(str::trim).filter(|name| !name.is_empty())?;
-        if !identity.callers.iter().any(|caller| caller.name == name) {
-            let names: Vec<_> = identity.callers.iter().map(|caller| caller.name.as_str()).collect();
+        let names: Vec<_> = identity.callers.iter().map(|caller| caller.name.as_str()).collect();
+        if names.is_empty() {
+            problems.add(format!(
+                "--page-login is {name:?}, and there are no callers. Without callers the page needs no sign-in"
+            ));
+        } else if !names.contains(&name) {
             problems.add(format!(
                 "--page-login is {name:?}, and no [[caller]] has this name. There are: {}",
                 names.join(", ")
@@ -88,7 +92,7 @@ impl AccessArgs {
         if !page {
             problems.add("--page-login needs the page. Leave it out, or leave --no-page out");
         }
-        if !listening.calls.ip().is_loopback() {
+        if !listening.calls.ip().to_canonical().is_loopback() {
             problems.add(format!(
                 "--page-login works only on a loopback address, and --listen is {}. Sign in with a key there",
                 listening.calls

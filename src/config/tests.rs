@@ -128,6 +128,8 @@ fn an_address_that_others_can_reach_needs_callers_or_a_flag() {
         (&["--trusted-proxy", "10.0.0.1"], Some("--trusted-proxy is \"10.0.0.1\"; it must be a network")),
         (&["--trusted-proxy-cert", "proxy"], Some("--trusted-proxy-cert is \"proxy\"; it must be a URI")),
         (&["--forwarded-client-certs"], Some("--forwarded-client-certs needs proxies to trust")),
+        (&["--page-login", "ada"], Some("--page-login is \"ada\", and there are no callers")),
+        (&["--page-login", ""], None),
     ] {
         let served = serve(&[&["--local"], flags].concat());
         match refused {

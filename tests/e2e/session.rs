@@ -1,124 +1,23 @@
 //! The sign-in of the page, as a browser asks for it; tests/web has the browser itself.
+//!
+//! - `server` a server with a caller, and requests to it
+//! - `link` the link that signs in once
+
+mod link;
+mod server;
 
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{
-    client::legacy::{Client as Http, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http::{Method, StatusCode};
 use outcrop::{
-    app::{App, Reload},
-    bedrock::Bedrock,
     config::{ProxySettings, Settings},
     identity::settings::IdentitySettings,
-    shutdown::Ended,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::{
-    callers::{Caller, Protocol, Wire, new_key},
-    harness::soon,
-};
-
-const LIST_MODELS: &str = "/outcrop.v1.GenerationService/ListModels";
-
-/// A server, and what one of its callers has.
-struct Server {
-    ada: Caller,
-    endpoint: String,
-    host: String,
-    reload: Reload,
-    http: Http<HttpConnector, Full<Bytes>>,
-    _running: JoinSet<Ended>,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn cookie(&self) -> Option<&str> {
-        Some(self.headers.get("set-cookie")?.to_str().unwrap())
-    }
-
-    /// The cookie as a browser sends it back.
-    fn sent_back(&self) -> String {
-        self.cookie().unwrap().split(';').next().unwrap().to_owned()
-    }
-
-    /// A refusal: its status and its reason. It sets no cookie, and does not have the credential in it.
-    fn refusal(&self, credential: &str) -> (u16, String) {
-        assert!(self.cookie().is_none(), "{:?}", self.headers);
-        let text = format!("{:?} {:?}", self.headers, self.body);
-        assert!(credential.is_empty() || !text.contains(credential), "{text}");
-        assert_eq!(self.headers["cache-control"], "no-store");
-        (self.status.as_u16(), self.json()["reason"].as_str().unwrap().to_owned())
-    }
-}
-
-impl Server {
-    async fn start() -> Self {
-        Self::with(|_| {}).await
-    }
-
-    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let ada = Caller::new("ada");
-        let identity = IdentitySettings { callers: vec![ada.settings.clone()], ..IdentitySettings::default() };
-        let mut settings = Settings { identity, ..Settings::local() };
-        change(&mut settings);
-        // No test here calls a model.
-        let bedrock = Bedrock::emulated("http://127.0.0.1:9", settings.max_connect()).unwrap();
-        let app = App::build(&settings, bedrock).await.unwrap();
-        let (host, reload) = (app.address().to_string(), app.reload());
-        let mut server = JoinSet::new();
-        server.spawn(app.run(std::future::pending(), std::future::pending()));
-        let http = Http::builder(TokioExecutor::new()).build_http();
-        Self { ada, endpoint: format!("http://{host}"), host, reload, http, _running: server }
-    }
-
-    /// Asks `/session` as the server's own page does, with these headers besides.
-    async fn ask(&self, method: Method, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-        let mut request = http::Request::builder().method(method).uri(format!("{}/session", self.endpoint));
-        let all = request.headers_mut().unwrap();
-        for (name, value) in [("sec-fetch-site", "same-origin"), ("content-type", "application/json")] {
-            all.insert(name, value.parse().unwrap());
-        }
-        for (name, value) in headers {
-            all.insert(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
-        }
-        let answer = soon(self.http.request(request.body(Full::new(body.into())).unwrap())).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = soon(body.collect()).await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
-    }
-
-    async fn sign_in(&self, credential: &str) -> Answer {
-        self.ask(Method::POST, &[], json!({ "credential": credential }).to_string()).await
-    }
-
-    async fn session(&self, cookie: &str) -> Value {
-        let answer = self.ask(Method::GET, &[("cookie", cookie)], "").await;
-        assert_eq!((answer.status, &answer.headers["cache-control"]), (StatusCode::OK, &"no-store".parse().unwrap()));
-        answer.json()
-    }
-
-    /// The code and the reason of a call with these headers.
-    async fn call(&self, protocol: Protocol, headers: &[(&str, &str)]) -> (Option<Code>, String) {
-        let answer = Wire::to(&self.endpoint).call(protocol, LIST_MODELS, b"", headers).await;
-        (answer.code(), answer.reason().to_owned())
-    }
-}
+use self::server::{Answer, Server};
+use crate::callers::{Caller, Protocol, new_key};
 
 fn ok() -> (Option<Code>, String) {
     (Some(Code::Ok), String::new())

@@ -23,9 +23,12 @@ export function caller(name, keys, more = "") {
 /** A configuration file with these callers. */
 export function configFile(...callers) {
   const path = join(mkdtempSync(join(tmpdir(), "outcrop-callers-")), "outcrop.toml");
-  writeFileSync(path, callers.join("\n"));
+  change(path, ...callers);
   return path;
 }
+
+/** Replaces the callers of a file. A running server takes them over. */
+export const change = (path, ...callers) => writeFileSync(path, callers.join("\n"));
 
 /** Waits for the form, and signs in. */
 export async function signIn(page, key) {

@@ -1,6 +1,7 @@
 // The built programs on free loopback ports, a browser, and watchers that see what must never happen.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -28,8 +29,13 @@ export const skip = browser
 async function program(name, flags, environment = {}) {
   const quiet = { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: "true", OUTCROP_LOG: "warn" };
   const child = spawn(join(target, name), flags, {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "pipe"],
     env: { ...quiet, ...environment },
+  });
+  let said = "";
+  child.stderr.on("data", (data) => {
+    said += data;
+    process.stderr.write(data);
   });
   const line = await new Promise((resolve, reject) => {
     child.stdout.once("data", (data) => resolve(String(data).trim()));
@@ -42,7 +48,13 @@ async function program(name, flags, environment = {}) {
     child.kill("SIGKILL");
     await ended;
   };
-  return { url: address.startsWith("http") ? address : `http://${address}`, stop };
+  const url = address.startsWith("http") ? address : `http://${address}`;
+  /** Waits until it has said this on standard error. */
+  const saying = async (pattern) => {
+    while (!pattern.test(said)) await once(child.stderr, "data");
+    return pattern.exec(said)[0];
+  };
+  return { url, stop, saying };
 }
 
 export const serve = (flags, environment, address = "127.0.0.1:0") =>

@@ -1,7 +1,17 @@
 // The sign-in on a server with callers: who gets in, and what is left of a session.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { caller, configFile, everythingOf, newKey, refusedWith, signedIn, signIn, signOut } from "./callers.mjs";
+import {
+  caller,
+  change,
+  configFile,
+  everythingOf,
+  newKey,
+  refusedWith,
+  signedIn,
+  signIn,
+  signOut,
+} from "./callers.mjs";
 import { lastTurn, launch, open, send, serve, settled, skip } from "./harness.mjs";
 
 const signInShown = { until: () => document.getElementById("sign-in").open };
@@ -208,25 +218,50 @@ describe("the sign-in", { skip }, () => {
     await close();
   });
 
-  test("a key that is revoked while the page is open asks for another", async () => {
-    const before = await serve(["--local", "--config", config]);
-    const { page, calm, close } = await open(chromium, before.url, signInShown);
+  test("a key that is revoked while an answer runs ends it, and asks for another", async (context) => {
+    const own = configFile(caller("ada", [ada, adaToo]));
+    const alone = await serve(["--local", "--config", own]);
+    context.after(alone.stop);
+    const { page, calm, close } = await open(chromium, alone.url, signInShown);
     await signedIn(page, adaToo.text);
-    await before.stop();
-    const revoked = { line: adaToo.line.replace(" }", ", disabled = true }") };
-    const address = new URL(before.url).host;
-    const later = await serve(["--local", "--config", configFile(caller("ada", [ada, revoked]))], {}, address);
-    await page.click("#new");
+    await send(page, "Without an end", "emulator.endless");
+    await page.waitForSelector(".prose *");
+    change(own, caller("ada", [ada, { line: adaToo.line.replace(" }", ", disabled = true }") }]));
     await page.waitForSelector("#sign-in[open]");
     assert.match(await page.textContent("#sign-in-problem"), /has revoked this key/);
     await signedIn(page, ada.text);
-    await calm(/Failed to load resource|ERR_/);
+    assert.match(await lastTurn(page).locator(".problem").textContent(), /has revoked your key/);
+    assert.notEqual(await lastTurn(page).locator(".parts").textContent(), "");
+    await send(page, "And again", "emulator.default");
+    await settled(page);
+    assert.equal(await lastTurn(page).locator(".problem").count(), 0);
+    await calm();
     await close();
-    await later.stop();
   });
 
-  test("a server that does not answer is told, in and out", async () => {
+  test("the link that the server prints opens the page signed in, and only once", async (context) => {
+    const alone = await serve(["--local", "--config", config, "--page-login", "ada"]);
+    context.after(alone.stop);
+    const link = await alone.saying(/http:\S+\/login\?code=\S+(?=\n)/);
+    const { page, calm, close } = await open(chromium, link);
+    assert.equal(page.url(), `${alone.url}/`);
+    assert.match(await page.textContent("#account"), /Signed in as ada/);
+    await send(page, "hi");
+    await settled(page);
+    await signOut(page);
+    const answer = await page.goto(link);
+    assert.equal(answer.status(), 403);
+    assert.match(await answer.text(), /has been used/);
+    assert.deepEqual(await page.context().cookies(), []);
+    await page.goto(alone.url);
+    // The browser asks for the icon of an answer that is not a page.
+    await calm(/status of (403|426)/);
+    await close();
+  });
+
+  test("a server that does not answer is told, in and out", async (running) => {
     const alone = await serve(["--local", "--config", config]);
+    running.after(alone.stop);
     const { page, context, calm, close } = await open(chromium, alone.url, signInShown);
     await context.setOffline(true);
     assert.match(await refusedWith(page, ada.text), /cannot be reached/);
@@ -240,16 +275,15 @@ describe("the sign-in", { skip }, () => {
     await signOut(page);
     await calm(/ERR_INTERNET_DISCONNECTED/);
     await close();
-    await alone.stop();
   });
 
-  test("without callers there is nothing of it", async () => {
+  test("without callers there is nothing of it", async (context) => {
     const alone = await serve(["--local"]);
+    context.after(alone.stop);
     const { page, calm, close } = await open(chromium, alone.url);
     assert.equal(await page.locator("#sign-in, #account").locator("visible=true").count(), 0);
     await calm();
     await close();
-    await alone.stop();
   });
 
   test("text becomes neither HTML nor a script", async () => {
