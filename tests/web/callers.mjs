@@ -30,6 +30,9 @@ export function configFile(...callers) {
 /** Replaces the callers of a file. A running server takes them over. */
 export const change = (path, ...callers) => writeFileSync(path, callers.join("\n"));
 
+/** For `open`, of a page that asks for a key. */
+export const signInShown = { until: () => document.getElementById("sign-in").open };
+
 /** Waits for the form, and signs in. */
 export async function signIn(page, key) {
   await page.waitForSelector("#sign-in[open]");
