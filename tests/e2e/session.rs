@@ -11,13 +11,16 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use outcrop::{
     config::{ProxySettings, Settings},
-    identity::settings::IdentitySettings,
+    identity::settings::{IdentitySettings, TokenSettings},
 };
 use serde_json::{Value, json};
 use tonic::Code;
 
 use self::server::{Answer, Server};
-use crate::callers::{Caller, Protocol, new_key};
+use crate::{
+    callers::{Caller, Protocol, new_key},
+    tokens::issuer::{Issuer, now},
+};
 
 fn ok() -> (Option<Code>, String) {
     (Some(Code::Ok), String::new())
@@ -151,6 +154,35 @@ async fn a_session_ends_with_its_key_and_its_cookie_is_removed() {
     server.reload.replace_callers(&IdentitySettings::default()).unwrap();
     assert_eq!(server.session(&cookie).await["required"], false);
     assert_eq!(server.sign_in(&server.ada.key).await.refusal(&server.ada.key), (400, "INVALID_REQUEST".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_signs_in_as_its_subject() {
+    let (issuer, gone) = (Issuer::start().await, Issuer::start().await);
+    let of_gone = gone.token("grace", &json!({}));
+    let server = Server::with(|settings| {
+        for issuer in [&issuer, &gone] {
+            settings.identity.issuers.push(issuer.settings.clone());
+            let claims = [("groups".to_owned(), "staff".to_owned())].into();
+            let tokens = TokenSettings { issuer: issuer.settings.issuer.clone(), claims };
+            settings.identity.callers[0].tokens.push(tokens);
+        }
+        drop(gone);
+    })
+    .await;
+    let token = issuer.token("grace", &json!({}));
+    let cookie = server.sign_in(&token).await.sent_back();
+    let session = server.session(&cookie).await;
+    assert_eq!((&session["caller"], &session["subject"]), (&json!("ada"), &json!("grace")));
+    assert_eq!(server.call(Protocol::WebOverHttp1, &[("cookie", &cookie)]).await, ok());
+    for (token, status, reason) in [
+        (issuer.token("grace", &json!({ "exp": now() - 61 })), 401, "CREDENTIALS_EXPIRED"),
+        (issuer.token("grace", &json!({ "groups": ["guests"] })), 401, "CREDENTIALS_INVALID"),
+        (issuer.token("grace", &json!({ "more": "x".repeat(4_000) })), 413, "MESSAGE_TOO_LARGE"),
+        (of_gone, 503, "IDENTITY_PROVIDER"),
+    ] {
+        assert_eq!(server.sign_in(&token).await.refusal(&token), (status, reason.to_owned()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Callers that are known by tokens: what is accepted over every protocol, and what becomes of running streams.
 
-mod issuer;
+pub(crate) mod issuer;
 
 use std::{collections::BTreeMap, time::Duration};
 
