@@ -2,8 +2,10 @@
 //!
 //! - `server` a server with a caller, and requests to it
 //! - `link` the link that signs in once
+//! - `log` what is in no log line
 
 mod link;
+mod log;
 mod server;
 
 use std::time::{Duration, SystemTime};
