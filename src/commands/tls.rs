@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fs::{self, OpenOptions},
-    io::{self, ErrorKind, Write},
+    io::{ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -13,6 +13,8 @@ use clap::{Args, Subcommand};
 use outcrop_secret_file::shell_word;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::ServerName;
+
+use crate::error::ConfigError;
 
 /// The names that every certificate has: those of this machine.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -50,8 +52,9 @@ impl TlsCommand {
         let Self::SelfSigned(args) = self;
         let (certificate, key) = self_signed(&args.names)?;
         let (certificate_file, key_file) = (args.out.join("cert.pem"), args.out.join("key.pem"));
-        fs::create_dir_all(&args.out)
-            .map_err(|error| format!("--out is {}, which cannot be created: {error}", args.out.display()))?;
+        fs::create_dir_all(&args.out).map_err(|error| {
+            ConfigError(vec![format!("--out is {}, which cannot be created: {error}", args.out.display())])
+        })?;
         // The key first: a certificate alone would be of no use.
         create(&key_file, &key, 0o600)?;
         if let Err(error) = create(&certificate_file, &certificate, 0o644) {
@@ -74,7 +77,8 @@ impl TlsCommand {
 fn self_signed(names: &[String]) -> Result<(String, String), Box<dyn Error>> {
     for name in names {
         if ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_err() {
-            return Err(format!("--name is {name:?}; it must be a host name or an IP address, without a port").into());
+            let problem = format!("--name is {name:?}; it must be a host name or an IP address, without a port");
+            return Err(ConfigError(vec![problem]).into());
         }
     }
     let own = OWN_NAMES.map(str::to_owned).into_iter();
@@ -89,12 +93,13 @@ fn self_signed(names: &[String]) -> Result<(String, String), Box<dyn Error>> {
 }
 
 /// Creates a file with these permissions.
-fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error: io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            format!("{} exists and is not overwritten. Name another folder with --out", path.display())
-        }
-        _ => format!("{} cannot be written: {error}", path.display()),
+fn create(path: &Path, text: &str, mode: u32) -> Result<(), ConfigError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+        let path = path.display();
+        ConfigError(vec![match error.kind() {
+            ErrorKind::AlreadyExists => format!("{path} exists and is not overwritten. Name another folder with --out"),
+            _ => format!("{path} cannot be written: {error}"),
+        }])
     })
 }

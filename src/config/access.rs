@@ -48,6 +48,15 @@ pub(super) struct Listening {
     pub(super) metrics: Option<SocketAddr>,
 }
 
+impl Listening {
+    /// Those that other machines can reach, with their flags.
+    pub(super) fn reachable(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let addresses = [("--listen", Some(self.calls)), ("--metrics-listen", self.metrics)];
+        let all = addresses.into_iter().filter_map(|(flag, address)| Some((flag, address?)));
+        all.filter(|(_, address)| !is_loopback(*address))
+    }
+}
+
 impl AccessArgs {
     /// Checks that no client is served by accident: an address that others can reach needs callers, or a flag that says otherwise.
     pub(super) fn guard(&self, listening: &Listening, identity: &IdentitySettings, problems: &mut Problems<'_>) {
@@ -59,9 +68,7 @@ impl AccessArgs {
         if self.insecure_no_auth || !identity.callers.is_empty() {
             return;
         }
-        let addresses = [("--listen", Some(listening.calls)), ("--metrics-listen", listening.metrics)];
-        for (flag, address) in addresses {
-            let Some(address) = address.filter(|address| !is_loopback(*address)) else { continue };
+        for (flag, address) in listening.reachable() {
             problems.add(format!(
                 "{flag} is {address}, which others can reach, and there are no callers. Add a [[caller]] to the configuration file \
                  (outcrop keys new --caller NAME), listen on 127.0.0.1, or serve all clients with --insecure-no-auth"
@@ -132,6 +139,15 @@ impl AccessArgs {
             ));
         }
         Some(AuditSettings { path, when_full })
+    }
+
+    /// Reports certificates of proxies, which match nothing, because no client is asked for one.
+    pub(super) fn refuse_certificates(&self, problems: &mut Problems<'_>) {
+        if self.trusted_proxy_certs.iter().any(|uri| !uri.trim().is_empty()) {
+            problems.add(
+                "--trusted-proxy-cert matches nothing: clients are not asked for certificates. Set --tls-client-ca, or leave it out",
+            );
+        }
     }
 
     pub(super) fn proxies(&self, problems: &mut Problems<'_>) -> ProxySettings {

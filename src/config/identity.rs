@@ -46,6 +46,16 @@ pub(super) fn resolve(
     file.identity.clone()
 }
 
+/// Reports certificates of callers, which match nothing, because no client is asked for one.
+pub(super) fn refuse_certificates(file: Option<&ConfigFile>, problems: &mut Problems) {
+    let Some(file) = file else { return };
+    let callers = file.identity.callers.iter().enumerate();
+    for (at, _) in callers.filter(|(_, caller)| !caller.certificates.is_empty()) {
+        let text = "match nothing: clients are not asked for certificates. Set --tls-client-ca, or --forwarded-client-certs behind a proxy";
+        problems.add(file.located(&format!("caller[{at}].certificates"), text));
+    }
+}
+
 struct Check<'a, 'b> {
     file: &'a ConfigFile,
     problems: &'a mut Problems<'b>,

@@ -44,6 +44,8 @@ pub struct Layers {
     pub(super) problems: Vec<String>,
     /// The values of all settings that have one, by flag.
     pub(super) values: BTreeMap<String, Vec<String>>,
+    /// Whether they are of a running server.
+    pub(super) of_running_server: bool,
 }
 
 impl Layers {
@@ -119,7 +121,7 @@ impl Inputs {
         let entries = file.as_ref().map(ConfigFile::lines).unwrap_or_default();
         let path = file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
         let origins = Origins::new(path, origins, entries);
-        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, file, problems, values }))
+        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, file, problems, values, of_running_server: false }))
     }
 
     /// The path of the configuration file, and the name under which it was given.

@@ -179,7 +179,8 @@ type Loaded = (Settings, BTreeMap<String, Vec<String>>);
 
 fn load(inputs: &Inputs, read: Result<String, String>) -> Result<Loaded, ConfigError> {
     let loaded = inputs.load_with(|_| read);
-    let (cli, layers) = loaded.map_err(|error| ConfigError(vec![error.to_string()]))?;
+    let (cli, mut layers) = loaded.map_err(|error| ConfigError(vec![error.to_string()]))?;
+    layers.of_running_server = true;
     let Command::Serve(args) = cli.command else {
         return Err(ConfigError(vec!["only `outcrop serve` reads its file again".to_owned()]));
     };

@@ -126,7 +126,6 @@ impl ServeArgs {
         // An empty value counts as unset, because compose files set empty variables.
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let metrics_listen = set(&self.metrics_listen).and_then(|at| problems.address("--metrics-listen", &at));
-        self.tls.guard([("--listen", Some(listen)), ("--metrics-listen", metrics_listen)], &mut problems);
         let max_request_bytes = self.max_request_bytes(&mut problems);
         let max_request_memory = self.max_request_memory(max_request_bytes, &mut problems);
         let attempts = problems.at_least_one("--attempts", &self.attempts);
@@ -140,6 +139,8 @@ impl ServeArgs {
         let identity = identity::resolve(layers.file.as_ref(), &self.route_names(), &limits, &mut problems);
         let listening = Listening { calls: listen, metrics: metrics_listen };
         self.access.guard(&listening, &identity, &mut problems);
+        self.tls.guard(&listening, &mut problems);
+        self.check_certificates(layers, &mut problems);
         let page_login = self.access.page_login(!self.no_page, &listening, &identity, &mut problems);
         let log = layers.value("log").unwrap_or(LOG).to_owned();
         if let Err(problem) = telemetry::check(&log) {
@@ -172,9 +173,20 @@ impl ServeArgs {
             insecure_no_auth: self.access.insecure_no_auth,
             proxies: self.access.proxies(&mut problems),
             open_reflection: self.access.open_reflection(&mut problems),
-            tls: self.tls.tls(&mut problems),
+            tls: self.tls.tls(!layers.of_running_server, &mut problems),
         };
         problems.verdict(settings)
+    }
+
+    /// Refuses names of certificates if clients show none.
+    fn check_certificates(&self, layers: &Layers, problems: &mut Problems) {
+        let Self { tls, access, .. } = self;
+        if !tls.asks_clients() {
+            access.refuse_certificates(problems);
+            if !access.forwarded_client_certs {
+                identity::refuse_certificates(layers.file.as_ref(), problems);
+            }
+        }
     }
 
     fn max_request_bytes(&self, problems: &mut Problems) -> usize {

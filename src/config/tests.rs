@@ -149,22 +149,24 @@ fn tls_needs_its_parts_and_an_address_for_others_needs_tls() {
         (&["--tls-cert", "a", "--tls-key", "b", "--tls-client-certs", "optional"], "needs --tls-client-ca"),
         (&["--tls-cert", "a", "--tls-key", "b", "--insecure-plaintext"], "--insecure-plaintext has no effect"),
         (&["--tls-cert", "a", "--tls-key", "b"], "--tls-cert is a, which cannot be read"),
-        (&["--listen", "192.0.2.7:50051"], "--listen is 192.0.2.7:50051, which other machines can reach"),
-        (&["--metrics-listen", "0.0.0.0:9090"], "--metrics-listen is 0.0.0.0:9090, which other machines can reach"),
-        (&["--listen", "[::]:50051", "--tls-client-certs="], "--listen is [::]:50051"),
+        (
+            &["--listen", "192.0.2.7:50051"],
+            "--listen is 192.0.2.7:50051, which others can reach, and connections are not encrypted",
+        ),
+        (
+            &["--metrics-listen", "0.0.0.0:9090"],
+            "--metrics-listen is 0.0.0.0:9090, which others can reach, and connections are not encrypted",
+        ),
+        (
+            &["--listen", "[::]:50051", "--tls-client-certs="],
+            "--listen is [::]:50051, which others can reach, and connections are not encrypted",
+        ),
     ] {
         let error = serve(&[&["--local"], flags].concat()).unwrap_err().to_string();
         assert!(error.contains(said), "{flags:?}: {error}");
     }
     for flags in [
-        &[
-            "--listen",
-            "0.0.0.0:50051",
-            "--metrics-listen",
-            "0.0.0.0:9090",
-            "--insecure-plaintext",
-            "--insecure-no-auth",
-        ][..],
+        &["--listen", "0.0.0.0:50051", "--insecure-plaintext", "--insecure-no-auth"][..],
         &["--listen", "127.0.0.2:1", "--metrics-listen", "[::1]:2"],
         &["--listen", "[::ffff:127.0.0.1]:1", "--tls-cert", "", "--tls-key="],
     ] {

@@ -1,11 +1,11 @@
 //! The flags about TLS, and the guard of addresses that other machines can reach.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ClientCertificateSettings, TlsSettings, problems::Problems};
-use crate::edge::{connection::is_loopback, tls};
+use super::{ClientCertificateSettings, TlsSettings, access::Listening, problems::Problems};
+use crate::edge::tls;
 
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
@@ -30,8 +30,9 @@ pub struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// The settings, if TLS is on. The files are checked.
-    pub(super) fn tls(&self, problems: &mut Problems) -> Option<TlsSettings> {
+    /// The settings, if TLS is on. `checks_files` reports what is wrong with the contents of the files. A running server reloads them by itself,
+    /// and can change its callers while the files of TLS are being replaced.
+    pub(super) fn tls(&self, checks_files: bool, problems: &mut Problems<'_>) -> Option<TlsSettings> {
         let (cert, key) = (set(self.tls_cert.as_ref()), set(self.tls_key.as_ref()));
         let clients = self.clients(problems);
         let (certificate, key) = match (cert, key) {
@@ -62,11 +63,13 @@ impl TlsArgs {
         let reload_interval = TlsSettings::RELOAD_INTERVAL;
         let settings =
             TlsSettings { certificate: PathBuf::from(certificate), key: key.into(), clients, reload_interval };
-        problems.extend(tls::check(&settings).err().unwrap_or_default());
+        if checks_files {
+            problems.extend(tls::check(&settings).err().unwrap_or_default());
+        }
         Some(settings)
     }
 
-    fn clients(&self, problems: &mut Problems) -> Option<ClientCertificateSettings> {
+    fn clients(&self, problems: &mut Problems<'_>) -> Option<ClientCertificateSettings> {
         let flag = "--tls-client-certs";
         let required = match set(self.tls_client_certs.as_ref()) {
             None | Some("required") => true,
@@ -89,17 +92,21 @@ impl TlsArgs {
         set(self.tls_cert.as_ref()).is_some() || set(self.tls_key.as_ref()).is_some()
     }
 
+    /// Whether clients are asked for certificates.
+    pub(super) fn asks_clients(&self) -> bool {
+        set(self.tls_client_ca.as_ref()).is_some()
+    }
+
     /// Refuses addresses that other machines can reach without TLS.
-    pub(super) fn guard<const N: usize>(&self, addresses: [(&str, Option<SocketAddr>); N], problems: &mut Problems) {
+    pub(super) fn guard(&self, listening: &Listening, problems: &mut Problems<'_>) {
         if self.is_on() || self.insecure_plaintext {
             return;
         }
-        for (flag, address) in addresses {
-            if let Some(address) = address.filter(|address| !is_loopback(*address)) {
-                problems.add(format!(
-                    "{flag} is {address}, which other machines can reach, and connections are not encrypted. Set --tls-cert and --tls-key (outcrop tls self-signed makes them), listen on 127.0.0.1, or add --insecure-plaintext if a proxy encrypts"
-                ));
-            }
+        for (flag, address) in listening.reachable() {
+            problems.add(format!(
+                "{flag} is {address}, which others can reach, and connections are not encrypted. Set --tls-cert and --tls-key \
+                 (outcrop tls self-signed makes them), listen on 127.0.0.1, or add --insecure-plaintext if a proxy encrypts"
+            ));
         }
     }
 }

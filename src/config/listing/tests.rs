@@ -3,9 +3,10 @@
 use super::*;
 use crate::config::{Command, Inputs, Settings, tests::TestFile};
 
-/// The sample with all of its settings.
+/// The sample with all of its settings, except those that are refused beside the defaults of others.
 fn uncommented() -> String {
     let live = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with("certificates") => line.to_owned(),
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest.to_owned(),
         _ => line.to_owned(),
     };

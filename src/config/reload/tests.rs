@@ -29,6 +29,8 @@ impl Mounted {
     fn watcher(&self) -> Watcher {
         let path = self.0.join("outcrop.toml");
         let arguments = ["outcrop", "serve", "--local", "--config", path.to_str().unwrap()];
+        // Certificates of callers match something.
+        let arguments = [&arguments[..], &["--forwarded-client-certs", "--trusted-proxy", "10.0.0.0/8"]].concat();
         let inputs = Inputs::new(arguments, [("OUTCROP_GRACE".to_owned(), "7s".to_owned())]);
         let (cli, layers) = inputs.load().unwrap();
         let Command::Serve(args) = cli.command else { panic!("serve") };
@@ -150,4 +152,21 @@ async fn a_file_that_was_refused_because_of_another_file_is_tried_again() {
     };
     assert!(matches!(change, Change::Settings { .. }) && looks <= TRY_AGAIN, "{looks} {change:?}");
     assert!(watcher.look(false).await.is_none() && watcher.refused.is_none());
+}
+
+#[tokio::test]
+async fn callers_change_also_while_the_files_of_tls_cannot_be_used() {
+    let mounted = Mounted::new("tls", "");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (mounted.0.join("cert.pem"), mounted.0.join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let tls = format!("tls_cert = {cert:?}\ntls_key = {key:?}\n");
+    mounted.swap("2", &tls);
+    let mut watcher = mounted.watcher();
+    fs::write(&cert, "half").unwrap();
+    mounted.swap("3", &format!("{tls}{CALLER}"));
+    let Some(Change::Settings { settings, .. }) = twice(&mut watcher).await else { panic!("no settings") };
+    assert_eq!(settings.identity.callers.len(), 1, "a key can be revoked although the certificate is being replaced");
 }

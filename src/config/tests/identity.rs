@@ -8,6 +8,9 @@ use super::{
 /// A SHA-256 as it is written.
 const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// Flags with which certificates of callers match something.
+const FORWARDED: [&str; 4] = ["--local", "--forwarded-client-certs", "--trusted-proxy", "10.0.0.0/8"];
+
 /// A file with everything that callers and issuers can have.
 const WHOLE: &str = r#"
 [routes]
@@ -49,7 +52,7 @@ jwks_uri = "https://id.example.com/keys"
 #[test]
 fn every_key_of_a_caller_and_of_an_issuer_is_read() {
     let file = TestFile::new("whole", WHOLE);
-    let IdentitySettings { callers, issuers } = resolve(&file, &["--local"], &[]).unwrap().identity;
+    let IdentitySettings { callers, issuers } = resolve(&file, &FORWARDED, &[]).unwrap().identity;
     let [billing, other] = &callers[..] else { panic!("two callers") };
     assert_eq!((billing.name.as_str(), billing.tenant.as_str()), ("billing", "acme"));
     assert_eq!((other.name.as_str(), other.tenant.as_str()), ("other", "other"), "a caller is its own tenant");
@@ -76,7 +79,7 @@ fn every_key_of_a_caller_and_of_an_issuer_is_read() {
 fn in_caller(name: &str, line: &str) -> Vec<String> {
     let key = format!("keys = [{{ id = \"abcdefghjkmn\", sha256 = \"{HASH}\" }}]");
     let key = if line.starts_with("keys") { "" } else { &key };
-    problems(name, &format!("[[caller]]\nname = \"a\"\n{key}\n{line}\n"), &["--local"], &[])
+    problems(name, &format!("[[caller]]\nname = \"a\"\n{key}\n{line}\n"), &FORWARDED, &[])
 }
 
 #[test]
@@ -198,4 +201,15 @@ ca = \"/nowhere.pem\"
         assert!(found.iter().any(|problem| problem.starts_with(part)), "{part} in {found:#?}");
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn certificates_match_nothing_if_no_client_is_asked_for_one() {
+    let caller = "[[caller]]\nname = \"a\"\ncertificates = [\"spiffe://a/b\"]\n";
+    let found = problems("unasked", caller, &["--local"], &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains(":3: ") && found[0].contains("certificates match nothing"), "{found:?}");
+    resolve(&TestFile::new("asked-by-proxy", caller), &FORWARDED, &[]).unwrap();
+    let found = problems("proxy", "", &["--local", "--trusted-proxy-cert", "spiffe://a/proxy"], &[]);
+    assert!(found.len() == 1 && found[0].contains("--trusted-proxy-cert matches nothing"), "{found:?}");
 }

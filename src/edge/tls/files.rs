@@ -1,7 +1,8 @@
 //! Reads the files of TLS, checks them together, and makes the configuration of rustls. Every problem is reported.
 
 use std::{
-    fs,
+    fs::File,
+    io::Read,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -111,8 +112,18 @@ const CERT: &str = "--tls-cert";
 const KEY: &str = "--tls-key";
 const CLIENT_CA: &str = "--tls-client-ca";
 
+/// The maximum size of a file with certificates, in bytes. The authorities that an operating system trusts are a quarter of it.
+const MAX_BYTES: u64 = 1 << 20;
+
 fn read(flag: &str, path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{flag} is {}, which cannot be read: {error}", path.display()))
+    let mut content = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut content)) {
+        Ok(length) if length as u64 > MAX_BYTES => {
+            Err(format!("{flag} is {}, which is larger than {MAX_BYTES} bytes. Is it the right file?", path.display()))
+        }
+        Ok(_) => Ok(content),
+        Err(error) => Err(format!("{flag} is {}, which cannot be read: {error}", path.display())),
+    }
 }
 
 /// The certificate of the server and those of intermediate authorities.

@@ -49,7 +49,11 @@ impl Tls {
                         next_warning = Instant::now();
                     }
                 }
-                Err(problems) => failed.report(problems),
+                Err(problems) if failed.is_news(&problems) => warn!(
+                    "the changed files of TLS cannot be used, so connections use those from before. Correct them:\n  - {}",
+                    problems.join("\n  - ")
+                ),
+                Err(_) => {}
             }
             if Instant::now() >= next_warning && self.0.warn_of_expiry(SystemTime::now()) {
                 next_warning = Instant::now() + WARN_EVERY;
@@ -91,16 +95,36 @@ struct Failed {
 }
 
 impl Failed {
-    /// Reports problems that two reads found alike: files that are replaced one after the other do not match for a moment.
-    fn report(&mut self, problems: Vec<String>) {
+    /// Whether these problems are to be reported: once, when two reads in a row have found them. Files that are replaced one after the other do
+    /// not match for a moment.
+    fn is_news(&mut self, problems: &[String]) -> bool {
         if self.problems != problems {
-            *self = Self { problems, reported: false };
-        } else if !self.reported {
-            self.reported = true;
-            warn!(
-                "the changed files of TLS cannot be used, so connections use those from before. Correct them:\n  - {}",
-                self.problems.join("\n  - ")
-            );
+            *self = Self { problems: problems.to_vec(), reported: false };
+            return false;
+        }
+        !std::mem::replace(&mut self.reported, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_news_once_and_not_before_they_were_found_twice() {
+        let mut failed = Failed::default();
+        let [mismatch, half] = ["mismatch", "half"].map(|problem| vec![problem.to_owned()]);
+        for (problems, is_news) in [
+            (&mismatch, false),
+            (&half, false),
+            (&half, true),
+            (&half, false),
+            (&half, false),
+            (&mismatch, false),
+            (&mismatch, true),
+            (&half, false),
+        ] {
+            assert_eq!(failed.is_news(problems), is_news, "{problems:?}");
         }
     }
 }

@@ -97,7 +97,12 @@ fn every_problem_of_the_files_says_what_to_do() {
 #[test]
 fn all_problems_are_reported_together() {
     let folder = Folder::new("together");
-    let mut settings = folder.settings("", "nothing", Some(""));
+    let large = "x".repeat((1 << 20) + 1);
+    let mut settings = folder.settings(&large, "nothing", Some(""));
+    let problems = check(&settings).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("which is larger than 1048576 bytes"), "{problems:?}");
+    settings.certificate = folder.write("cert.pem", "");
     let problems = check(&settings).unwrap_err();
     assert_eq!(problems.len(), 3, "{problems:?}");
     settings.certificate = folder.0.join("missing");
@@ -182,7 +187,8 @@ async fn known(uris: &[&str]) -> Option<ClientCertificate> {
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap()
     };
     let accept = async { tls.handshake(listener.accept().await.unwrap().0).await.unwrap() };
-    let (_connected, accepted) = tokio::join!(connect, accept);
+    let both = async { tokio::join!(connect, accept) };
+    let (_connected, accepted) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
     accepted.client
 }
 

@@ -43,8 +43,8 @@ fn listening_for_other_machines_needs_tls_or_a_flag_that_is_logged() {
     let (out, err, code) =
         run(&mut outcrop(&["serve", "--local", "--listen", "0.0.0.0:0", "--metrics-listen", "[::]:0"]));
     for part in [
-        "--listen is 0.0.0.0:0, which other machines can reach",
-        "--metrics-listen is [::]:0, which other machines can reach",
+        "--listen is 0.0.0.0:0, which others can reach, and connections are not encrypted",
+        "--metrics-listen is [::]:0, which others can reach, and connections are not encrypted",
         "--insecure-plaintext",
         "--tls-cert",
         "127.0.0.1",

@@ -1,6 +1,11 @@
 //! Files that change under a running server: no stream is dropped, new connections see the new files, and bad files change nothing.
 
-use std::{fs, io, os::unix::fs::symlink, time::Duration};
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    os::unix::fs::symlink,
+    time::Duration,
+};
 
 use outcrop_client::{Client, proto::chunk::Event};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -164,17 +169,20 @@ async fn a_bad_swap_is_logged_once_with_what_to_do_and_a_good_one_with_its_expir
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let mut command = outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], &flags[..]].concat());
     let mut serving = Serving::listening(&mut command);
-    let stderr = serving.child.stderr.take().unwrap();
-    let log = std::thread::spawn(move || io::read_to_string(stderr).unwrap());
+    let mut lines = BufReader::new(serving.child.stderr.take().unwrap()).lines();
     let good = files.authority.server();
     write(&files.path("cert.pem"), &good.certificate);
-    // Two intervals in which it is found, and some in which it is not logged again.
-    sleep(Duration::from_secs(9)).await;
+    let mut log = String::new();
+    // The server reads the files every two seconds, and the next reads find the same.
+    while !log.contains("cannot be used, so connections use those from before") {
+        log += &(lines.next().unwrap().unwrap() + "\n");
+    }
+    sleep(Duration::from_secs(3)).await;
     files.write(&good);
     shows(&Dial::trusting(&files.authority.pem()), &serving.endpoint, &good).await;
     serving.signal("-TERM");
     serving.child.wait().unwrap();
-    let log = log.join().unwrap();
+    log.extend(lines.map(|line| line.unwrap() + "\n"));
     assert_eq!(log.matches("cannot be used, so connections use those from before").count(), 1, "{log}");
     assert!(log.contains("which is not the key of the first certificate"), "{log}");
     let changed = log.lines().find(|line| line.contains("the files of TLS have changed")).expect(&log);

@@ -47,20 +47,20 @@ fn existing_files_and_wrong_names_are_left_alone() {
     let make = |more: &[&str]| run(&mut outcrop(&[&["tls", "self-signed", "--out", &out], more].concat()));
     for name in ["a.example:443", "https://a.example", "", "a b"] {
         let (_, err, code) = make(&["--name", name]);
-        assert!(err.contains(&format!("--name is {name:?}")) && code == Some(1), "{err}");
+        assert!(err.contains(&format!("--name is {name:?}")) && code == Some(2), "{err}");
         assert!(!fs::exists(&out).unwrap());
     }
     fs::create_dir(&out).unwrap();
     fs::write(format!("{out}/cert.pem"), "mine").unwrap();
     let (_, err, code) = make(&[]);
-    assert!(err.contains("cert.pem exists and is not overwritten") && code == Some(1), "{err}");
+    assert!(err.contains("cert.pem exists and is not overwritten") && code == Some(2), "{err}");
     assert_eq!(fs::read_to_string(format!("{out}/cert.pem")).unwrap(), "mine");
     assert!(!fs::exists(format!("{out}/key.pem")).unwrap(), "no key without its certificate");
     fs::remove_file(format!("{out}/cert.pem")).unwrap();
     assert_eq!(make(&[]).2, Some(0));
     let key = fs::read_to_string(format!("{out}/key.pem")).unwrap();
     let (said, err, code) = make(&[]);
-    assert!(err.contains("key.pem exists and is not overwritten") && code == Some(1), "{err}");
+    assert!(err.contains("key.pem exists and is not overwritten") && code == Some(2), "{err}");
     assert_eq!(fs::read_to_string(format!("{out}/key.pem")).unwrap(), key);
     assert!(!said.contains("PRIVATE KEY") && !err.contains("PRIVATE KEY"));
 }
