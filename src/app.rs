@@ -216,7 +216,7 @@ impl App {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
-            () = reload_when_changed(tls.as_ref()) => Ended::Drained,
+            () = reload_when_changed(tls.as_ref(), &audit) => Ended::Drained,
             () = reload.watch(self.watcher) => Ended::Drained,
             ended = async {
                 stop_signal.await;

@@ -128,6 +128,11 @@ impl Audit {
         });
     }
 
+    /// Records that new connections use other certificates, keys or authorities. `expires` is the end of the certificate of the server.
+    pub(crate) fn tls_replaced(&self, expires: &str) {
+        self.write(None, || Line::new("tls_reload").text("expires", expires));
+    }
+
     /// Records a start or a stop of the server.
     pub(crate) fn lifecycle(&self, event: &'static str) {
         self.write(None, || Line::new(event));

@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::AppError;
 use crate::{
+    audit::Audit,
     config::Settings,
     edge::{connection::is_loopback, tls::Tls},
     metrics::Metrics,
@@ -54,9 +55,9 @@ async fn bind(
 }
 
 /// Reloads the files of TLS when they change, while it is polled.
-pub(super) async fn reload_when_changed(tls: Option<&Tls>) {
+pub(super) async fn reload_when_changed(tls: Option<&Tls>, audit: &Audit) {
     match tls {
-        Some(tls) => tls.reload_when_changed().await,
+        Some(tls) => tls.reload_when_changed(|expires| audit.tls_replaced(expires)).await,
         None => pending().await,
     }
 }

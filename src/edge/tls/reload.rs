@@ -34,8 +34,8 @@ impl Tls {
         read.unwrap_or_else(|error| Err(vec![format!("the files of TLS were not read: {error}")]))
     }
 
-    /// Reloads the files when they have changed, while it is polled.
-    pub(crate) async fn reload_when_changed(&self) {
+    /// Reloads the files when they have changed, while it is polled. `replaced` is then called with the end of the new certificate.
+    pub(crate) async fn reload_when_changed(&self, replaced: impl Fn(&str)) {
         let mut reads = interval(self.0.settings.reload_interval);
         reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failed = Failed::default();
@@ -46,6 +46,7 @@ impl Tls {
                 Ok(changed) => {
                     failed = Failed::default();
                     if changed {
+                        replaced(&written(self.0.current.load().expires));
                         next_warning = Instant::now();
                     }
                 }

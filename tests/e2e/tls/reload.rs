@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use outcrop::audit::{AuditSettings, WhenFull};
 use outcrop_client::{Client, proto::chunk::Event};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{task::JoinSet, time::sleep};
@@ -160,6 +161,31 @@ async fn the_symlinks_of_a_kubernetes_secret_are_followed() {
     fs::remove_dir_all(folder.file("..2026_01")).unwrap();
     shows(&Dial::trusting(&ca), &harness.endpoint, &renewed).await;
     is_served(&harness).await;
+}
+
+#[tokio::test]
+async fn a_swap_is_in_the_audit_log() {
+    let files = Files::new("audit");
+    let ca = files.authority.pem();
+    let path = std::path::PathBuf::from(files.path("audit.log"));
+    let change = |settings: &mut outcrop::config::Settings| {
+        settings.tls = Some(files.settings());
+        settings.audit = Some(AuditSettings { path: path.clone(), when_full: WhenFull::Drop });
+    };
+    let harness = Harness::connecting(change, |client| client.trusting(ca.as_bytes())).await;
+    let renewed = files.authority.server();
+    files.write(&renewed);
+    shows(&Dial::trusting(&ca), &harness.endpoint, &renewed).await;
+    let line = async {
+        loop {
+            let log = fs::read_to_string(&path).unwrap();
+            if let Some(line) = log.lines().find(|line| line.contains("\"tls_reload\"")) {
+                return serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert_eq!(soon(line).await["expires"], "4096-01-01T00:00:00Z");
 }
 
 #[tokio::test]
