@@ -155,14 +155,14 @@ impl AccessArgs {
             values.iter().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()).collect()
         };
         let wanted = "a network, such as 10.0.0.0/8 or 192.0.2.7/32";
-        let networks = written(&self.trusted_proxies);
+        let names = written(&self.trusted_proxies);
         let networks: Vec<_> =
-            networks.iter().filter_map(|text| problems.parse("--trusted-proxy", text, wanted)).collect();
+            names.iter().filter_map(|text| problems.parse("--trusted-proxy", text, wanted)).collect();
         let certificates = written(&self.trusted_proxy_certs);
         for uri in certificates.iter().filter(|uri| !uri.contains("://")) {
             problems.add(format!("--trusted-proxy-cert is {uri:?}; it must be a URI, such as spiffe://example/proxy"));
         }
-        if self.forwarded_client_certs && networks.is_empty() && certificates.is_empty() {
+        if self.forwarded_client_certs && names.is_empty() && certificates.is_empty() {
             problems.add("--forwarded-client-certs needs proxies to trust. Name them with --trusted-proxy or --trusted-proxy-cert");
         }
         ProxySettings { networks, certificates, forwarded_certificates: self.forwarded_client_certs }

@@ -16,7 +16,13 @@ fn sample() -> String {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest.to_owned(),
         _ => line.to_owned(),
     };
-    include_str!("../../../outcrop.sample.toml").lines().map(|line| live(line) + "\n").collect()
+    // The certificates of its caller match something.
+    let with_proxy = |line: String| match line.as_str() {
+        "forwarded_client_certs = false" => "forwarded_client_certs = true".to_owned(),
+        "trusted_proxy = []" => "trusted_proxy = [\"10.0.0.0/8\"]".to_owned(),
+        _ => line,
+    };
+    include_str!("../../../outcrop.sample.toml").lines().map(|line| with_proxy(live(line)) + "\n").collect()
 }
 
 const VARIANTS: &[Broken] = &[
@@ -25,7 +31,11 @@ const VARIANTS: &[Broken] = &[
     Broken(&[("listen =", "listen = true")], &["listen is a boolean; it must be a string or a number"]),
     Broken(&[("listen =", "listen = [\"127.0.0.1:1\"]")], &["listen is a list; it must be a string or a number"]),
     Broken(&[("listen =", "lisen = \"127.0.0.1:0\"")], &["lisen is not a known key; did you mean listen?"]),
-    Broken(&[("listen =", "listen = \"0.0.0.0:1\"")], &["listen is 0.0.0.0:1, which other machines can reach"]),
+    Broken(
+        &[("listen =", "listen = \"0.0.0.0:1\"")],
+        &["listen is 0.0.0.0:1, which others can reach, and connections are not encrypted"],
+    ),
+    Broken(&[("forwarded_client_certs =", "")], &["caller[0].certificates match nothing"]),
     Broken(&[("no_page =", "no_page = \"perhaps\"")], &["no_page is \"perhaps\"; it must be true or false"]),
     Broken(&[("allowed_host =", "allowed_host = [\"a b\"]")], &["allowed_host is \"a b\""]),
     Broken(&[("allowed_host =", "allowed_host = [[\"a\"]]")], &["allowed_host[0] is a list"]),
