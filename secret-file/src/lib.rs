@@ -61,9 +61,7 @@ pub fn read_secret(path: &Path) -> Result<SecretString, SecretFileError> {
     if metadata.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
     }
-    let is_mounted = metadata.uid() == 0 && !rustix::process::geteuid().is_root();
-    let refused = if is_mounted { GROUP_AND_OTHERS & !GROUP_READS } else { GROUP_AND_OTHERS };
-    if mode & refused != 0 {
+    if mode & refused(metadata.uid() == 0, rustix::process::geteuid().is_root()) != 0 {
         return Err(SecretFileError::Permissions { mode, path: path.to_owned() });
     }
     // It has its whole capacity from the beginning: a buffer that grows leaves copies in memory.
@@ -76,6 +74,11 @@ pub fn read_secret(path: &Path) -> Result<SecretString, SecretFileError> {
     }
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() { Err(SecretFileError::Empty) } else { Ok(secret.into()) }
+}
+
+/// The permissions of which a file with a secret may have none.
+fn refused(is_roots: bool, runs_as_root: bool) -> u32 {
+    if is_roots && !runs_as_root { GROUP_AND_OTHERS & !GROUP_READS } else { GROUP_AND_OTHERS }
 }
 
 /// A path as a word of a shell, for messages with a command to run.
@@ -127,6 +130,20 @@ mod tests {
             let command = format!("Run: chmod 600 '{}'", file.0.display());
             assert!(error.contains(&format!("mode {mode:04o}")) && error.ends_with(&command), "{error}");
             assert!(!error.contains("swordfish"));
+        }
+    }
+
+    #[test]
+    fn the_group_may_read_a_file_of_root_alone_and_only_if_the_process_is_another_user() {
+        for (is_roots, runs_as_root, group_reads) in
+            [(true, false, true), (true, true, false), (false, false, false), (false, true, false)]
+        {
+            let refused = refused(is_roots, runs_as_root);
+            assert_eq!(0o640 & refused == 0, group_reads, "{is_roots} {runs_as_root}");
+            for never in [0o660, 0o604, 0o610, 0o602] {
+                assert_ne!(never & refused, 0, "{never:o}");
+            }
+            assert_eq!(0o700 & refused, 0);
         }
     }
 
