@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader},
     os::unix::fs::symlink,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -195,20 +196,29 @@ async fn a_bad_swap_is_logged_once_with_what_to_do_and_a_good_one_with_its_expir
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let mut command = outcrop(&[&["serve", "--local", "--listen", "127.0.0.1:0"], &flags[..]].concat());
     let mut serving = Serving::listening(&mut command);
-    let mut lines = BufReader::new(serving.child.stderr.take().unwrap()).lines();
+    let log = Arc::new(Mutex::new(String::new()));
+    let (lines, kept) = (BufReader::new(serving.child.stderr.take().unwrap()).lines(), Arc::clone(&log));
+    let reading = std::thread::spawn(move || {
+        for line in lines {
+            *kept.lock().unwrap() += &(line.unwrap() + "\n");
+        }
+    });
     let good = files.authority.server();
     write(&files.path("cert.pem"), &good.certificate);
-    let mut log = String::new();
     // The server reads the files every two seconds, and the next reads find the same.
-    while !log.contains("cannot be used, so connections use those from before") {
-        log += &(lines.next().unwrap().unwrap() + "\n");
-    }
+    soon(async {
+        while !log.lock().unwrap().contains("cannot be used, so connections use those from before") {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     sleep(Duration::from_secs(3)).await;
     files.write(&good);
     shows(&Dial::trusting(&files.authority.pem()), &serving.endpoint, &good).await;
     serving.signal("-TERM");
     serving.child.wait().unwrap();
-    log.extend(lines.map(|line| line.unwrap() + "\n"));
+    reading.join().unwrap();
+    let log = log.lock().unwrap();
     assert_eq!(log.matches("cannot be used, so connections use those from before").count(), 1, "{log}");
     assert!(log.contains("which is not the key of the first certificate"), "{log}");
     let changed = log.lines().find(|line| line.contains("the files of TLS have changed")).expect(&log);
