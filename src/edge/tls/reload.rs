@@ -1,11 +1,13 @@
 //! Replaces the configuration when its files change. Connections keep the configuration of their handshake.
 
 use std::{
+    future::pending,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -34,14 +36,21 @@ impl Tls {
         read.unwrap_or_else(|error| Err(vec![format!("the files of TLS were not read: {error}")]))
     }
 
-    /// Reloads the files when they have changed, while it is polled. `replaced` is then called with the end of the new certificate.
+    /// Reloads the files when they have changed, and on SIGHUP, while it is polled. `replaced` is then called with the end of the new
+    /// certificate.
     pub(crate) async fn reload_when_changed(&self, replaced: impl Fn(&str)) {
         let mut reads = interval(self.0.settings.reload_interval);
         reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| warn!(%error, "SIGHUP is not received. The files of TLS are read at intervals"))
+            .ok();
         let mut failed = Failed::default();
         let mut next_warning = Instant::now();
         loop {
-            reads.tick().await;
+            let forced = tokio::select! {
+                _ = reads.tick() => false,
+                () = received(hangup.as_mut()) => true,
+            };
             match self.reload().await {
                 Ok(changed) => {
                     failed = Failed::default();
@@ -50,7 +59,7 @@ impl Tls {
                         next_warning = Instant::now();
                     }
                 }
-                Err(problems) if failed.is_news(&problems) => warn!(
+                Err(problems) if failed.is_news(&problems) || forced => warn!(
                     "the changed files of TLS cannot be used, so connections use those from before. Correct them:\n  - {}",
                     problems.join("\n  - ")
                 ),
@@ -60,6 +69,17 @@ impl Tls {
                 next_warning = Instant::now() + WARN_EVERY;
             }
         }
+    }
+}
+
+/// Waits for a signal. Without one it waits without end.
+async fn received(signal: Option<&mut Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        pending::<()>().await;
     }
 }
 

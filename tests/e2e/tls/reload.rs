@@ -225,3 +225,21 @@ async fn a_bad_swap_is_logged_once_with_what_to_do_and_a_good_one_with_its_expir
     assert!(changed.contains("expires=\"4096-01-01T00:00:00Z\""), "{changed}");
     assert!(!log.contains("PRIVATE KEY"), "{log}");
 }
+
+#[tokio::test]
+async fn sighup_reads_the_files_and_does_not_end_the_server() {
+    let files = Files::new("sighup");
+    let flags = files.flags();
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let serving = Serving::start(&flags);
+    let dial = Dial::trusting(&files.authority.pem());
+    let old = dial.shown(&serving.endpoint).await.unwrap();
+    for _ in 0..3 {
+        serving.signal("-HUP");
+    }
+    assert_eq!(dial.shown(&serving.endpoint).await.unwrap(), old);
+    let renewed = files.authority.server();
+    files.write(&renewed);
+    serving.signal("-HUP");
+    shows(&dial, &serving.endpoint, &renewed).await;
+}
