@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -119,6 +120,31 @@ export async function open(chromium, address, { until = listShown, ...options } 
     assert(page.url().startsWith(`${url}/`), `the page went to ${page.url()}`);
   };
   return { page, context, calm, close: () => context.close() };
+}
+
+/** A proxy that serves the page below a path, as nginx does. */
+export async function belowPath(server) {
+  const seen = [];
+  const proxy = http.createServer((asked, answer) => {
+    seen.push(asked.url);
+    if (!asked.url.startsWith("/outcrop/")) {
+      answer.writeHead(404).end();
+      return;
+    }
+    const target = server + asked.url.slice("/outcrop".length);
+    const passed = http.request(target, { method: asked.method, headers: asked.headers }, (told) => {
+      answer.writeHead(told.statusCode, told.headers);
+      told.pipe(answer);
+    });
+    passed.on("error", () => answer.destroy());
+    asked.pipe(passed);
+  });
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const stop = () => {
+    proxy.closeAllConnections();
+    proxy.close();
+  };
+  return { url: `http://127.0.0.1:${proxy.address().port}/outcrop/`, seen, stop };
 }
 
 export async function send(page, prompt, model) {

@@ -1,8 +1,7 @@
 // Under which names and paths a browser gets the page.
 import assert from "node:assert/strict";
-import http from "node:http";
 import { after, before, describe, test } from "node:test";
-import { lastTurn, launch, open, send, serve, settled, skip } from "./harness.mjs";
+import { belowPath, lastTurn, launch, open, send, serve, settled, skip } from "./harness.mjs";
 
 describe("names and paths", { skip }, () => {
   let chromium;
@@ -45,39 +44,20 @@ describe("names and paths", { skip }, () => {
     await close();
   });
 
-  test("the page works below a path of a proxy", async () => {
-    const seen = [];
-    const proxy = http.createServer((asked, answer) => {
-      seen.push(asked.url);
-      if (!asked.url.startsWith("/outcrop/")) {
-        answer.writeHead(404).end();
-        return;
-      }
-      const target = server.url + asked.url.slice("/outcrop".length);
-      const passed = http.request(target, { method: asked.method, headers: asked.headers }, (told) => {
-        answer.writeHead(told.statusCode, told.headers);
-        told.pipe(answer);
-      });
-      passed.on("error", () => answer.destroy());
-      asked.pipe(passed);
-    });
-    await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-    try {
-      const { page, calm, close } = await open(chromium, `http://127.0.0.1:${proxy.address().port}/outcrop/`);
-      await send(page, "Say **this**");
-      await settled(page);
-      assert.match(await lastTurn(page).locator(".parts").textContent(), /emulator/);
-      await calm();
-      await close();
-      assert(seen.includes("/outcrop/markdown.js"), `${seen}`);
-      assert(seen.includes("/outcrop/outcrop.v1.GenerationService/Generate"), `${seen}`);
-      assert(
-        seen.every((path) => path.startsWith("/outcrop/")),
-        `${seen}`,
-      );
-    } finally {
-      proxy.closeAllConnections();
-      proxy.close();
-    }
+  test("the page works below a path of a proxy", async (context) => {
+    const proxy = await belowPath(server.url);
+    context.after(proxy.stop);
+    const { page, calm, close } = await open(chromium, proxy.url);
+    await send(page, "Say **this**");
+    await settled(page);
+    assert.match(await lastTurn(page).locator(".parts").textContent(), /emulator/);
+    await calm();
+    await close();
+    assert(proxy.seen.includes("/outcrop/markdown.js"), `${proxy.seen}`);
+    assert(proxy.seen.includes("/outcrop/outcrop.v1.GenerationService/Generate"), `${proxy.seen}`);
+    assert(
+      proxy.seen.every((path) => path.startsWith("/outcrop/")),
+      `${proxy.seen}`,
+    );
   });
 });

@@ -13,7 +13,7 @@ import {
   signInShown,
   signOut,
 } from "./callers.mjs";
-import { lastTurn, launch, open, send, serve, settled, skip } from "./harness.mjs";
+import { belowPath, lastTurn, launch, open, send, serve, settled, skip } from "./harness.mjs";
 
 const ada = newKey();
 const adaToo = newKey();
@@ -155,6 +155,21 @@ describe("the sign-in", { skip }, () => {
     await page.goto(alone.url);
     // The browser asks for the icon of an answer that is not a page.
     await calm(/status of (403|426)/);
+    await close();
+  });
+
+  test("the page below a path of a proxy signs in and out there", async (context) => {
+    const proxy = await belowPath(server.url);
+    context.after(proxy.stop);
+    const { page, calm, close } = await open(chromium, proxy.url, signInShown);
+    await signedIn(page, ada.text);
+    await send(page, "hi");
+    await settled(page);
+    await signOut(page);
+    assert.equal(page.url(), proxy.url);
+    assert.equal(proxy.seen.filter((path) => !path.startsWith("/outcrop/")).length, 0, `${proxy.seen}`);
+    assert(proxy.seen.includes("/outcrop/session"), `${proxy.seen}`);
+    await calm();
     await close();
   });
 
