@@ -1,5 +1,5 @@
-//! Command line and environment. [`Cli`] has the flags as strings. A second step parses them into [`Settings`] and reports all problems at
-//! once, before a port is bound.
+//! Command line, environment and configuration file. [`Cli`] has the flags as strings. A second step parses them into [`Settings`] and reports
+//! all problems at once, before a port is bound.
 //!
 //! - `serve` the flags of `outcrop serve`
 //! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls` groups of flags

@@ -4,7 +4,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`config`] | command line and environment -> settings, all problems at once |
+//! | [`config`] | command line, environment and configuration file -> settings, all problems at once |
 //! | [`telemetry`] | log lines on standard error |
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |

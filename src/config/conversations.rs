@@ -65,12 +65,13 @@ impl ConversationArgs {
             Some(address) if address.contains("://") => return self.redis(address, problems),
             Some(path) => {
                 if is_host_and_port(path) {
+                    // What stands before the host can be a password.
+                    let host = path.rsplit('@').next().unwrap_or_default();
                     problems.add(format!(
-                        "--conversations is {path:?}, which looks like the address of a Redis. Write redis://{path}/0, or ./{path} for a file"
+                        "--conversations looks like the address of a Redis. Write redis://{host}/0, or ./{host} for a file"
                     ));
-                }
-                // A word can be a misspelt `memory`, of which nothing would remain after the next start of a container.
-                if !path.contains(['/', '.']) {
+                } else if !path.contains(['/', '.']) {
+                    // A word can be a misspelt `memory`, of which nothing would remain after the next start of a container.
                     let meant = meant(path, ["memory", "off"]);
                     problems.add(format!(
                         "--conversations is {path:?}; it must be memory, off, a file or the address of a Redis{meant}. Write ./{path} for a file of that name"

@@ -26,11 +26,14 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use self::section::Section;
 pub(crate) use self::syntax::name as caller_name;
 pub(super) use self::{
     section::meant,
     values::{Known, Value},
+};
+use self::{
+    section::{Problem, Section},
+    values::MISPLACED,
 };
 use crate::identity::settings::IdentitySettings;
 
@@ -86,7 +89,12 @@ impl ConfigFile {
         file.identity = IdentitySettings { callers, issuers: root.sections("issuer", issuer::read) };
         file.blocks = file.blocks(text);
         let problems = root.finish();
-        file.problems = problems.into_iter().map(|problem| file.located(&problem.key, &problem.text)).collect();
+        let located = |Problem { key, text, is_unknown }: Problem| {
+            let name = key.rsplit_once('.').map(|(_, name)| name);
+            let is_misplaced = is_unknown && name.is_some_and(|name| known.iter().any(|known| known.key == name));
+            file.located(&key, if is_misplaced { MISPLACED } else { &text })
+        };
+        file.problems = problems.into_iter().map(located).collect();
         file
     }
 

@@ -188,6 +188,7 @@ fn a_host_name_is_an_address_to_listen_on() {
 #[test]
 fn a_word_is_not_taken_for_a_file_of_conversations() {
     for (place, said) in [
+        (":swordfish@host:6379", Some("looks like the address of a Redis. Write redis://host:6379/0")),
         ("mem", Some("\"mem\"; it must be memory, off, a file or the address of a Redis; did you mean memory?")),
         ("of", Some("did you mean off?")),
         ("conversations", Some("Write ./conversations for a file of that name")),
@@ -196,6 +197,7 @@ fn a_word_is_not_taken_for_a_file_of_conversations() {
         ("/var/lib/outcrop/conversations", None),
     ] {
         let found = serve(&["--local", "--conversations", place]).err().map(|error| error.to_string());
+        assert!(!format!("{found:?}").contains("swordfish"), "{found:?}");
         match (said, &found) {
             (Some(said), Some(found)) => assert!(found.contains(said), "{said} in {found}"),
             (said, found) => assert!(said.is_none() && found.is_none(), "{place}: {found:?}"),

@@ -24,6 +24,8 @@ pub(super) struct Problem {
     pub(super) key: String,
     /// The rest of the sentence.
     pub(super) text: String,
+    /// Whether the key is not known.
+    pub(super) is_unknown: bool,
 }
 
 /// A value with its path.
@@ -53,7 +55,7 @@ impl<'a> Section<'a> {
 
     /// Reports a problem with the key of this path.
     pub(super) fn problem_at(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.problems.push(Problem { key: key.into(), text: text.into() });
+        self.problems.push(Problem { key: key.into(), text: text.into(), is_unknown: false });
     }
 
     /// Reports a problem with the table itself.
@@ -208,7 +210,8 @@ impl<'a> Section<'a> {
         for (key, _) in self.entries() {
             if !self.known.iter().any(|known| known == key) {
                 let meant = meant(key, self.known.iter().map(String::as_str));
-                self.problem(key, format!("is not a known key{meant}"));
+                let text = format!("is not a known key{meant}");
+                self.problems.push(Problem { key: self.path(key), text, is_unknown: true });
             }
         }
         self.problems

@@ -26,6 +26,9 @@ pub(in crate::config) struct Value {
     pub(in crate::config) texts: Vec<String>,
 }
 
+/// What is said about a setting that was written below a table, of which it is a key then.
+pub(super) const MISPLACED: &str = "is a setting of the server. Write it above the first [table] of the file";
+
 /// The table of the routes.
 const ROUTES: &str = "routes";
 
@@ -48,7 +51,7 @@ pub(super) fn read(root: &mut Section<'_>, known: &[Known]) -> BTreeMap<String, 
             values.insert(key.clone(), Value { key: key.clone(), texts });
         }
     }
-    let routes = routes(root);
+    let routes = routes(root, known);
     if !routes.is_empty() {
         values.insert(ROUTE.to_owned(), Value { key: ROUTES.to_owned(), texts: routes });
     }
@@ -75,11 +78,15 @@ fn text(root: &mut Section<'_>, key: &str, value: &DeValue<'_>, is_boolean: bool
 }
 
 /// The routes in the form of the flag: `NAME=TARGET,TARGET`.
-fn routes(root: &mut Section<'_>) -> Vec<String> {
+fn routes(root: &mut Section<'_>, known: &[Known]) -> Vec<String> {
     let mut routes = Vec::new();
     let read = root.section(ROUTES, |section| {
         for (name, value) in section.entries() {
             section.value(name);
+            if known.iter().any(|known| known.key == name) && !is_targets(value) {
+                section.problem(name, MISPLACED);
+                continue;
+            }
             let targets = match value {
                 DeValue::String(target) => vec![target.to_string()],
                 DeValue::Array(targets) if targets.iter().all(|target| target.get_ref().is_str()) => {
@@ -103,4 +110,9 @@ fn routes(root: &mut Section<'_>) -> Vec<String> {
         }
     });
     read.map(|()| routes).unwrap_or_default()
+}
+
+/// Whether a value names targets, rather than being that of a setting that was written below `[routes]`.
+fn is_targets(value: &DeValue<'_>) -> bool {
+    value.is_array() || value.as_str().is_some_and(|text| text.contains(['.', '@']))
 }

@@ -164,3 +164,12 @@ fn a_file_that_cannot_be_read_is_named_by_the_flag_or_the_variable() {
         assert!(problems[0].starts_with(said), "{problems:?}");
     }
 }
+
+#[test]
+fn a_setting_below_a_table_is_told_where_it_belongs() {
+    let text = "[routes]\na = [\"x.y\"]\nlocal = \"x.y\"\ngrace = \"5s\"\nmax_streams = 5\n[[caller]]\nname = \"a\"\nkeys = [{ id = \"abcdefghjkmn\", sha256 = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" }]\nlisten = \"127.0.0.1:0\"\n";
+    let found = problems("misplaced", text, &["--local"], &[]);
+    let said = "is a setting of the server. Write it above the first [table] of the file";
+    let places = ["F:4: routes.grace", "F:5: routes.max_streams", "F:9: caller[0].listen"];
+    assert_eq!(found, places.map(|place| format!("{place} {said}")));
+}
