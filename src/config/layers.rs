@@ -12,7 +12,7 @@ use super::{
     file::{ConfigFile, Known},
     flags::{CONFIG, CONFIGURED, arguments, command, is_boolean, is_list, key, long, raw, refusal},
     origin::{Origin, Origins},
-    variables,
+    variables::{self, PREFIX},
 };
 
 /// The command line and the environment of the process. They stay the same when the file is read again.
@@ -58,8 +58,10 @@ impl Layers {
 impl Inputs {
     /// Those of this process.
     pub fn of_process() -> Self {
+        // The others can have secrets, such as those of AWS, and are read where they are needed.
         let text = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+            Some((name, value.to_string_lossy().into_owned()))
         };
         Self { arguments: env::args_os().collect(), variables: env::vars_os().filter_map(text).collect() }
     }

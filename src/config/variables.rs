@@ -6,7 +6,7 @@ use super::{
 };
 
 /// The beginning of the names of all variables of the program.
-const PREFIX: &str = "OUTCROP_";
+pub(super) const PREFIX: &str = "OUTCROP_";
 
 /// The variables of the client, which can have the same environment.
 const CLIENT: [&str; 7] = [
