@@ -97,11 +97,22 @@ impl Client {
         Self { service, endpoint: String::new(), spoken: DetectedProtocol::default() }
     }
 
+    fn is_encrypted(&self) -> bool {
+        self.endpoint.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    }
+
     /// The error of a failed call.
     fn failure(&self, status: &Status) -> ClientError {
         match self.spoken.problem() {
             Some(message) => ClientError::Protocol { endpoint: self.endpoint.clone(), message },
-            None => CallError::from(status).into(),
+            None => {
+                let mut error = CallError::from(status);
+                // The reason is lost if the server refuses the certificate between the handshake and the call.
+                if error.is_disconnected && error.message.ends_with("connection closed") && self.is_encrypted() {
+                    error.message += ". If the server needs a client certificate, name one that it accepts with --cert FILE and --key FILE";
+                }
+                error.into()
+            }
         }
     }
 

@@ -60,7 +60,15 @@ pub(super) async fn open(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Opt
         refuse_plaintext(stream).await?;
         return Err(io::Error::new(ErrorKind::InvalidData, "the client does not speak TLS"));
     }
-    let Encrypted { stream, client } = tls.handshake(stream).await?;
+    let Encrypted { stream, client } = match tls.handshake(stream).await {
+        Ok(encrypted) => encrypted,
+        Err((error, stream)) => {
+            // The client can have sent a call after its part of the handshake. To close at once would reset the connection, and the client
+            // could lose the alert that tells why.
+            Socket::of(stream).shutdown().await?;
+            return Err(error);
+        }
+    };
     let negotiated = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Some(Version::Http2),
         Some(_) => Some(Version::Http1),

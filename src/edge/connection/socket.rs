@@ -35,6 +35,11 @@ pub(super) struct Socket<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
+    /// A connection of which nothing was read.
+    pub(super) fn of(io: T) -> Self {
+        Self { io, unread: Bytes::new(), linger: None }
+    }
+
     /// Reads until the version is known: at most the preface of HTTP/2. `None` if the peer closed the connection before.
     ///
     /// # Errors

@@ -29,13 +29,13 @@ impl Tls {
     /// Performs the handshake, with the configuration of this moment. The caller limits its time.
     ///
     /// # Errors
-    /// If the client leaves, does not keep to the protocol, or has no certificate that is accepted.
-    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<Encrypted> {
+    /// If the client leaves, does not keep to the protocol, or has no certificate that is accepted. The stream then has the alert for the client.
+    pub(crate) async fn handshake(&self, stream: TcpStream) -> Result<Encrypted, (io::Error, TcpStream)> {
         let mut outcome = Outcome { metrics: &self.0.metrics, name: "abandoned" };
         let config = Arc::clone(&self.0.current.load().config);
         let computing = PollSemaphore::new(Arc::clone(&self.0.computing));
-        let handshake = TlsAcceptor::from(config).accept(stream);
-        let stream = Limited { handshake, computing }.await.inspect_err(|error| outcome.failed(error))?;
+        let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+        let stream = Limited { handshake, computing }.await.inspect_err(|(error, _)| outcome.failed(error))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let client = certificate.map(ClientCertificate::of);
         outcome.name = "completed";
@@ -77,8 +77,8 @@ struct Limited<F> {
     computing: PollSemaphore,
 }
 
-impl<T, F: Future<Output = io::Result<T>> + Unpin> Future for Limited<F> {
-    type Output = io::Result<T>;
+impl<F: Future + Unpin> Future for Limited<F> {
+    type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The semaphore is never closed.
@@ -102,7 +102,7 @@ mod tests {
         // They wait for their clients without end.
         for _ in 0..1_000 {
             let computing = PollSemaphore::new(Arc::clone(&computing));
-            tasks.spawn(Limited { handshake: std::future::pending::<io::Result<()>>(), computing });
+            tasks.spawn(Limited { handshake: std::future::pending::<()>(), computing });
         }
         tokio::task::yield_now().await;
         let mut polls = 0;
@@ -111,13 +111,13 @@ mod tests {
             assert_eq!(held.available_permits(), 0, "it has the permit");
             polls += 1;
             if polls == 3 {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(());
             }
             cx.waker().wake_by_ref();
             Poll::Pending
         });
         let limited = Limited { handshake, computing: PollSemaphore::new(Arc::clone(&computing)) };
-        timeout(Duration::from_secs(30), limited).await.unwrap().unwrap();
+        timeout(Duration::from_secs(30), limited).await.unwrap();
         assert_eq!((polls, computing.available_permits()), (3, 1));
     }
 
@@ -125,10 +125,10 @@ mod tests {
     async fn a_handshake_without_a_permit_does_not_compute_and_waits_its_turn() {
         let computing = Arc::new(Semaphore::new(1));
         let taken = Arc::clone(&computing).acquire_owned().await.unwrap();
-        let handshake = poll_fn(|_| Poll::Ready(Ok(())));
+        let handshake = poll_fn(|_| Poll::Ready(()));
         let mut limited = Limited { handshake, computing: PollSemaphore::new(computing) };
         assert!(timeout(Duration::from_millis(10), &mut limited).await.is_err());
         drop(taken);
-        limited.await.unwrap();
+        limited.await;
     }
 }

@@ -38,6 +38,16 @@ async fn refusal(harness: &Harness, files: &Files, client: Option<&Issued>) -> S
     error.to_string()
 }
 
+/// The alert that a client with this certificate gets.
+async fn alert(harness: &Harness, files: &Files, client: Option<&Issued>) -> String {
+    let ca = files.authority.pem();
+    let dial = client.map_or_else(|| Dial::trusting(&ca), |client| Dial::identified(&ca, client));
+    let mut stream = dial.connect(&harness.endpoint).await.unwrap();
+    let (answer, ended) = exchange(&mut stream, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(answer, b"");
+    ended.expect_err("the certificate is refused").to_string()
+}
+
 #[tokio::test]
 async fn only_certificates_of_the_authority_that_are_valid_are_let_in() {
     let files = Files::new("required");
@@ -45,15 +55,22 @@ async fn only_certificates_of_the_authority_that_are_valid_are_let_in() {
     is_served(&harness).await;
     let stranger = Authority::new("stranger").client(&[NAME]);
     let expired = files.authority.expired_client(NAME);
-    for (client, said) in [
-        (None, "the server needs a client certificate. Name one with --cert FILE"),
-        (Some(&stranger), "does not accept the client certificate (UnknownCA)"),
-        (Some(&expired), "does not accept the client certificate (CertificateExpired)"),
-    ] {
+    for (client, said) in
+        [(None, "CertificateRequired"), (Some(&stranger), "UnknownCA"), (Some(&expired), "CertificateExpired")]
+    {
+        let alert = alert(&harness, &files, client).await;
+        assert!(alert.contains(said), "{said} in {alert}");
+        // The client of the project gets the alert, or finds its connection closed.
         let error = refusal(&harness, &files, client).await;
-        assert!(error.contains(said), "{said} in {error}");
+        assert!(error.contains("client certificate"), "{error}");
     }
-    soon(harness.counted("tls_handshakes_total", &["outcome=\"client_certificate\""], 3)).await;
+    let refused = || harness.count("tls_handshakes_total", &["outcome=\"client_certificate\""]);
+    soon(async {
+        while refused() < 6 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     is_served(&harness).await;
     assert_eq!(harness.emulator.stats().requests, 2, "those of the client that was let in");
 }
@@ -66,8 +83,8 @@ async fn an_optional_certificate_is_verified_if_there_is_one() {
     let without = Client::connect_trusting(&harness.endpoint, files.authority.pem().as_bytes()).await.unwrap();
     soon(collect(soon(without.generate(request("emulator.tools"))).await.unwrap())).await.whole();
     let stranger = Authority::new("stranger").client(&[NAME]);
-    let error = refusal(&harness, &files, Some(&stranger)).await;
-    assert!(error.contains("UnknownCA"), "{error}");
+    let alert = alert(&harness, &files, Some(&stranger)).await;
+    assert!(alert.contains("UnknownCA"), "{alert}");
     assert_eq!(harness.emulator.stats().requests, 2);
 }
 
