@@ -125,9 +125,10 @@ fn ratio(of: &[f64], to: &[f64]) -> String {
 #[tokio::main]
 async fn main() {
     let emulator = Emulator::start(Config { unpaced: true, ..Config::default() }).await.unwrap();
-    emulator.register("tiny", Script::of([Step::text("hi")]));
+    let ending = || [Step::message_stop("end_turn"), Step::metadata(1, 1)];
+    emulator.register("tiny", Script::of([Step::text("hi")].into_iter().chain(ending())));
     let chunk = Step::Repeat { times: CHUNKS as usize, steps: vec![Step::text("some words of an answer")] };
-    emulator.register("long", Script::of([chunk]));
+    emulator.register("long", Script::of([chunk].into_iter().chain(ending())));
     let folder = std::env::temp_dir().join(format!("outcrop-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let (key, config, audit) = (NewKey::generate().unwrap(), folder.join("outcrop.toml"), folder.join("audit.log"));

@@ -77,6 +77,13 @@ pub(crate) struct Security {
     pub(crate) identity: Option<ClientIdentity>,
 }
 
+/// The HTTP/2 window of a stream, in bytes: the default of HTTP/2. It bounds what is received and not read.
+const STREAM_WINDOW: u32 = 65_535;
+
+/// The HTTP/2 window of a connection, in bytes: the maximum of HTTP/2. The `h2` crate closes a connection whose small DATA frames are not read,
+/// once they exceed a share of this window, and a chunk of an answer is such a frame.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
 /// The certificate of a client and its private key, in PEM.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientIdentity {
@@ -91,6 +98,7 @@ pub(crate) async fn connect(endpoint: &str, security: &Security) -> Result<(Chan
         .map_err(|error| unusable(format!("is not a URL ({}): {FORMS}", root(&error))))?;
     let channel = channel.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
     let channel = channel.http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE);
+    let channel = channel.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     let spoken = DetectedProtocol::default();
     let failed = |error: tonic::transport::Error| ClientError::Connect {
         endpoint: endpoint.to_owned(),

@@ -37,6 +37,10 @@ pub(super) const STREAMS: usize = 90;
 /// The HTTP/2 window of a stream, in bytes: the default of HTTP/2, or some hundred events.
 const STREAM_WINDOW: u32 = 64 << 10;
 
+/// The window of a connection is that of all its streams, times this. The `h2` crate closes a connection whose small DATA frames are not read,
+/// once they exceed a share of its window. With this factor events of 85 bytes fit, and no event is as small.
+const SMALL_FRAMES: u32 = 4;
+
 /// The interval of HTTP/2 pings, and the time for their acknowledgement.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -107,7 +111,7 @@ impl Http {
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW))
+            .http2_initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW).saturating_mul(SMALL_FRAMES))
             .http2_keep_alive_interval(KEEPALIVE)
             .http2_keep_alive_timeout(KEEPALIVE)
             .build(BoxCloneSyncService::new(Timeout::new(https, self.max_connect)));

@@ -10,6 +10,9 @@ use crate::harness::{Harness, collect, request, soon, text_of};
 const DELTAS: usize = 4_096;
 const DELTA_BYTES: usize = 16_384;
 
+/// More than fit into the window of a stream, each in a DATA frame of its own.
+const SMALL_DELTAS: usize = 4_000;
+
 /// More than the socket buffers, the HTTP/2 windows and the buffers of the server come to together.
 const BOUND: u64 = 24 << 20;
 
@@ -34,6 +37,27 @@ async fn a_caller_who_stops_reading_stops_the_upstream_and_gets_everything_later
     let chunks = soon(collect(chunks)).await.whole();
     assert_eq!(text_of(&chunks).len(), DELTAS * DELTA_BYTES);
     assert_eq!(harness.emulator.stats().completed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_read_late_lose_no_small_chunk_and_nor_do_others_on_their_connection() {
+    let harness = Harness::start().await;
+    let steps = [
+        Step::message_start(),
+        Step::Repeat { times: SMALL_DELTAS, steps: vec![Step::text("a")] },
+        Step::message_stop("end_turn"),
+        Step::metadata(1, 1),
+    ];
+    let model = harness.emulator.register("small", Script::of(steps));
+    let mut late = Vec::new();
+    for _ in 0..8 {
+        late.push(soon(harness.client.generate(request(&model))).await.unwrap());
+    }
+    soon(sent_until_it_stops(&harness)).await;
+    soon(collect(soon(harness.client.generate(request("emulator.tools"))).await.unwrap())).await.whole();
+    for chunks in late {
+        assert_eq!(text_of(&soon(collect(chunks)).await.whole()).len(), SMALL_DELTAS);
+    }
 }
 
 /// The bytes that the emulator has sent once it sends no more.
