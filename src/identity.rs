@@ -43,7 +43,7 @@ struct Who {
     /// The subject within the tenant.
     subject: Arc<str>,
     client: Client,
-    owner: String,
+    owner: Arc<str>,
 }
 
 /// What proved the identity. It has no secret.
@@ -106,14 +106,14 @@ impl Identity {
     pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
         let address = address.map_or(ClientId::Unknown, ClientId::of_address);
         let client = Client::of(address.clone());
-        let (subject, owner) = ("".into(), owner::UNOWNED.to_owned());
+        let (subject, owner) = ("".into(), owner::UNOWNED.into());
         Self { who: Arc::new(Who { caller: None, credential: Credential::None, subject, client, owner }), address }
     }
 
     /// A configured caller that this credential proves.
     pub(crate) fn of_caller(caller: &Arc<Caller>, credential: Credential) -> Self {
-        let owner = if caller.adopts_unowned { owner::UNOWNED.to_owned() } else { owner::of_caller(caller) };
         let (client, subject) = (caller.client.clone(), Arc::clone(&caller.name));
+        let owner = Arc::clone(&caller.owner);
         Who { client, caller: Some(Arc::clone(caller)), credential, subject, owner }.somewhere()
     }
 
@@ -124,7 +124,7 @@ impl Identity {
             caller: Some(Arc::clone(caller)),
             credential: Credential::Token { issuer: Arc::clone(issuer), claims: Arc::clone(claims) },
             subject: subject.into(),
-            owner: owner::of(&caller.tenant, issuer, subject),
+            owner: owner::of(&caller.tenant, issuer, subject).into(),
         }
         .somewhere()
     }

@@ -119,7 +119,7 @@ impl Authentication {
         let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
         match service {
             // Load balancers have no credentials.
-            "grpc.health.v1.Health" => Access::Open,
+            "grpc.health.v1.Health" if matches!(method, "Check" | "Watch") => Access::Open,
             "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
                 if self.open_reflection { Access::Open } else { Access::Permitted(REFLECTION) }
             }

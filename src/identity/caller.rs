@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Claims, Permissions,
+    owner::{self, UNOWNED},
     settings::{CallerSettings, ImposedSettings, KeySettings, TokenSettings},
 };
 use crate::admission::client::{Client, ClientId};
@@ -21,14 +22,16 @@ pub(crate) struct Caller {
     pub(super) keys: Vec<KeySettings>,
     pub(super) certificates: Vec<Arc<str>>,
     pub(super) tokens: Vec<TokenSettings>,
-    /// Whether it owns the conversations of a server without callers.
-    pub(super) adopts_unowned: bool,
+    /// The owner of the conversations of its keys and certificates. It is made once, because every call has it.
+    pub(super) owner: Arc<str>,
 }
 
 impl Caller {
     pub(super) fn new(settings: &CallerSettings) -> Arc<Self> {
         let name: Arc<str> = settings.name.as_str().into();
+        let adopts = settings.adopts_unowned_conversations;
         Arc::new(Self {
+            owner: if adopts { UNOWNED.into() } else { owner::of_caller(&settings.tenant, &settings.name).into() },
             tenant: settings.tenant.as_str().into(),
             client: Client { id: ClientId::Caller(Arc::clone(&name)), limits: settings.limits },
             permissions: Permissions::new(&settings.permissions),
@@ -36,7 +39,6 @@ impl Caller {
             keys: settings.keys.clone(),
             certificates: settings.certificates.iter().map(|uri| uri.as_str().into()).collect(),
             tokens: settings.tokens.clone(),
-            adopts_unowned: settings.adopts_unowned_conversations,
             name,
         })
     }

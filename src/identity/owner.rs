@@ -1,7 +1,6 @@
 //! The name of an identity in the stores of conversations. It is a hash, so that a store tells nothing about who calls, and so that no name of
 //! a tenant or a subject can be written to be another's.
 
-use super::caller::Caller;
 use crate::digest::{hexadecimal, sha256_of_parts};
 
 /// The owner of conversations on a server without callers.
@@ -11,8 +10,8 @@ pub(super) const UNOWNED: &str = "";
 const DIGITS: usize = 40;
 
 /// The owner of a caller's conversations. Its keys and certificates can change. No issuer of tokens has an empty name.
-pub(super) fn of_caller(caller: &Caller) -> String {
-    of(&caller.tenant, "", &caller.name)
+pub(super) fn of_caller(tenant: &str, name: &str) -> String {
+    of(tenant, "", name)
 }
 
 /// The owner of the conversations of one subject of a token issuer.

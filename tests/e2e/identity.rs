@@ -173,8 +173,10 @@ fn is_refusal(answer: &Answer) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_that_does_not_exist_tells_nothing_to_strangers() {
     let server = Guarded::start().await;
-    let stranger = server.call(Protocol::Grpc, "/no.Service/Method", b"", &server.none).await;
-    assert_eq!(stranger.reason(), "CREDENTIALS_MISSING");
+    for path in ["/no.Service/Method", "/grpc.health.v1.Health/Missing", "/"] {
+        let stranger = server.call(Protocol::Grpc, path, b"", &server.none).await;
+        assert_eq!(stranger.reason(), "CREDENTIALS_MISSING", "{path}");
+    }
     let ada = server.call(Protocol::Grpc, "/no.Service/Method", b"", &server.ada).await;
     assert_eq!(ada.reason(), "UNKNOWN_METHOD");
 }

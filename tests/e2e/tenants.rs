@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use outcrop::identity::settings::IdentitySettings;
+use outcrop::{conversation::settings::ConversationSettings, identity::settings::IdentitySettings};
 use outcrop_client::proto::{
     CreateConversationRequest, CreateConversationResponse, DeleteConversationRequest, GetConversationRequest,
     ListConversationsRequest, ListConversationsResponse, ListModelsResponse,
@@ -145,4 +145,23 @@ async fn a_tenant_at_its_limits_neither_slows_nor_bills_the_other() {
     assert_eq!(of("ada"), 0, "nothing of ada's has ended");
     assert!(of("bob") > 0);
     drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_from_before_the_callers_belong_to_the_one_that_adopts_them() {
+    let path = std::env::temp_dir().join(format!("outcrop-e2e-adopted-{}.redb", std::process::id()));
+    let mut before = Harness::with(|settings| settings.conversations = ConversationSettings::File(path.clone())).await;
+    let created = before.client.create_conversation(CreateConversationRequest::default()).await.unwrap();
+    before.begin_shutdown();
+    before.ended().await;
+    let tenants = Tenants::start(|ada, settings| {
+        settings.conversations = ConversationSettings::File(path.clone());
+        ada.settings.adopts_unowned_conversations = true;
+    })
+    .await;
+    let Tenants { ada, bob, .. } = &tenants;
+    let get = GetConversationRequest { conversation_id: created.conversation_id.clone(), ..Default::default() };
+    assert_eq!(tenants.call(bob, "GetConversation", &get).await.reason(), "CONVERSATION_NOT_FOUND");
+    assert_eq!(tenants.call(ada, "GetConversation", &get).await.code(), Some(Code::Ok));
+    std::fs::remove_file(&path).unwrap();
 }
