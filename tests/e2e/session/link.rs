@@ -100,7 +100,8 @@ async fn a_server_without_a_link_has_no_such_path() {
 fn the_program_prints_the_link_for_the_operator_on_standard_error_alone() {
     let folder = Folder::new("page-link");
     let file = folder.file("outcrop.toml");
-    std::fs::write(&file, "[[caller]]\nname = \"ada\"\ncertificates = [\"spiffe://example/ada\"]\n").unwrap();
+    let key = format!("{{ id = \"abcdefghjkmn\", sha256 = \"{}\" }}", "0".repeat(64));
+    std::fs::write(&file, format!("[[caller]]\nname = \"ada\"\nkeys = [{key}]\n")).unwrap();
     let mut command =
         outcrop(&["serve", "--local", "--listen", "127.0.0.1:0", "--config", &file, "--page-login", "ada"]);
     let mut serving = Serving::listening(&mut command);
