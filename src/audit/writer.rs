@@ -1,7 +1,7 @@
 //! Writes lines to a file in a thread of its own, because a disk can be slow, full or gone, and no call may wait for it.
 //!
-//! A line that cannot be written is tried again, and nothing after it is written before it: the file has no gap and no torn line. When the
-//! file was moved away, as logrotate does, it is created again.
+//! Lines that wait are written together. What cannot be written is tried again, and nothing after it is written before it: the file has no gap
+//! and no torn line. When the file was moved away, as logrotate does, it is created again within a second.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -22,8 +22,11 @@ use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 
-/// The wait before a line is tried again.
+/// The wait before lines are tried again, and the interval in which the name of the file is looked up.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The maximum number of lines that are written together.
+const BATCH: usize = 256;
 
 /// A line, and the place that it takes until it is written.
 type Entry = (String, Option<OwnedSemaphorePermit>);
@@ -42,7 +45,8 @@ impl Writer {
     /// # Errors
     /// If the file cannot be opened.
     pub(super) fn start(path: PathBuf, length: usize, metrics: Metrics) -> io::Result<Self> {
-        let file = AuditFile { file: open(&path)?, path, written: 0, failing: false, metrics };
+        let file =
+            AuditFile { file: open(&path)?, path, looked_up: Instant::now(), written: 0, failing: false, metrics };
         let (queue, entries) = sync_channel(length);
         let (end, ended) = oneshot::channel();
         thread::Builder::new().name("audit-log".to_owned()).spawn(move || {
@@ -71,7 +75,9 @@ impl Writer {
 struct AuditFile {
     path: PathBuf,
     file: File,
-    /// The bytes of the present line that are in the file.
+    /// When the name of the file was looked up.
+    looked_up: Instant,
+    /// The bytes of the present lines that are in the file.
     written: usize,
     failing: bool,
     metrics: Metrics,
@@ -79,9 +85,14 @@ struct AuditFile {
 
 impl AuditFile {
     fn run(mut self, entries: &Receiver<Entry>) {
-        while let Ok((line, place)) = entries.recv() {
+        while let Ok((mut lines, place)) = entries.recv() {
+            let mut places = vec![place];
+            for (line, place) in entries.try_iter().take(BATCH) {
+                lines.push_str(&line);
+                places.push(place);
+            }
             self.written = 0;
-            while let Err(error) = self.append(line.as_bytes()) {
+            while let Err(error) = self.append(lines.as_bytes()) {
                 self.fails(&error);
                 thread::sleep(RETRY);
             }
@@ -89,18 +100,20 @@ impl AuditFile {
                 self.failing = false;
                 info!(path = %self.path.display(), "the audit log is written again");
             }
-            drop(place);
         }
     }
 
-    /// Writes the rest of a line.
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Writes the rest of these lines.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         // Between two lines only, so that none is torn.
-        if self.written == 0 && !is_at(&self.file, &self.path) {
-            self.file = open(&self.path)?;
+        if self.written == 0 && self.looked_up.elapsed() >= RETRY {
+            if !is_at(&self.file, &self.path) {
+                self.file = open(&self.path)?;
+            }
+            self.looked_up = Instant::now();
         }
-        while self.written < line.len() {
-            match self.file.write(&line[self.written..]) {
+        while self.written < lines.len() {
+            match self.file.write(&lines[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
