@@ -55,6 +55,8 @@ pub(crate) enum Credential {
     Key {
         /// Its lookup id.
         id: Arc<str>,
+        /// Its hash. Another secret under the same id is another key.
+        sha256: [u8; 32],
     },
     /// A client certificate.
     Certificate {
@@ -88,7 +90,7 @@ impl Credential {
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::None => "",
-            Self::Key { id } => id,
+            Self::Key { id, .. } => id,
             Self::Certificate { uri } => uri,
             Self::Token { issuer, .. } => issuer,
         }

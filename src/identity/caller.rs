@@ -62,6 +62,11 @@ impl TokenSettings {
 }
 
 impl KeySettings {
+    /// Whether this is the key of that id and that hash.
+    pub(super) fn is(&self, id: &str, sha256: &[u8; 32]) -> bool {
+        self.id == id && self.sha256 == *sha256
+    }
+
     /// Whether the key has expired.
     pub(super) fn has_expired(&self, now: SystemTime) -> bool {
         self.expires_at.is_some_and(|at| at <= now)

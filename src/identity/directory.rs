@@ -17,7 +17,7 @@ use super::{
     issued::IssuedKeys,
     jwt::{Rejection, Verified, Verifier},
     key::{NewKey, PresentedKey},
-    settings::IdentitySettings,
+    settings::{IdentitySettings, KeySettings},
 };
 use crate::error::{Error, Reason};
 
@@ -48,16 +48,18 @@ pub(crate) struct KeyChanges {
 }
 
 impl KeyChanges {
-    /// The changes between two sets of keys: whether each is disabled, by id.
-    fn between(old: &BTreeMap<&str, bool>, new: &BTreeMap<&str, bool>) -> Self {
-        let missing = |of: &BTreeMap<&str, bool>, from: &BTreeMap<&str, bool>| -> Vec<String> {
-            of.keys().filter(|id| !from.contains_key(*id)).map(|id| (*id).to_owned()).collect()
+    /// The changes between two sets of keys, by id.
+    fn between(old: &BTreeMap<&str, &KeySettings>, new: &BTreeMap<&str, &KeySettings>) -> Self {
+        let same = |key: &KeySettings, keys: &BTreeMap<&str, &KeySettings>| -> Option<bool> {
+            keys.get(key.id.as_str()).filter(|known| known.is(&key.id, &key.sha256)).map(|known| known.disabled)
         };
-        let disabled = new.iter().filter(|(id, disabled)| **disabled && old.get(*id) == Some(&false));
+        let ids = |keys: &BTreeMap<&str, &KeySettings>, wanted: &dyn Fn(&KeySettings) -> bool| -> Vec<String> {
+            keys.values().filter(|key| wanted(key)).map(|key| key.id.clone()).collect()
+        };
         Self {
-            added: missing(new, old),
-            removed: missing(old, new),
-            disabled: disabled.map(|(id, _)| (*id).to_owned()).collect(),
+            added: ids(new, &|key| same(key, old).is_none()),
+            removed: ids(old, &|key| same(key, new).is_none()),
+            disabled: ids(new, &|key| key.disabled && same(key, old) == Some(false)),
         }
     }
 }
@@ -127,7 +129,7 @@ impl Directory {
         {
             let caller =
                 callers.by_name.get(&issued.caller).filter(|_| key.is(&issued.sha256)).ok_or(Refusal::Invalid)?;
-            return Ok(Identity::of_caller(caller, Credential::Key { id: key.id.into() }));
+            return Ok(Identity::of_caller(caller, Credential::Key { id: key.id.into(), sha256: issued.sha256 }));
         }
         // The comparison takes the same time for an id that is not known.
         let known = found.map_or([0; 32], |(_, known)| known.sha256);
@@ -137,7 +139,10 @@ impl Directory {
             None => Err(Refusal::Invalid),
             Some((_, known)) if known.disabled => Err(Refusal::Revoked),
             Some((_, known)) if known.has_expired(now) => Err(Refusal::Expired),
-            Some((caller, known)) => Ok(Identity::of_caller(caller, Credential::Key { id: known.id.as_str().into() })),
+            Some((caller, known)) => {
+                let credential = Credential::Key { id: known.id.as_str().into(), sha256: known.sha256 };
+                Ok(Identity::of_caller(caller, credential))
+            }
         }
     }
 
@@ -169,9 +174,9 @@ impl Directory {
         let Some(caller) = callers.by_name.get(identity.caller()) else { return !callers.by_name.is_empty() };
         match identity.credential() {
             Credential::None => true,
-            Credential::Key { id } => {
+            Credential::Key { id, sha256 } => {
                 let is_issued = || self.issued.get(id).is_some_and(|key| key.caller == caller.name);
-                !caller.keys.iter().any(|key| key.id == **id && !key.disabled) && !is_issued()
+                !caller.keys.iter().any(|key| key.is(id, sha256) && !key.disabled) && !is_issued()
             }
             Credential::Certificate { uri } => !caller.certificates.contains(uri),
             Credential::Token { issuer, claims } => !caller.has_token(issuer, claims),
@@ -212,10 +217,9 @@ impl Callers {
         all
     }
 
-    /// Whether each key is disabled, by id.
-    fn keys(&self) -> BTreeMap<&str, bool> {
-        let keys = self.by_name.values().flat_map(|caller| &caller.keys);
-        keys.map(|key| (key.id.as_str(), key.disabled)).collect()
+    /// All keys, by id.
+    fn keys(&self) -> BTreeMap<&str, &KeySettings> {
+        self.by_name.values().flat_map(|caller| &caller.keys).map(|key| (key.id.as_str(), key)).collect()
     }
 
     fn identity_of(&self, Verified { issuer, subject, claims, .. }: &Verified) -> Result<Identity, Refusal> {

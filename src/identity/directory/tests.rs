@@ -99,6 +99,18 @@ fn a_reload_revokes_what_it_removes_and_nothing_else() {
 }
 
 #[test]
+fn a_key_with_another_secret_under_the_same_id_is_another_key() {
+    let (old, new) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
+    let directory = directory(&settings(vec![caller("ada", vec![settings_of(&old)])]));
+    let identity = directory.by_key(&PresentedKey::parse(old.text()).unwrap(), SystemTime::now()).unwrap();
+    let replaced = KeySettings { id: old.id().to_owned(), ..settings_of(&new) };
+    let changes = directory.replace(&settings(vec![caller("ada", vec![replaced])])).unwrap();
+    assert!(directory.has_revoked(&identity));
+    let id = vec![old.id().to_owned()];
+    assert_eq!(changes, KeyChanges { added: id.clone(), removed: id, disabled: Vec::new() });
+}
+
+#[test]
 fn a_server_whose_first_caller_is_added_revokes_all_clients_without_identity() {
     let directory = directory(&IdentitySettings::default());
     let anonymous = Identity::of_address(None);
