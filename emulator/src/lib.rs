@@ -16,6 +16,7 @@
 mod body;
 mod catalogue;
 mod connection;
+mod delivery;
 mod frame;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
+    delivery::delivered,
     frame, reply,
     script::{At, Delivery, Fault, FaultKind, Script, Step},
 };
@@ -37,7 +38,10 @@ pub(crate) type Actions = Box<dyn Iterator<Item = Action> + Send>;
 pub(crate) fn actions(script: &Script) -> Actions {
     let padding = !script.no_padding;
     let pace = script.pace;
-    let frames = expand(script.steps.clone()).enumerate().flat_map(move |(at, step)| match step {
+    // Chunks of other bounds than those of the frames have no pauses between them.
+    let paused = matches!(script.delivery, Delivery::Frames | Delivery::EveryByte);
+    let steps = pruned(&script.steps, &|step| paused || !matches!(step, Step::WaitMs(_)));
+    let frames = expand(steps).enumerate().flat_map(move |(at, step)| match step {
         Step::WaitMs(wait) => [Some(Action::Wait(Duration::from_millis(wait))), None],
         step => {
             let wait = pace.before(at);
@@ -51,12 +55,24 @@ pub(crate) fn actions(script: &Script) -> Actions {
     delivered(faulty, script.delivery.clone())
 }
 
+/// The steps that are wanted. A repetition of nothing is left out, because to repeat it 2^64 times would not end.
+pub(crate) fn pruned(steps: &[Step], wanted: &impl Fn(&Step) -> bool) -> Vec<Step> {
+    let prune = |step: &Step| match step {
+        Step::Repeat { times, steps } => {
+            let steps = pruned(steps, wanted);
+            (*times > 0 && !steps.is_empty()).then_some(Step::Repeat { times: *times, steps })
+        }
+        Step::Bytes(bytes) if bytes.is_empty() => None,
+        single => wanted(single).then(|| single.clone()),
+    };
+    steps.iter().filter_map(prune).collect()
+}
+
 /// Expands replies and repetitions into steps, lazily.
 fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
     Box::new(steps.into_iter().flat_map(|step| -> Box<dyn Iterator<Item = Step> + Send> {
         match step {
             Step::Reply(text) => Box::new(reply::steps(&text, 0).into_iter()),
-            Step::Repeat { steps, .. } if steps.is_empty() => Box::new(std::iter::empty()),
             Step::Repeat { times, steps } => Box::new((0..times).flat_map(move |_| expand(steps.clone()))),
             Step::Bytes(bytes) => Box::new(frame::split(bytes.into()).into_iter().map(|one| Step::Bytes(one.into()))),
             single => Box::new(std::iter::once(single)),
@@ -116,40 +132,6 @@ fn with_fault(actions: Actions, fault: Fault) -> Actions {
     }))
 }
 
-/// Splits the bytes into transport chunks.
-fn delivered(actions: Actions, delivery: Delivery) -> Actions {
-    match delivery {
-        Delivery::Frames => actions,
-        Delivery::EveryByte => Box::new(actions.flat_map(|action| match action {
-            Action::Send(bytes) => (0..bytes.len()).map(|at| Action::Send(bytes.slice(at..=at))).collect(),
-            other => vec![other],
-        })),
-        Delivery::Joined => Box::new(joined(actions).into_iter()),
-        Delivery::Lengths(lengths) => Box::new(joined(actions).into_iter().flat_map(move |action| match action {
-            Action::Send(mut bytes) => {
-                let mut pieces: Vec<_> =
-                    lengths.iter().map(|length| bytes.split_to(bytes.len().min(*length))).collect();
-                pieces.push(bytes);
-                pieces.into_iter().filter(|piece| !piece.is_empty()).map(Action::Send).collect()
-            }
-            other => vec![other],
-        })),
-    }
-}
-
-/// All bytes in one chunk, without pauses. A fault that ends the stream stays at the end.
-fn joined(actions: Actions) -> Vec<Action> {
-    let (mut all, mut ending) = (BytesMut::new(), None);
-    for action in actions {
-        match action {
-            Action::Send(bytes) => all.extend_from_slice(&bytes),
-            Action::Wait(_) | Action::GoAway => {}
-            end => ending = Some(end),
-        }
-    }
-    [Action::Send(all.freeze())].into_iter().chain(ending).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +175,15 @@ mod tests {
     fn a_repetition_is_not_written_out_in_advance() {
         let script = Script::of([Step::Repeat { times: usize::MAX, steps: vec![Step::text("x")] }]);
         assert_eq!(actions(&script).take(3).count(), 3);
+    }
+
+    #[test]
+    fn a_repetition_of_nothing_ends() {
+        let times = usize::MAX;
+        let nothing = Step::Repeat { times, steps: vec![Step::Repeat { times: 0, steps: vec![Step::text("x")] }] };
+        let pauses = Step::Repeat { times, steps: vec![Step::WaitMs(1)] };
+        let empty = Step::Repeat { times, steps: vec![Step::Bytes(vec![])] };
+        assert_eq!(actions(&Script::of([nothing.clone(), empty.clone()])).count(), 0);
+        assert_eq!(actions(&Script::of([nothing, pauses, empty]).delivery(Delivery::Joined)).count(), 0);
     }
 }

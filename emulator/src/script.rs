@@ -164,9 +164,9 @@ pub enum Delivery {
     Frames,
     /// One chunk for each byte.
     EveryByte,
-    /// One chunk for everything.
+    /// One chunk for everything, or of 1 MiB each if there is more.
     Joined,
-    /// Chunks of these lengths, and one chunk for the rest.
+    /// Chunks of these lengths, of at most 1 MiB each, and the rest as [`Delivery::Joined`].
     Lengths(Vec<usize>),
 }
 

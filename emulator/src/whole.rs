@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    playback::pruned,
     reply,
     script::{Script, Step},
 };
@@ -19,7 +20,7 @@ pub(crate) fn events(script: &Script) -> Vec<(String, Value)> {
                 Step::Reply(text) => collect(&reply::steps(text, 0), into),
                 Step::Repeat { times, steps } => {
                     let mut left = *times;
-                    while left > 0 && !steps.is_empty() && into.len() < MOST {
+                    while left > 0 && into.len() < MOST {
                         collect(steps, into);
                         left -= 1;
                     }
@@ -30,7 +31,8 @@ pub(crate) fn events(script: &Script) -> Vec<(String, Value)> {
         }
     }
     let mut events = Vec::new();
-    collect(&script.steps, &mut events);
+    let is_event = |step: &Step| matches!(step, Step::Event { .. } | Step::Reply(_) | Step::Chunk(_));
+    collect(&pruned(&script.steps, &is_event), &mut events);
     events
 }
 
@@ -58,4 +60,16 @@ pub(crate) fn converse(script: &Script) -> Value {
     }
     answer["output"]["message"]["content"] = texts.into_iter().map(|(_, text)| json!({"text": text})).collect();
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_without_end_give_a_bounded_answer() {
+        let endless = |steps| Script::of([Step::Repeat { times: usize::MAX, steps }]);
+        assert_eq!(events(&endless(vec![Step::text("x")])).len(), MOST);
+        assert_eq!(events(&endless(vec![Step::WaitMs(0), Step::Bytes(vec![1])])).len(), 0);
+    }
 }
