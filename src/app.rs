@@ -41,7 +41,7 @@ use crate::{
         Shutdown,
         steps::{self, Ended, Served, ShutdownSettings},
     },
-    telemetry::LogFilter,
+    telemetry::logs::LogFilter,
 };
 
 /// The time in which the store can release the leases of conversations.

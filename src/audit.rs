@@ -1,7 +1,8 @@
 //! The audit log: one line of JSON for every call, every refused credential and every change of callers. It says who did what and what it
 //! cost, and never has a prompt, a completion or a secret.
 //!
-//! An [`AuditedCall`] is made before the first gate and writes its line when it is dropped, so a call has one line however it ends.
+//! An [`AuditedCall`] is made before the first gate and writes its line when it is dropped, so a call has one line however it ends. The record of the
+//! call ([`crate::telemetry::call`]) owns it.
 //!
 //! - `line` the members of a line
 //! - `writer` the bounded queue, and the thread that writes the file
@@ -11,7 +12,6 @@ mod writer;
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
@@ -21,9 +21,9 @@ use self::{
 use crate::{
     admission::client::ClientId,
     error::{CallContext, Error, Reason},
-    event::Used,
     identity::{Identity, directory::KeyChanges},
     metrics::Metrics,
+    outcome::{CallSummary, Outcome},
     request::generation_id::GenerationId,
 };
 
@@ -65,7 +65,7 @@ struct Inner {
     metrics: Metrics,
 }
 
-/// A call that will have a line. It is written when the last reference is dropped.
+/// A call that will have a line. It is written when this is dropped.
 #[derive(Debug)]
 pub(crate) struct AuditedCall {
     audit: Audit,
@@ -73,8 +73,8 @@ pub(crate) struct AuditedCall {
     method: String,
     generation_id: GenerationId,
     /// `None` until it is known how the call ended.
-    outcome: Mutex<Option<Members>>,
-    place: Mutex<Option<OwnedSemaphorePermit>>,
+    outcome: Option<Members>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Audit {
@@ -89,7 +89,7 @@ impl Audit {
         Ok(Self(Some(Arc::new(Inner { writer, when_full: *when_full, places, metrics }))))
     }
 
-    /// Begins a call of this method, given by its path.
+    /// Begins the line of a call of this method, given by its path.
     ///
     /// # Errors
     /// `AUDIT_LOG` if its line has no place, and calls are refused then.
@@ -98,17 +98,17 @@ impl Audit {
         identity: &Identity,
         path: &str,
         generation_id: &GenerationId,
-    ) -> Result<Arc<AuditedCall>, Error> {
+    ) -> Result<AuditedCall, Error> {
         let place = self.0.as_ref().map(|inner| inner.place()).transpose()?.flatten();
         let method = path.rsplit('/').next().unwrap_or_default().to_owned();
-        Ok(Arc::new(AuditedCall {
+        Ok(AuditedCall {
             audit: self.clone(),
             identity: identity.clone(),
             method,
             generation_id: generation_id.clone(),
-            outcome: Mutex::new(None),
-            place: Mutex::new(place),
-        }))
+            outcome: None,
+            place,
+        })
     }
 
     /// Records that credentials were refused. `credential` is the id of a key, if there is one.
@@ -168,40 +168,34 @@ impl Inner {
 }
 
 impl AuditedCall {
-    /// Who makes the call.
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+    /// Writes how the call ended.
+    pub(crate) fn ended(mut self, call: &CallSummary<'_>) {
+        let members = Members::default();
+        self.outcome = Some(match call.outcome {
+            Outcome::Refused(error) => members.text("decision", "refused").text("reason", error.reason().name()),
+            Outcome::Left => members.text("status", call.outcome.status()),
+            Outcome::Answered => members.text("decision", "allowed").text("status", "OK"),
+            Outcome::Finished | Outcome::Failed(_) | Outcome::Abandoned { .. } => of_stream(members, call),
+        });
     }
+}
 
-    /// Records that the call was refused before it began.
-    pub(crate) fn refused(&self, error: &Error) {
-        let members = Members::default().text("decision", "refused").text("reason", error.reason().name());
-        *self.outcome.lock() = Some(members);
-    }
-
-    /// Records that the call was answered without a model's stream.
-    pub(crate) fn answered(&self) {
-        *self.outcome.lock() = Some(Members::default().text("decision", "allowed").text("status", "OK"));
-    }
-
-    /// Records the end of a stream. `status` is `OK`, a reason, or what became of an abandoned call.
-    pub(crate) fn ended(&self, status: &str, call: Option<&CallContext>, used: Option<Used>) {
-        let mut members = Members::default().text("decision", "allowed").text("status", status);
-        if let Some(CallContext { model_id, region, request_id, .. }) = call {
-            members = members.text("model_id", model_id).text("region", region).text("request_id", request_id);
-        }
-        if let Some(Used { input, output, .. }) = used {
-            members = members.number("input_tokens", input.into()).number("output_tokens", output.into());
-        }
-        *self.outcome.lock() = Some(members);
+/// What a stream has cost.
+fn of_stream(members: Members, call: &CallSummary<'_>) -> Members {
+    let CallContext { model_id, region, request_id, .. } = call.attempts;
+    let members = members.text("decision", "allowed").text("status", call.outcome.status());
+    let members = members.text("model_id", model_id).text("region", region).text("request_id", request_id);
+    match call.used {
+        Some(used) => members.number("input_tokens", used.input.into()).number("output_tokens", used.output.into()),
+        None => members,
     }
 }
 
 impl Drop for AuditedCall {
     fn drop(&mut self) {
         let outcome =
-            self.outcome.get_mut().take().unwrap_or_else(|| Members::default().text("status", "CALLER_CANCELLED"));
-        let place = self.place.get_mut().take();
+            self.outcome.take().unwrap_or_else(|| Members::default().text("status", Reason::CallerCancelled.name()));
+        let place = self.place.take();
         self.audit.write(place, || {
             let Self { identity, method, generation_id, .. } = &*self;
             let credential = identity.credential();

@@ -44,6 +44,8 @@ pub(crate) struct EventMapper {
     guardrail_intervened: bool,
     /// The usage of a finished message, if Bedrock reported it.
     used: Option<Used>,
+    /// The stop reason of a finished message.
+    stop_reason: Option<String>,
     /// The form of the JSON in tool results.
     json_form: JsonForm,
     /// Unknown members of native chunks that produced no chunk. They are sent with `start` or `finish`.
@@ -73,6 +75,7 @@ impl EventMapper {
             open_blocks: BTreeSet::new(),
             guardrail_intervened: false,
             used: None,
+            stop_reason: None,
             json_form: JsonForm::Unspecified,
             unattached: Vec::new(),
         }
@@ -88,6 +91,11 @@ impl EventMapper {
     pub(crate) fn used(&self) -> Option<Used> {
         let reported = self.metadata.as_ref().and_then(|metadata| metadata.usage.as_ref()).map(Used::of);
         self.used.or(reported)
+    }
+
+    /// The stop reason of a finished message, by Bedrock's name.
+    pub(crate) fn stop_reason(&self) -> Option<&str> {
+        self.stop_reason.as_deref()
     }
 
     /// Whether content was sent.
@@ -150,6 +158,8 @@ impl EventMapper {
         self.used = self.used();
         let Ending { finish, mut unrecognized } =
             finish::combine(stop, self.metadata.take(), self.guardrail_intervened);
+        let intervened = self.guardrail_intervened.then(|| finish::GUARDRAIL_INTERVENED.to_owned());
+        self.stop_reason = Some(intervened.unwrap_or_else(|| finish.stop_reason_name.clone()));
         // If the answer has no content, `start` is sent now. Members of the end belong to `finish`.
         attach(mem::take(&mut self.unattached), &mut unrecognized);
         self.emit(None, Event::Finish(finish), unrecognized, ready);

@@ -18,7 +18,6 @@ use self::{attempt_log::AttemptLog, attempts::AttemptPolicy, routes::Target};
 use crate::{
     bedrock::Bedrock,
     error::{Error, Reason},
-    metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest},
     request::{Checked, Valid, timeouts::Timeouts},
     response::reader::ResponseReader,
@@ -29,16 +28,15 @@ use crate::{
 pub(crate) struct Failover {
     bedrock: Bedrock,
     attempts: AttemptPolicy,
-    metrics: Metrics,
     /// The default timeouts of the server.
     default: Timeouts,
 }
 
 impl Failover {
     /// A call makes at most `attempts` attempts. `default` are the default timeouts of the server.
-    pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts, metrics: Metrics) -> Self {
+    pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts) -> Self {
         let attempts = AttemptPolicy::new(attempts, bedrock.home());
-        Self { bedrock, attempts, metrics, default }
+        Self { bedrock, attempts, default }
     }
 
     /// The region of a target that names none.
@@ -63,12 +61,13 @@ impl Failover {
         &self,
         call: Checked<CountTokensRequest>,
         timeouts: Timeouts,
+        log: &AttemptLog,
     ) -> Result<CountTokensResponse, Error> {
         let attempt = |target: Target| {
             let request = call.request.at(&target);
             async move { self.bedrock.count_tokens(&target, request, timeouts.connect).await }
         };
-        self.run_attempts(&call.route, &AttemptLog::default(), timeouts, attempt).await
+        self.run_attempts(&call.route, log, timeouts, attempt).await
     }
 
     /// Makes attempts until one succeeds or no further one is allowed.
@@ -84,9 +83,9 @@ impl Failover {
         loop {
             // Boxed, because the futures of the SDK are large.
             let result = within(timeouts.first_content, Box::pin(attempt(plan.target().clone()))).await;
-            self.metrics.attempted(log, result.as_ref().err().map(Error::reason));
             match result {
                 Ok(answer) => {
+                    log.answered();
                     plan.succeeded();
                     return Ok(answer);
                 }

@@ -5,10 +5,9 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`config`] | command line, environment and configuration file -> settings, all problems at once |
-//! | [`telemetry`] | log lines on standard error |
+//! | [`telemetry`] | log lines on standard error, and the record of each call |
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
-//! | [`identity`] | who calls: callers, their credentials and their permissions |
 //! | [`audit`] | a line for every call |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
 //! | [`identity`] | who makes a call, and what it may do |
@@ -21,6 +20,7 @@
 //! | `event` | upstream event -> chunk, and the state machine that demands the end |
 //! | [`response`] | an answer on its way to the caller: reader, call, stream, registry, usage accounting |
 //! | [`conversation`] | what was said, kept from one turn to the next |
+//! | `outcome` | what became of a call |
 //! | [`metrics`] | what is counted |
 //! | [`error`] | what went wrong, as data, and the one place that makes a status of it |
 //! | [`proto`] | the contract: its messages are the types used throughout |
@@ -47,6 +47,7 @@ pub mod fuzzing;
 pub mod identity;
 pub mod metrics;
 mod outbound;
+mod outcome;
 pub mod proto;
 pub mod request;
 pub mod response;

@@ -18,8 +18,11 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use self::labels::{Abandonment, Attempted, Direction, Failure, Handshake, Limit, OfTenant, Refusal};
-use crate::{error::Reason, failover::attempt_log::AttemptLog};
+use self::labels::{Abandonment, Attempted, Failure, Handshake, Limit, OfModel, Refusal, TokensUsed};
+use crate::{
+    error::Reason,
+    outcome::{CallSummary, Outcome},
+};
 
 /// The upper ends of the buckets for the time to the first content, in seconds.
 const FIRST_CONTENT: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -40,12 +43,12 @@ struct Inner {
     request_memory: Gauge,
     audit_lines_lost: Counter,
     audit_writes_failed: Counter,
-    finished: Family<OfTenant, Counter>,
+    finished: Family<OfModel, Counter>,
     failed: Family<Failure, Counter>,
     abandoned: Family<Abandonment, Counter>,
     refused: Family<Refusal, Counter>,
     attempts: Family<Attempted, Counter>,
-    tokens: Family<Direction, Counter>,
+    tokens: Family<TokensUsed, Counter>,
     first_content: Histogram,
     registry: Registry,
 }
@@ -162,14 +165,9 @@ impl Metrics {
         self.0.first_content.observe(after.as_secs_f64());
     }
 
-    pub(crate) fn finished(&self, tenant: &str) {
+    /// Records that a stream has ended.
+    pub(crate) fn ended(&self) {
         self.0.running.dec();
-        self.0.finished.get_or_create(&OfTenant { tenant: tenant.to_owned() }).inc();
-    }
-
-    pub(crate) fn failed(&self, tenant: &str, reason: Reason, phase: &'static str) {
-        self.0.running.dec();
-        self.0.failed.get_or_create(&Failure { tenant: tenant.to_owned(), reason: reason.name(), phase }).inc();
     }
 
     /// Records that a stream has ended and its call is being drained.
@@ -178,14 +176,36 @@ impl Metrics {
         self.0.drains.inc();
     }
 
-    pub(crate) fn drain_ended(&self, tenant: &str, usage: &'static str) {
+    pub(crate) fn drain_ended(&self) {
         self.0.drains.dec();
-        self.0.abandoned.get_or_create(&Abandonment { tenant: tenant.to_owned(), mode: "drain", usage }).inc();
     }
 
-    pub(crate) fn cancelled(&self, tenant: &str, usage: &'static str) {
-        self.0.running.dec();
-        self.0.abandoned.get_or_create(&Abandonment { tenant: tenant.to_owned(), mode: "cancel", usage }).inc();
+    /// Counts a call at its end.
+    pub(crate) fn call_ended(&self, call: &CallSummary<'_>) {
+        let (tenant, model) = (|| call.tenant().to_owned(), || call.model_label.to_owned());
+        match call.outcome {
+            Outcome::Answered | Outcome::Left => {}
+            Outcome::Refused(error) => self.refused(error.reason()),
+            Outcome::Finished => {
+                self.0.finished.get_or_create(&OfModel { tenant: tenant(), model: model() }).inc();
+            }
+            Outcome::Failed(error) => {
+                let (reason, phase) = (error.reason().name(), error.phase().name());
+                self.0.failed.get_or_create(&Failure { tenant: tenant(), model: model(), reason, phase }).inc();
+            }
+            Outcome::Abandoned { mode, .. } => {
+                // Usage is never estimated.
+                let usage = if call.used.is_some() { "provider" } else { "none" };
+                self.0.abandoned.get_or_create(&Abandonment { tenant: tenant(), model: model(), mode, usage }).inc();
+            }
+        }
+        let Some(used) = call.used else { return };
+        for (direction, tokens) in [("input", used.input), ("output", used.output)] {
+            self.0
+                .tokens
+                .get_or_create(&TokensUsed { tenant: tenant(), model: model(), direction })
+                .inc_by(tokens.into());
+        }
     }
 
     pub(crate) fn audit_line_lost(&self) {
@@ -205,24 +225,20 @@ impl Metrics {
         self.0.refused.get_or_create(&Refusal { reason: reason.name() }).inc();
     }
 
-    /// Records the outcome of the last attempt in the log.
-    pub(crate) fn attempted(&self, attempts: &AttemptLog, failure: Option<Reason>) {
-        let region = attempts.attempts().pop().map(|attempt| attempt.region).unwrap_or_default();
+    /// Records the outcome of an attempt in this region.
+    pub(crate) fn attempted(&self, region: &str, failure: Option<Reason>) {
         let outcome = failure.map_or("ANSWERED", Reason::name);
-        self.0.attempts.get_or_create(&Attempted { region, outcome }).inc();
-    }
-
-    pub(crate) fn used(&self, tenant: &str, input: u32, output: u32) {
-        for (direction, tokens) in [("input", input), ("output", output)] {
-            let of_tenant = Direction { tenant: tenant.to_owned(), direction };
-            self.0.tokens.get_or_create(&of_tenant).inc_by(tokens.into());
-        }
+        self.0.attempts.get_or_create(&Attempted { region: region.to_owned(), outcome }).inc();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        error::{CallContext, Error},
+        event::Used,
+    };
 
     #[test]
     fn the_documentation_has_the_same_metrics() {
@@ -231,12 +247,23 @@ mod tests {
         // A metric with labels appears once it has a value.
         metrics.connection_refused("total");
         metrics.tls_handshake("completed");
-        metrics.finished("acme");
-        metrics.failed("acme", Reason::Internal, "after_content");
-        metrics.cancelled("acme", "none");
-        metrics.refused(Reason::LocalLimit);
-        metrics.attempted(&AttemptLog::default(), None);
-        metrics.used("acme", 1, 2);
+        metrics.attempted("us-east-1", None);
+        let error = Error::new(Reason::Internal, "");
+        let abandoned = Outcome::Abandoned { mode: "cancel", result: "" };
+        for outcome in [Outcome::Finished, Outcome::Failed(&error), Outcome::Refused(&error), abandoned] {
+            metrics.call_ended(&CallSummary {
+                method: "Generate",
+                identity: None,
+                model: "a.b",
+                model_label: "a.b",
+                outcome,
+                attempts: &CallContext::default(),
+                duration: Duration::from_secs(1),
+                first_content: None,
+                used: Some(Used { input: 1, output: 2, ..Used::default() }),
+                stop_reason: None,
+            });
+        }
         let text = metrics.text().unwrap();
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         for name in &names {

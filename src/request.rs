@@ -104,6 +104,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Whether the configuration names this model or route: as the default, as a route, or as a target of a route.
+    pub(crate) fn is_configured(&self, name: &str) -> bool {
+        self.default_model.as_deref() == Some(name) || self.routes.has(name)
+    }
+
     /// The models and routes that a caller may name, the default first.
     pub(crate) fn models(&self) -> Vec<Model> {
         let default = self.default_model.iter().map(|name| Model { name: name.clone(), is_default: true });

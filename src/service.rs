@@ -5,7 +5,6 @@ use std::sync::Arc;
 use prost::Message as _;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
-use tracing::warn;
 
 use crate::{
     admission::{AdmissionControl, Permit, request_memory::MemoryPermit},
@@ -21,9 +20,7 @@ use crate::{
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
         ListModelsResponse, Model, generation_service_server::GenerationService,
     },
-    request::{
-        self, Checked, Serving, current_rules::CurrentRules, generation_id::GenerationId, permitted, timeouts::Deadline,
-    },
+    request::{self, Checked, Serving, current_rules::CurrentRules, permitted, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, CallResources},
@@ -34,6 +31,7 @@ use crate::{
         usage::UsageAccounting,
     },
     shutdown::Shutdown,
+    telemetry::call::CallRecord,
 };
 
 /// What a call needs.
@@ -73,19 +71,17 @@ impl Service {
         admitted: Admitted,
         request: GenerateRequest,
         deadline: Option<Deadline>,
-        generation_id: &GenerationId,
     ) -> Result<ChunkStream, Error> {
-        let Admitted { audited, in_flight, memory } = admitted;
+        let Admitted { identity, record, in_flight, memory } = admitted;
         let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules.load()), deadline);
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
         let begun =
-            in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(audited.identity(), &memory, request))));
+            in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(&identity, &record, &memory, request))));
         let Begun { turn, checked, serving, permit, for_history } = begun.await?;
         let Permit { streams, reservation } = permit;
-        let generation_id = generation_id.as_str().to_owned();
-        let accounting =
-            UsageAccounting::open(generation_id.clone(), Arc::clone(&audited), reservation, self.metrics.clone());
-        let attempts = AttemptLog::default();
+        let generation_id = record.generation_id().as_str().to_owned();
+        let attempts = AttemptLog::of(&record);
+        let accounting = UsageAccounting::open(record, reservation, self.metrics.clone());
         let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
         // A turn keeps the caller's messages until it is stored; any other call needs its message until the first content.
         let kept = turn.is_some().then(|| Arc::clone(&memory));
@@ -107,12 +103,12 @@ impl Service {
                 _memory: kept,
             },
         });
-        let stream = ChunkStream::new(call, audited.identity().clone(), self.abandoned.clone(), &self.registry);
+        let stream = ChunkStream::new(call, identity.clone(), self.abandoned.clone(), &self.registry);
         if in_flight.is_revoked() {
             // Running streams were ended before this one was registered.
             stream.end(Shutdown::revocation());
         }
-        if self.directory.has_revoked(audited.identity()) {
+        if self.directory.has_revoked(&identity) {
             stream.end(Directory::revocation());
         }
         Ok(stream)
@@ -122,12 +118,15 @@ impl Service {
     async fn begin(
         &self,
         identity: &Identity,
+        record: &CallRecord,
         memory: &MemoryPermit,
         mut request: GenerateRequest,
     ) -> Result<Begun, Error> {
         let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
         permitted::impose(&mut request, identity);
-        let (mut checked, serving) = request::check(request, &self.rules.load())?;
+        let rules = self.rules.load();
+        let (mut checked, serving) = request::check(request, &rules)?;
+        record.requested(&checked.name, rules.is_configured(&checked.name));
         let for_history = memory.another();
         if let Some(turn) = &mut turn {
             let history = turn.take_history();
@@ -140,10 +139,13 @@ impl Service {
         Ok(Begun { turn, checked, serving, permit, for_history })
     }
 
-    async fn count(&self, identity: &Identity, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
-        let mut call = request::check_count(request, &self.rules.load())?;
+    async fn count(&self, caller: &Admitted, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
+        let Admitted { identity, record, .. } = caller;
+        let rules = self.rules.load();
+        let mut call = request::check_count(request, &rules)?;
+        record.requested(&call.name, rules.is_configured(&call.name));
         permitted::check_count(&mut call, identity, self.failover.home())?;
-        self.failover.count_tokens(call, self.rules.load().timeouts.default).await
+        self.failover.count_tokens(call, rules.timeouts.default, &AttemptLog::of(record)).await
     }
 
     /// The models and routes that the caller may use.
@@ -158,38 +160,31 @@ impl Service {
     async fn unary<Q, A>(
         &self,
         mut request: Request<Q>,
-        work: impl AsyncFnOnce(&Self, &Identity, Q) -> Result<A, Error>,
+        work: impl AsyncFnOnce(&Self, &Admitted, Q) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
-        let generation_id = GenerationId::of(request.extensions());
-        let answered = async {
-            let admitted = Admitted::take(&mut request)?;
-            let audited = Arc::clone(&admitted.audited);
-            let total = self.rules.load().timeouts.default.total;
-            let timed = async {
-                let worked =
-                    timeout(total, Box::pin(work(self, admitted.audited.identity(), request.into_inner()))).await;
-                worked.unwrap_or_else(|_| {
-                    let message = format!("the call was not answered after {total:?} (--total-timeout on the server)");
-                    Err(Error::new(Reason::TotalTimeout, message))
-                })
-            };
-            let answered = admitted.in_flight.unless_revoked(timed).await;
-            match &answered {
-                Ok(_) => audited.answered(),
-                Err(error) => audited.refused(error),
-            }
-            answered
+        let admitted = Admitted::take(&mut request).map_err(Error::into_status)?;
+        let total = self.rules.load().timeouts.default.total;
+        let timed = async {
+            let worked = timeout(total, Box::pin(work(self, &admitted, request.into_inner()))).await;
+            worked.unwrap_or_else(|_| {
+                let message = format!("the call was not answered after {total:?} (--total-timeout on the server)");
+                Err(Error::new(Reason::TotalTimeout, message))
+            })
         };
-        answered.await.map(Response::new).map_err(|error| self.refused(error, &generation_id))
+        match admitted.in_flight.unless_revoked(timed).await {
+            Ok(answer) => {
+                admitted.record.finish();
+                Ok(Response::new(answer))
+            }
+            Err(error) => Err(refused(&admitted.record, error)),
+        }
     }
+}
 
-    /// The one place where a call that never became a stream is logged, counted and given its status.
-    fn refused(&self, error: Error, generation_id: &GenerationId) -> Status {
-        let generation_id = generation_id.as_str();
-        warn!(%generation_id, error = %error.for_log(), "refused");
-        self.metrics.refused(error.reason());
-        error.into_status()
-    }
+/// The status of a call that never became a stream.
+fn refused(record: &CallRecord, error: Error) -> Status {
+    record.refuse(&error);
+    error.into_status()
 }
 
 #[tonic::async_trait]
@@ -198,14 +193,10 @@ impl GenerationService for Service {
 
     async fn generate(&self, mut request: Request<GenerateRequest>) -> Result<Response<ChunkStream>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
-        let generation_id = GenerationId::of(request.extensions());
-        let started = async {
-            let admitted = Admitted::take(&mut request)?;
-            let audited = Arc::clone(&admitted.audited);
-            let started = self.start(admitted, request.into_inner(), deadline, &generation_id).await;
-            started.inspect_err(|error| audited.refused(error))
-        };
-        let mut stream = started.await.map_err(|error| self.refused(error, &generation_id))?;
+        let admitted = Admitted::take(&mut request).map_err(Error::into_status)?;
+        let record = Arc::clone(&admitted.record);
+        let started = self.start(admitted, request.into_inner(), deadline).await;
+        let mut stream = started.map_err(|error| refused(&record, error))?;
         stream.first_chunk().await.map_err(Error::into_status)?;
         Ok(Response::new(stream))
     }
@@ -214,19 +205,21 @@ impl GenerationService for Service {
         &self,
         request: Request<CountTokensRequest>,
     ) -> Result<Response<CountTokensResponse>, Status> {
-        self.unary(request, async |service, identity, request| service.count(identity, request).await).await
+        self.unary(request, async |service, admitted, request| service.count(admitted, request).await).await
     }
 
     async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        self.unary(request, async |service, identity, _| Ok(ListModelsResponse { models: service.models(identity) }))
-            .await
+        self.unary(request, async |service, Admitted { identity, .. }, _| {
+            Ok(ListModelsResponse { models: service.models(identity) })
+        })
+        .await
     }
 
     async fn create_conversation(
         &self,
         request: Request<CreateConversationRequest>,
     ) -> Result<Response<CreateConversationResponse>, Status> {
-        self.unary(request, async |service, identity, request| {
+        self.unary(request, async |service, Admitted { identity, .. }, request| {
             let request = request::check_conversation(request)?;
             if !request.model.is_empty() {
                 permitted::check_model(&request.model, identity)?;
@@ -241,7 +234,7 @@ impl GenerationService for Service {
         &self,
         request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        self.unary(request, async |service, identity, request| {
+        self.unary(request, async |service, Admitted { identity, .. }, request| {
             request::check_page(request.page_size, &request.page_token, conversation::is_turn_token)?;
             service.conversations.of(identity.owner()).get(&request).await
         })
@@ -252,7 +245,7 @@ impl GenerationService for Service {
         &self,
         request: Request<ListConversationsRequest>,
     ) -> Result<Response<ListConversationsResponse>, Status> {
-        self.unary(request, async |service, identity, request| {
+        self.unary(request, async |service, Admitted { identity, .. }, request| {
             let ListConversationsRequest { page_size, page_token } = request;
             request::check_page(page_size, &page_token, conversation::is_list_token)?;
             service.conversations.of(identity.owner()).list(page_size, &page_token).await
@@ -264,7 +257,7 @@ impl GenerationService for Service {
         &self,
         request: Request<DeleteConversationRequest>,
     ) -> Result<Response<DeleteConversationResponse>, Status> {
-        self.unary(request, async |service, identity, request| {
+        self.unary(request, async |service, Admitted { identity, .. }, request| {
             let conversations = service.conversations.of(identity.owner());
             conversations.delete(&request.conversation_id).await.map(|()| DeleteConversationResponse {})
         })

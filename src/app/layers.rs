@@ -53,7 +53,9 @@ pub(super) fn router(
     let hosts = AllowedHosts::new(&settings.allowed_hosts);
     let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
     let authentication = authentication_of(settings, shared);
-    let state = Front { methods: methods.clone(), hosts: hosts.clone(), authentication: authentication.clone() };
+    let metrics = shared.metrics.clone();
+    let (hosts_of_calls, callers) = (hosts.clone(), authentication.clone());
+    let state = Front { methods: methods.clone(), hosts: hosts_of_calls, authentication: callers, metrics };
     // Around every method of the generation service, and no other.
     let gate = gates_of(settings, shared)?;
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
@@ -76,7 +78,7 @@ pub(super) fn metrics_router(settings: &Settings, shared: &Shared) -> Router {
 fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service {
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
     Service {
-        failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts, metrics.clone())),
+        failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts)),
         rules: shared.rules.clone(),
         admission: shared.admission.clone(),
         abandoned: AbandonedCalls::new(settings.abandonment),
@@ -92,8 +94,7 @@ fn gates_of(settings: &Settings, shared: &Shared) -> Result<Gates, AppError> {
     let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
         .map_err(|error| AppError::Descriptors(error.into()))?;
     let (shutdown, admission) = (shared.shutdown.clone(), shared.admission.clone());
-    let (audit, metrics) = (shared.audit.clone(), shared.metrics.clone());
-    Ok(Gates { shutdown, admission, audit, messages, metrics })
+    Ok(Gates { shutdown, admission, audit: shared.audit.clone(), messages })
 }
 
 fn authentication_of(settings: &Settings, shared: &Shared) -> Authentication {

@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
     request::current_rules::CurrentRules,
     response::registry::CallRegistry,
-    telemetry::LogFilter,
+    telemetry::logs::LogFilter,
 };
 
 /// Applies new settings to a running server. Clones do the same.

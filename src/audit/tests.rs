@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::*;
-use crate::simulation::until_left;
+use crate::{event::Used, outcome::Answer, simulation::until_left, telemetry::call::CallRecord};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);
@@ -37,24 +37,28 @@ fn lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn begin(audit: &Audit) -> Result<Arc<AuditedCall>, Error> {
-    audit.begin(&Identity::of_address(None), "/outcrop.v1.GenerationService/Generate", &GenerationId::random())
+fn begin(audit: &Audit) -> Result<Arc<CallRecord>, Error> {
+    let path = "/outcrop.v1.GenerationService/Generate";
+    let record = CallRecord::begin(path, GenerationId::random(), Metrics::default());
+    record.audited(audit.begin(&Identity::of_address(None), path, record.generation_id())?);
+    Ok(record)
 }
 
 #[tokio::test]
 async fn a_call_has_one_line_however_it_ends() {
     let folder = Folder::new("ends");
     let (audit, _) = open(&folder.log(), WhenFull::Refuse);
-    let used = Some(Used { input: 3, output: 4 });
-    begin(&audit).unwrap().ended("OK", Some(&CallContext { model_id: "m".to_owned(), ..CallContext::default() }), used);
-    begin(&audit).unwrap().refused(&Error::new(Reason::LocalLimit, "a prompt may be quoted here"));
-    begin(&audit).unwrap().answered();
+    let call = CallContext { model_id: "m".to_owned(), ..CallContext::default() };
+    let used = Some(Used { input: 3, output: 4, ..Used::default() });
+    begin(&audit).unwrap().end(Outcome::Finished, &Answer { call: Some(&call), used, stop_reason: None });
+    begin(&audit).unwrap().refuse(&Error::new(Reason::LocalLimit, "a prompt may be quoted here"));
+    begin(&audit).unwrap().finish();
     drop(begin(&audit).unwrap());
     // A caller who leaves at any await.
     let left = async {
         let call = begin(&audit).unwrap();
         tokio::time::sleep(Duration::from_hours(1)).await;
-        call.answered();
+        call.finish();
     };
     until_left(&mut fastrand::Rng::with_seed(0), true, Duration::from_millis(1), left).await;
     audit.close().await;
@@ -76,7 +80,7 @@ async fn lines_of_many_calls_at_once_are_whole_and_a_file_that_is_moved_away_is_
             let (audit, log) = (audit.clone(), folder.log());
             std::thread::spawn(move || {
                 for turn in 0..500 {
-                    begin(&audit).unwrap().answered();
+                    begin(&audit).unwrap().finish();
                     if number == 0 && turn == 250 {
                         let _ = fs::rename(&log, log.with_extension("1"));
                     }
@@ -89,7 +93,7 @@ async fn lines_of_many_calls_at_once_are_whole_and_a_file_that_is_moved_away_is_
     }
     // The name is looked up once a second.
     std::thread::sleep(Duration::from_millis(1_100));
-    begin(&audit).unwrap().answered();
+    begin(&audit).unwrap().finish();
     audit.close().await;
     let written = lines(&folder.log()).len() + lines(&folder.log().with_extension("1")).len();
     assert_eq!(written, 4_001, "{}", metrics.text().unwrap());
@@ -104,7 +108,7 @@ async fn a_disk_that_fails_delays_no_call_and_each_policy_does_what_it_says() {
         for _ in 0..PLACES + 10_000 {
             match begin(&audit) {
                 Ok(call) => {
-                    call.answered();
+                    call.finish();
                     served += 1;
                 }
                 Err(error) => {

@@ -10,7 +10,8 @@ use super::{
     access::Listening, file::meant, identity, problems::Problems,
 };
 use crate::{
-    bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules, telemetry,
+    bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules,
+    telemetry::logs,
 };
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
@@ -143,7 +144,7 @@ impl ServeArgs {
         self.check_certificates(layers, &mut problems);
         let page_login = self.access.page_login(!self.no_page, &listening, &identity, &mut problems);
         let log = layers.value("log").unwrap_or(LOG).to_owned();
-        if let Err(problem) = telemetry::check(&log) {
+        if let Err(problem) = logs::check(&log) {
             problems.add(format!("--log is {log:?}, {problem}"));
         }
         let settings = Settings {

@@ -33,7 +33,7 @@ use crate::{
         permissions::{METRICS, REFLECTION},
     },
     metrics::Metrics,
-    request::generation_id::GenerationId,
+    telemetry::call::CallRecord,
 };
 
 /// What to send, for callers without valid credentials.
@@ -68,7 +68,8 @@ impl Authentication {
     /// `IDENTITY_PROVIDER`, `PERMISSION_DENIED`.
     pub(crate) async fn check(&self, request: &mut Request) -> Result<(), Error> {
         let path = request.uri().path().to_owned();
-        self.check_access(request, self.access(&path)).await
+        let record = CallRecord::of(request.extensions())?;
+        self.check_access(request, self.access(&path), Some(&record)).await
     }
 
     /// Decides whether a caller may read the metrics.
@@ -76,10 +77,17 @@ impl Authentication {
     /// # Errors
     /// As [`Authentication::check`].
     pub(crate) async fn check_metrics(&self, request: &mut Request) -> Result<(), Error> {
-        self.check_access(request, Access::Permitted(METRICS)).await
+        let checked = self.check_access(request, Access::Permitted(METRICS), None).await;
+        checked.inspect_err(|error| self.refused_outside_calls(error))
     }
 
-    async fn check_access(&self, request: &mut Request, access: Access<'_>) -> Result<(), Error> {
+    /// `record` is that of the call, unless the request is no call.
+    async fn check_access(
+        &self,
+        request: &mut Request,
+        access: Access<'_>,
+        record: Option<&CallRecord>,
+    ) -> Result<(), Error> {
         let CallerAddress { address, certificate, encrypted } = self.proxies.caller_of(request);
         // A browser adds the cookie by itself, so it counts only for calls that are checked to come from the server's own page.
         let is_from_page = request.extensions().get::<FromWeb>().is_some();
@@ -87,6 +95,9 @@ impl Authentication {
         let credentials = Credentials::take(request, certificate, cookie);
         let client = address.map_or(ClientId::Unknown, ClientId::of_address);
         let path = request.uri().path();
+        if let Some(record) = record {
+            record.came_from(&client);
+        }
         let identity = if self.directory.is_open() || access == Access::Open {
             Identity::of_address(address)
         } else {
@@ -99,9 +110,14 @@ impl Authentication {
         {
             let message =
                 format!("the caller {:?} may not call {path}. Ask the operator for `methods`", identity.caller());
-            let error = self.refused(Error::new(Reason::PermissionDenied, message), &client);
-            self.audit.begin(&identity, path, &GenerationId::of(request.extensions()))?.refused(&error);
-            return Err(error);
+            if let Some(record) = record {
+                record.identified(&identity);
+                record.audited(self.audit.begin(&identity, path, record.generation_id())?);
+            }
+            return Err(Error::new(Reason::PermissionDenied, message));
+        }
+        if let Some(record) = record {
+            record.identified(&identity);
         }
         request.extensions_mut().insert(identity);
         Ok(())
@@ -133,12 +149,11 @@ impl Authentication {
             Presented::Nothing => {
                 let message =
                     format!("this server serves only known callers, and the call has no credentials. {ADVICE}");
-                return Err(self.refused(Error::new(Reason::CredentialsMissing, message), client));
+                return Err(Error::new(Reason::CredentialsMissing, message));
             }
             Presented::Unreadable(what) => Err((Refusal::Invalid, what)),
             Presented::Unnamed(problem) => {
-                let error = Error::new(Reason::CredentialsInvalid, format!("{problem}. {ADVICE}"));
-                return Err(self.refused(error, client));
+                return Err(Error::new(Reason::CredentialsInvalid, format!("{problem}. {ADVICE}")));
             }
             Presented::Key(key) => {
                 self.directory.by_key(&key, SystemTime::now()).map_err(|refusal| (refusal, "the API key"))
@@ -157,18 +172,15 @@ impl Authentication {
     fn failed(&self, refusal: Refusal, what: &str, client: &ClientId) -> Error {
         if refusal == Refusal::IssuerUnavailable {
             let message = "the keys of the token's issuer cannot be fetched now, so the token cannot be verified. Try again later";
-            return self.refused(Error::new(Reason::IdentityProvider, message), client);
+            return Error::new(Reason::IdentityProvider, message);
         }
         if let Some(wait) = self.failures.throttled(client) {
             let message =
                 format!("too many calls from this address had invalid credentials. Try again after {wait:.1?}");
-            let error = Error::new(Reason::AuthenticationThrottled, message).with_retry_after(Some(wait));
-            self.metrics.refused(error.reason());
-            debug!(%client, "an address with too many invalid credentials is refused");
-            return error;
+            return Error::new(Reason::AuthenticationThrottled, message).with_retry_after(Some(wait));
         }
         self.failures.failed(client);
-        let error = match refusal {
+        match refusal {
             Refusal::Invalid => {
                 let message = format!("{what} is not valid at this server. {ADVICE} that its operator has given you");
                 Error::new(Reason::CredentialsInvalid, message)
@@ -177,15 +189,16 @@ impl Authentication {
             Refusal::Revoked | Refusal::IssuerUnavailable => {
                 Error::new(Reason::CredentialsRevoked, format!("{what} was revoked by the operator"))
             }
-        };
-        warn!(%client, reason = error.reason().name(), "a caller could not be identified: {what}");
-        self.metrics.refused(error.reason());
-        error
+        }
     }
 
-    fn refused(&self, error: Error, client: &ClientId) -> Error {
-        debug!(%client, error = %error.for_log(), "refused");
+    /// Logs and counts the refusal of a request that is no call, which has no record.
+    fn refused_outside_calls(&self, error: &Error) {
+        if error.reason().is_of_any_client() {
+            debug!(error = %error.for_log(), "refused");
+        } else {
+            warn!(error = %error.for_log(), "refused");
+        }
         self.metrics.refused(error.reason());
-        error
     }
 }

@@ -17,17 +17,15 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use tracing::warn;
 
 use crate::{
     admission::{AdmissionControl, request_memory::MemoryPermit},
-    audit::{Audit, AuditedCall},
+    audit::Audit,
     edge::{grpc::grpc, message::Messages},
     error::{Error, Reason},
     identity::Identity,
-    metrics::Metrics,
-    request::generation_id::GenerationId,
     shutdown::{InFlight, Shutdown},
+    telemetry::call::CallRecord,
 };
 
 /// The methods that call a model. They have a separate rate limit.
@@ -40,14 +38,15 @@ pub(crate) struct Gates {
     pub(crate) admission: AdmissionControl,
     pub(crate) audit: Audit,
     pub(crate) messages: Messages,
-    pub(crate) metrics: Metrics,
 }
 
 /// The result of the gates for a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
-    /// Who makes the call, and its line in the audit log.
-    pub(crate) audited: Arc<AuditedCall>,
+    /// Who makes the call.
+    pub(crate) identity: Identity,
+    /// What is recorded of it.
+    pub(crate) record: Arc<CallRecord>,
     /// The shutdown waits for it.
     pub(crate) in_flight: Arc<InFlight>,
     /// The memory of the message. Hold it until the message is dropped.
@@ -67,34 +66,29 @@ impl Admitted {
 
 impl Gates {
     /// Applies the gates. Returns the request with its message received and the result attached.
-    async fn pass(&self, request: Request) -> Result<Request, Error> {
+    async fn pass(&self, record: &Arc<CallRecord>, request: Request) -> Result<Request, Error> {
         let identity = Identity::of(request.extensions())?;
-        let generation_id = GenerationId::of(request.extensions());
-        let audited = self.audit.begin(&identity, request.uri().path(), &generation_id)?;
-        let passed = Box::pin(self.pass_audited(&audited, request)).await;
-        passed.inspect_err(|error| audited.refused(error))
-    }
-
-    async fn pass_audited(&self, audited: &Arc<AuditedCall>, request: Request) -> Result<Request, Error> {
+        record.audited(self.audit.begin(&identity, request.uri().path(), record.generation_id())?);
         let in_flight = Arc::new(self.shutdown.enter()?);
-        let client = audited.identity().client();
-        self.admission.check_rate(client, GENERATING.contains(&request.uri().path()))?;
-        let received = Box::pin(self.messages.receive(&client.id, request));
+        self.admission.check_rate(identity.client(), GENERATING.contains(&request.uri().path()))?;
+        let received = Box::pin(self.messages.receive(&identity.client().id, request));
         let (mut request, memory) = in_flight.unless_revoked(received).await?;
-        request.extensions_mut().insert(Admitted { audited: Arc::clone(audited), in_flight, memory });
+        let record = Arc::clone(record);
+        request.extensions_mut().insert(Admitted { identity, record, in_flight, memory });
         Ok(request)
     }
 }
 
 /// The layer.
 pub(crate) async fn gates(State(gates): State<Gates>, request: Request, next: Next) -> Response {
-    let generation_id = GenerationId::of(request.extensions());
-    match gates.pass(request).await {
+    let record = match CallRecord::of(request.extensions()) {
+        Ok(record) => record,
+        Err(error) => return grpc(&error.into_status()),
+    };
+    match Box::pin(gates.pass(&record, request)).await {
         Ok(request) => next.run(request).await,
         Err(error) => {
-            let generation_id = generation_id.as_str();
-            warn!(%generation_id, error = %error.for_log(), "refused");
-            gates.metrics.refused(error.reason());
+            record.refuse(&error);
             grpc(&error.into_status())
         }
     }

@@ -22,7 +22,9 @@ use crate::{
         protocol::{FromWeb, is_grpc, not_grpc},
     },
     error::{self, Error, Reason},
+    metrics::Metrics,
     request::{generation_id::GenerationId, timeouts::Deadline},
+    telemetry::call::CallRecord,
 };
 
 /// The trailer that carries the google.rpc details of a status.
@@ -76,6 +78,8 @@ pub(crate) struct Front {
     pub(crate) hosts: AllowedHosts,
     /// Who the callers are.
     pub(crate) authentication: Authentication,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
 }
 
 impl Front {
@@ -98,17 +102,25 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
         return not_grpc(&request, "");
     }
     let id = GenerationId::random();
+    let record = CallRecord::begin(request.uri().path(), id.clone(), state.metrics.clone());
     request.extensions_mut().insert(id.clone());
-    let mut response = answer(&state, request, next).await;
+    request.extensions_mut().insert(Arc::clone(&record));
+    let mut response = answer(&state, request, next, &record).await;
+    // Only a stream is not over yet.
+    record.finish();
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(GenerationId::METADATA, id);
     }
     response
 }
 
-async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
-    if let Err(refused) = state.hosts.check_call(&request) {
-        return grpc(&refused.into_status());
+async fn answer(state: &Front, mut request: Request, next: Next, record: &CallRecord) -> Response {
+    let refused = |error: Error| {
+        record.refuse(&error);
+        grpc(&error.into_status())
+    };
+    if let Err(error) = state.hosts.check_call(&request) {
+        return refused(error);
     }
     let deadline = time_left(request.headers());
     // A stream ends a millisecond earlier, so that its own status is sent and not that of this layer.
@@ -119,17 +131,18 @@ async fn answer(state: &Front, mut request: Request, next: Next) -> Response {
     let answer = async {
         match state.admit(&mut request).await {
             Ok(()) => next.run(request).await,
-            Err(refused) => grpc(&refused.into_status()),
+            Err(error) => refused(error),
         }
     };
-    with_reason(match deadline {
+    let response = match deadline {
         None => answer.await,
         Some(time_left) => timeout(time_left, answer).await.unwrap_or_else(|_| {
             let message =
                 format!("the caller's deadline passed after {time_left:?}, before any content. Set a longer deadline");
-            grpc(&Error::new(Reason::CallerDeadline, message).into_status())
+            refused(Error::new(Reason::CallerDeadline, message))
         }),
-    })
+    };
+    with_reason(response, record)
 }
 
 /// Parses the caller's deadline from the header `grpc-timeout`: up to eight digits and a unit. It is a millisecond shorter, so that the
@@ -151,13 +164,14 @@ pub(crate) fn time_left(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Adds a reason to a status that the gRPC library made. Such a status is in the headers, before any message.
-fn with_reason(response: Response) -> Response {
+fn with_reason(response: Response, record: &CallRecord) -> Response {
     if response.headers().contains_key(DETAILS) {
         return response;
     }
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() != Code::Ok => {
-            let mut replaced = grpc(&error::from_bare(status.code(), status.message()));
+            let with_reason = error::from_bare(status.code(), status.message(), |error| record.refuse(error));
+            let mut replaced = grpc(&with_reason);
             keep_metadata(replaced.headers_mut(), response.headers());
             replaced
         }

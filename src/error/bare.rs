@@ -16,8 +16,8 @@ const UNDECODABLE: &str = "failed to decode Protobuf message: ";
 /// The prefix of tonic's message for a request that it cannot decompress.
 const NOT_DECOMPRESSED: &str = "Error decompressing: ";
 
-/// The same failure with a reason. `message` is tonic's own.
-pub(crate) fn from_bare(code: Code, message: &str) -> Status {
+/// The same failure with a reason. `message` is tonic's own, and `record` is called with the error.
+pub(crate) fn from_bare(code: Code, message: &str, record: impl FnOnce(&Error)) -> Status {
     let error = match code {
         Code::OutOfRange if message.contains("message length too large") => too_large(message),
         Code::ResourceExhausted if message.starts_with(NOT_DECOMPRESSED) => too_large(message),
@@ -28,11 +28,13 @@ pub(crate) fn from_bare(code: Code, message: &str) -> Status {
         }
         Code::Cancelled => Error::new(Reason::CallerCancelled, message),
         _ => {
+            record(&Error::new(Reason::Transport, message));
             let metadata = HashMap::from([("phase".to_owned(), Phase::BeforeContent.name().to_owned())]);
             let details = ErrorDetails::with_error_info(Reason::Transport.name(), DOMAIN, metadata);
             return with_reason(code, message, &details);
         }
     };
+    record(&error);
     error.into_status()
 }
 
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     fn reason(code: Code, message: &str) -> String {
-        from_bare(code, message).get_error_details().error_info().unwrap().reason.clone()
+        from_bare(code, message, |_| {}).get_error_details().error_info().unwrap().reason.clone()
     }
 
     #[test]
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(reason(Code::ResourceExhausted, bomb), "MESSAGE_TOO_LARGE");
         assert_eq!(reason(Code::Internal, "Error decompressing: invalid gzip header"), "MALFORMED_REQUEST");
         assert_eq!(reason(Code::NotFound, "service not registered"), "TRANSPORT");
-        assert_eq!(from_bare(Code::NotFound, "x").code(), Code::NotFound);
+        assert_eq!(from_bare(Code::NotFound, "x", |_| {}).code(), Code::NotFound);
     }
 
     #[test]
@@ -89,6 +91,7 @@ mod tests {
         let status = from_bare(
             Code::Internal,
             "failed to decode Protobuf message: Value.kind: Message.content: GenerateRequest.messages: invalid string value: data is not UTF-8 encoded",
+            |_| {},
         );
         let details = status.get_error_details();
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "messages.content");

@@ -168,6 +168,11 @@ impl Reason {
         )
     }
 
+    /// Whether clients that nothing is known of can cause it as often as they like.
+    pub(crate) fn is_of_any_client(self) -> bool {
+        matches!(self, Self::CredentialsMissing | Self::AuthenticationThrottled)
+    }
+
     /// Whether Bedrock may have processed the input of a call that ended so before its content.
     pub(crate) fn may_have_used_input(self) -> bool {
         matches!(

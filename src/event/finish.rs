@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+/// The stop reason of an answer in which a guardrail has intervened.
+pub(super) const GUARDRAIL_INTERVENED: &str = "guardrail_intervened";
+
 /// MessageStopEvent.
 #[derive(Debug, Default)]
 pub(super) struct Stop {
@@ -41,6 +44,10 @@ pub(super) struct Metadata {
 pub(crate) struct Used {
     /// Input tokens, including those read from and written to the prompt cache.
     pub(crate) input: u32,
+    /// Input tokens read from the prompt cache.
+    pub(crate) cache_read: u32,
+    /// Input tokens written to the prompt cache.
+    pub(crate) cache_write: u32,
     /// Generated tokens.
     pub(crate) output: u32,
 }
@@ -55,10 +62,10 @@ pub(super) struct Ending {
 impl Used {
     pub(super) fn of(usage: &TokenUsage) -> Self {
         let count = |tokens: Option<i32>| u32::try_from(tokens.unwrap_or_default()).unwrap_or_default();
+        let (cache_read, cache_write) = (count(usage.cache_read_input_tokens), count(usage.cache_write_input_tokens));
         // Bedrock reports tokens of the prompt cache separately from the other input tokens.
-        let input = [usage.input_tokens, usage.cache_read_input_tokens, usage.cache_write_input_tokens];
-        let input = input.into_iter().map(count).fold(0, u32::saturating_add);
-        Self { input, output: count(usage.output_tokens) }
+        let input = count(usage.input_tokens).saturating_add(cache_read).saturating_add(cache_write);
+        Self { input, cache_read, cache_write, output: count(usage.output_tokens) }
     }
 
     /// Input and output together.
@@ -138,7 +145,7 @@ pub(super) fn stop_reason(name: &str) -> StopReason {
         "tool_use" => StopReason::ToolUse,
         "max_tokens" => StopReason::MaxTokens,
         "stop_sequence" => StopReason::StopSequence,
-        "guardrail_intervened" => StopReason::GuardrailIntervened,
+        GUARDRAIL_INTERVENED => StopReason::GuardrailIntervened,
         "content_filtered" => StopReason::ContentFiltered,
         "malformed_model_output" => StopReason::MalformedModelOutput,
         "malformed_tool_use" => StopReason::MalformedToolUse,

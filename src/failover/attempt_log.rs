@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::{
     error::{CallContext, Reason},
     proto::Attempt,
+    telemetry::call::CallRecord,
 };
 
 /// Clones share it.
@@ -20,6 +21,8 @@ pub(crate) struct AttemptLog(Arc<Entries>);
 struct Entries {
     state: Mutex<State>,
     stopped: AtomicBool,
+    /// Learns of every attempt.
+    record: Option<Arc<CallRecord>>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +33,11 @@ struct State {
 }
 
 impl AttemptLog {
+    /// The attempts of the call with this record.
+    pub(crate) fn of(record: &Arc<CallRecord>) -> Self {
+        Self(Arc::new(Entries { record: Some(Arc::clone(record)), ..Entries::default() }))
+    }
+
     /// All attempts, including the running one.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         self.0.state.lock().attempts.clone()
@@ -50,6 +58,9 @@ impl AttemptLog {
     /// Records that Bedrock has answered the running attempt.
     pub(crate) fn opened(&self, request_id: &str) {
         request_id.clone_into(&mut self.0.state.lock().request_id);
+        if let Some(record) = &self.0.record {
+            record.attempt_opened(request_id);
+        }
     }
 
     /// Begins no further attempt, because the call is abandoned.
@@ -62,12 +73,25 @@ impl AttemptLog {
     }
 
     pub(super) fn begun(&self, attempt: Attempt) {
+        if let Some(record) = &self.0.record {
+            record.attempt_begun(&attempt);
+        }
         let mut state = self.0.state.lock();
         state.attempts.push(attempt);
         state.request_id.clear();
     }
 
+    /// Records that the running attempt has brought content.
+    pub(super) fn answered(&self) {
+        if let Some(record) = &self.0.record {
+            record.attempt_ended(None);
+        }
+    }
+
     pub(super) fn failed(&self, reason: Reason) {
+        if let Some(record) = &self.0.record {
+            record.attempt_ended(Some(reason));
+        }
         if let Some(last) = self.0.state.lock().attempts.last_mut() {
             reason.name().clone_into(&mut last.reason);
         }

@@ -82,6 +82,11 @@ impl Routes {
         self.0.keys().map(String::as_str)
     }
 
+    /// Whether this is the name of a route, or the model of one of its targets.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name) || self.0.values().flatten().any(|target| target.model_id == name)
+    }
+
     /// The targets of this name in order of preference: those of a route, or the model itself.
     pub fn targets(&self, model: &str) -> Vec<Target> {
         self.0.get(model).cloned().unwrap_or_else(|| vec![Target::here(model)])

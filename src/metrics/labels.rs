@@ -1,4 +1,4 @@
-//! The labels of the metrics. Tenants, limits and reasons are bounded by the configuration and the code.
+//! The labels of the metrics. Tenants and models are bounded by the configuration, limits and reasons by the code.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
@@ -8,8 +8,9 @@ pub(super) struct Limit {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct OfTenant {
+pub(super) struct OfModel {
     pub(super) tenant: String,
+    pub(super) model: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -20,6 +21,7 @@ pub(super) struct Handshake {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Failure {
     pub(super) tenant: String,
+    pub(super) model: String,
     pub(super) reason: &'static str,
     pub(super) phase: &'static str,
 }
@@ -27,6 +29,7 @@ pub(super) struct Failure {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Abandonment {
     pub(super) tenant: String,
+    pub(super) model: String,
     pub(super) mode: &'static str,
     pub(super) usage: &'static str,
 }
@@ -43,7 +46,8 @@ pub(super) struct Attempted {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Direction {
+pub(super) struct TokensUsed {
     pub(super) tenant: String,
+    pub(super) model: String,
     pub(super) direction: &'static str,
 }

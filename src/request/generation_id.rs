@@ -1,6 +1,5 @@
 //! The id of a call, the same in its chunks, its log lines and the metadata of its answer.
 
-use http::Extensions;
 use uuid::Uuid;
 
 /// The id of one call: a random UUID, made before anything about the call is decided.
@@ -14,11 +13,6 @@ impl GenerationId {
     /// An id that no other call has.
     pub(crate) fn random() -> Self {
         Self(Uuid::new_v4().to_string())
-    }
-
-    /// The id that the edge gave this call. A call that did not pass the edge gets one of its own.
-    pub(crate) fn of(extensions: &Extensions) -> Self {
-        extensions.get().cloned().unwrap_or_else(Self::random)
     }
 
     /// The id as text.

@@ -8,6 +8,7 @@ use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use crate::{
     error::Error,
+    outcome::Answer,
     proto::AbandonmentMode,
     response::{pending::PendingResponse, reader::ResponseReader, usage::UsageAccounting},
     shutdown::InFlight,
@@ -81,8 +82,8 @@ impl AbandonedCalls {
                     Err(_) => format!("the drain was ended after {time:?}"),
                 },
             };
-            let answer: Option<&ResponseReader> = answer.as_deref();
-            accounting.drained(answer.map(ResponseReader::call), answer.and_then(ResponseReader::used), result);
+            let answer = answer.as_deref().map(ResponseReader::answer).unwrap_or_default();
+            accounting.drained(&answer, &result);
             drop(permit);
         });
     }
@@ -99,7 +100,7 @@ async fn drain(call: AbandonedCall, answer: &mut Option<Box<ResponseReader>>) ->
 
 fn cancel(call: &AbandonedCall, accounting: UsageAccounting) {
     match call {
-        AbandonedCall::Pending(_) => accounting.cancelled(None, None),
-        AbandonedCall::Reading(reader) => accounting.cancelled(Some(reader.call()), reader.used()),
+        AbandonedCall::Pending(_) => accounting.cancelled(&Answer::default()),
+        AbandonedCall::Reading(reader) => accounting.cancelled(&reader.answer()),
     }
 }

@@ -17,9 +17,9 @@ use tokio_stream::Stream;
 use crate::{
     admission::{StreamPermits, request_memory::MemoryPermit},
     conversation::RunningTurn,
-    error::{CallContext, Error, Reason},
-    event::Used,
+    error::{Error, Reason},
     failover::attempt_log::AttemptLog,
+    outcome::Answer,
     proto::{AbandonmentMode, Chunk, Heartbeat, chunk::Event},
     response::{
         abandoned::{AbandonedCall, AbandonedCalls},
@@ -166,8 +166,8 @@ impl Call {
                 {
                     Step::Failed(reader.fail(error))
                 } else {
-                    let (finish, call, used) = (mem::take(finish.as_mut()), reader.call().clone(), reader.used());
-                    self.finished(&call, used);
+                    let finish = mem::take(finish.as_mut());
+                    finished(&mut self.resources, &reader.answer());
                     self.turn = None;
                     self.state = State::Over(None);
                     Step::Chunk(finish)
@@ -198,8 +198,7 @@ impl Call {
             State::Reading(reader) => {
                 if self.turn.is_none() && reader.complete() {
                     // The answer stays readable. Its resources are released.
-                    let (call, used) = (reader.call().clone(), reader.used());
-                    self.finished(&call, used);
+                    finished(&mut self.resources, &reader.answer());
                 } else {
                     let error = reader.fail(error);
                     self.fail(error);
@@ -232,7 +231,7 @@ impl Call {
         let call = match mem::replace(&mut self.state, State::Over(None)) {
             State::Pending(response) => AbandonedCall::Pending(response),
             State::Reading(reader) => AbandonedCall::Reading(reader),
-            State::Storing { reader, .. } => return self.finished(reader.call(), reader.used()),
+            State::Storing { reader, .. } => return finished(&mut self.resources, &reader.answer()),
             State::Over(_) => return,
         };
         if let Some(CallResources { accounting, in_flight, .. }) = self.resources.take() {
@@ -240,23 +239,24 @@ impl Call {
         }
     }
 
-    fn finished(&mut self, call: &CallContext, used: Option<Used>) {
-        if let Some(CallResources { accounting, .. }) = self.resources.take() {
-            accounting.finished(call, used);
-        }
-    }
-
     /// Ends the call with an error and releases its resources.
     fn fail(&mut self, error: Error) {
-        let used = match &self.state {
-            State::Reading(reader) | State::Storing { reader, .. } => reader.used(),
-            State::Pending(_) | State::Over(_) => None,
+        let answer = match &self.state {
+            State::Reading(reader) | State::Storing { reader, .. } => reader.answer(),
+            State::Pending(_) | State::Over(_) => Answer::default(),
         };
         if let Some(CallResources { accounting, .. }) = self.resources.take() {
-            accounting.failed(&error, used);
+            accounting.failed(&error, &answer);
         }
         self.turn = None;
         self.state = State::Over(Some(error));
+    }
+}
+
+/// Ends a call with OK and releases its resources.
+fn finished(resources: &mut Option<CallResources>, answer: &Answer<'_>) {
+    if let Some(CallResources { accounting, .. }) = resources.take() {
+        accounting.finished(answer);
     }
 }
 

@@ -21,7 +21,8 @@ use crate::{
         invoke,
     },
     error::{CallContext, Error, Reason},
-    event::{self, EventMapper, Members, Used, native::CHUNK},
+    event::{self, EventMapper, Members, native::CHUNK},
+    outcome::Answer,
     proto::{Attempt, Chunk, JsonForm, Start},
 };
 
@@ -101,14 +102,9 @@ impl ResponseReader {
         self
     }
 
-    /// What is known about the call to Bedrock.
-    pub(crate) fn call(&self) -> &CallContext {
-        &self.call
-    }
-
-    /// The usage of the message, if Bedrock has reported it.
-    pub(crate) fn used(&self) -> Option<Used> {
-        self.mapper.used()
+    /// What is known of the answer for the record of the call.
+    pub(crate) fn answer(&self) -> Answer<'_> {
+        Answer { call: Some(&self.call), used: self.mapper.used(), stop_reason: self.mapper.stop_reason() }
     }
 
     /// Waits for the first content, without removing it from the stream.

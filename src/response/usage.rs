@@ -1,112 +1,81 @@
-//! The usage accounting of a call. However the call ends, it is logged and counted once, and its reservation is settled once.
+//! The usage accounting of a stream. However the stream ends, its call is recorded once, and its reservation is settled once.
 
-use std::{fmt::Display, sync::Arc};
-
-use tokio::time::Instant;
-use tracing::{info, warn};
+use std::sync::Arc;
 
 use crate::{
     admission::Reservation,
-    audit::AuditedCall,
-    error::{CallContext, Error, Phase, Reason},
-    event::Used,
+    error::{Error, Phase, Reason},
     metrics::Metrics,
+    outcome::{Answer, Outcome},
+    telemetry::call::CallRecord,
 };
 
-/// The accounting of a running call.
+/// The accounting of a running stream.
 #[derive(Debug)]
 pub(crate) struct UsageAccounting {
-    generation_id: String,
-    audited: Arc<AuditedCall>,
-    began: Instant,
+    record: Arc<CallRecord>,
     reservation: Reservation,
     metrics: Metrics,
 }
 
 impl UsageAccounting {
-    pub(crate) fn open(
-        generation_id: String,
-        audited: Arc<AuditedCall>,
-        reservation: Reservation,
-        metrics: Metrics,
-    ) -> Self {
-        metrics.begun();
-        Self { generation_id, audited, began: Instant::now(), reservation, metrics }
+    /// Opens the accounting of a call that has become a stream.
+    pub(crate) fn open(record: Arc<CallRecord>, reservation: Reservation, metrics: Metrics) -> Self {
+        record.stream_begun();
+        Self { record, reservation, metrics }
     }
 
     /// Records that the first content has arrived.
     pub(crate) fn answered(&self) {
-        self.metrics.answered(self.began.elapsed());
+        self.record.answered();
     }
 
-    /// Records a call that ended with OK.
-    pub(crate) fn finished(self, call: &CallContext, used: Option<Used>) {
-        self.settle(used);
-        self.audited.ended("OK", Some(call), used);
-        self.metrics.finished(self.audited.identity().tenant());
-        let (generation_id, caller, elapsed_ms) =
-            (&self.generation_id, self.audited.identity().caller(), self.elapsed_ms());
-        let CallContext { model_id, region, request_id, .. } = call;
-        info!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, "finished");
+    /// Records a stream that ended with OK.
+    pub(crate) fn finished(self, answer: &Answer<'_>) {
+        self.settle(answer);
+        self.metrics.ended();
+        self.record.end(Outcome::Finished, answer);
     }
 
-    /// Records a call that failed.
-    pub(crate) fn failed(self, error: &Error, used: Option<Used>) {
+    /// Records a stream that failed.
+    pub(crate) fn failed(self, error: &Error, answer: &Answer<'_>) {
         match error.phase() {
             // Bedrock did not serve the request.
-            Phase::BeforeContent if used.is_none() && !may_have_used_input(error) => {
+            Phase::BeforeContent if answer.used.is_none() && !may_have_used_input(error) => {
                 self.reservation.settle(0);
             }
             // Bedrock had the request, and nothing is known to be generated.
-            Phase::BeforeContent if used.is_none() => self.reservation.settle_input(),
-            Phase::BeforeContent | Phase::AfterContent => self.settle(used),
+            Phase::BeforeContent if answer.used.is_none() => self.reservation.settle_input(),
+            Phase::BeforeContent | Phase::AfterContent => self.settle(answer),
         }
-        self.metrics.failed(self.audited.identity().tenant(), error.reason(), error.phase().name());
-        let (generation_id, caller, elapsed_ms) =
-            (&self.generation_id, self.audited.identity().caller(), self.elapsed_ms());
-        let call = error.call();
-        self.audited.ended(error.reason().name(), Some(&call), used);
-        let CallContext { model_id, region, request_id, .. } = &call;
-        warn!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, error = %error.for_log(), "failed");
+        self.metrics.ended();
+        self.record.end(Outcome::Failed(error), answer);
     }
 
-    /// Records an abandoned call that was closed. Without usage its reservation stands.
-    pub(crate) fn cancelled(self, call: Option<&CallContext>, used: Option<Used>) {
-        self.settle(used);
-        self.metrics.cancelled(self.audited.identity().tenant(), source(used));
-        self.log_abandoned(call, used, "the call to Bedrock was closed");
+    /// Records an abandoned stream whose call to Bedrock was closed. Without usage its reservation stands.
+    pub(crate) fn cancelled(self, answer: &Answer<'_>) {
+        self.settle(answer);
+        self.metrics.ended();
+        let result = "the call to Bedrock was closed";
+        self.record.end(Outcome::Abandoned { mode: "cancel", result }, answer);
     }
 
-    /// Records that the drain of an abandoned call begins.
+    /// Records that the drain of an abandoned stream begins.
     pub(crate) fn draining(&self) {
         self.metrics.drain_begun();
     }
 
-    /// Records that the drain of an abandoned call has ended.
-    pub(crate) fn drained(self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
-        self.settle(used);
-        self.metrics.drain_ended(self.audited.identity().tenant(), source(used));
-        self.log_abandoned(call, used, result);
+    /// Records that the drain of an abandoned stream has ended.
+    pub(crate) fn drained(self, answer: &Answer<'_>, result: &str) {
+        self.settle(answer);
+        self.metrics.drain_ended();
+        self.record.end(Outcome::Abandoned { mode: "drain", result }, answer);
     }
 
-    fn log_abandoned(&self, call: Option<&CallContext>, used: Option<Used>, result: impl Display) {
-        let (generation_id, caller, elapsed_ms) =
-            (&self.generation_id, self.audited.identity().caller(), self.elapsed_ms());
-        self.audited.ended("ABANDONED", call, used);
-        let unknown = CallContext::default();
-        let CallContext { model_id, region, request_id, .. } = call.unwrap_or(&unknown);
-        let (usage, tokens) = (source(used), used.map(Used::total));
-        info!(%generation_id, caller, %model_id, %region, %request_id, elapsed_ms, usage, tokens, "abandoned by the caller: {result}");
-    }
-
-    fn settle(&self, used: Option<Used>) {
-        let Some(used) = used else { return };
-        self.reservation.settle(used.total());
-        self.metrics.used(self.audited.identity().tenant(), used.input, used.output);
-    }
-
-    fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn settle(&self, answer: &Answer<'_>) {
+        if let Some(used) = answer.used {
+            self.reservation.settle(used.total());
+        }
     }
 }
 
@@ -115,9 +84,4 @@ fn may_have_used_input(error: &Error) -> bool {
     let attempts = error.call().attempts;
     let mut reasons = attempts.iter().filter_map(|attempt| Reason::by_name(&attempt.reason)).chain([error.reason()]);
     reasons.any(Reason::may_have_used_input)
-}
-
-/// The source of the usage: Bedrock, or none. Usage is never estimated.
-fn source(used: Option<Used>) -> &'static str {
-    if used.is_some() { "provider" } else { "none" }
 }

@@ -161,7 +161,7 @@ async fn metrics_are_served_where_they_are_wanted() {
     connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     let answer = std::io::read_to_string(connection).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("application/openmetrics-text"), "{answer}");
-    assert!(answer.contains("outcrop_streams_finished_total{tenant=\"\"} 1\n"), "{answer}");
+    assert!(answer.contains("outcrop_streams_finished_total{tenant=\"\",model=\"other\"} 1\n"), "{answer}");
     assert!(answer.ends_with("# EOF\n"), "{answer}");
 }
 

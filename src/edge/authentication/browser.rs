@@ -63,12 +63,17 @@ impl Authentication {
 
     async fn identify_browser(&self, credentials: &Credentials, client: &ClientId) -> Result<Identity, Error> {
         let identified = self.identify(credentials, client).await;
-        identified.inspect_err(|error| self.record(error, client, PATH, credentials))
+        identified.inspect_err(|error| {
+            self.record(error, client, PATH, credentials);
+            self.refused_outside_calls(error);
+        })
     }
 
     /// The error of a link to sign in whose code is not valid. It counts as failed credentials.
     pub(crate) fn refuse_code(&self, browser: &Browser) -> Error {
-        self.failed(Refusal::Invalid, "the code of a link to sign in", &browser.client)
+        let error = self.failed(Refusal::Invalid, "the code of a link to sign in", &browser.client);
+        self.refused_outside_calls(&error);
+        error
     }
 
     /// Makes a key of a caller that only this process knows. `None` if the caller no longer exists, or if there are no random numbers.

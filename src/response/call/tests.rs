@@ -11,7 +11,6 @@ use crate::{
         AdmissionControl, LimitSettings, Permit,
         client::{Client, ClientId},
     },
-    audit::Audit,
     bedrock::{
         Upstream,
         frames::paced::{event, paced},
@@ -26,6 +25,7 @@ use crate::{
     request::{generation_id::GenerationId, timeouts::Deadline},
     response::{abandoned::AbandonmentSettings, registry::CallRegistry, stream::ChunkStream},
     shutdown::Shutdown,
+    telemetry::call::CallRecord,
 };
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -73,8 +73,7 @@ impl Server {
             Ok(reader)
         });
         let deadline = Deadline(Instant::now() + DEADLINE);
-        let identity = Identity::of_address(None);
-        let audited = Audit::default().begin(&identity, "/a.B/Generate", &GenerationId::random()).unwrap();
+        let record = CallRecord::begin("/a.B/Generate", GenerationId::random(), self.metrics.clone());
         let call = Call::new(CallParts {
             response,
             attempts: AttemptLog::default(),
@@ -83,7 +82,7 @@ impl Server {
             abandonment,
             turn,
             resources: CallResources {
-                accounting: UsageAccounting::open("id".to_owned(), audited, reservation, self.metrics.clone()),
+                accounting: UsageAccounting::open(record, reservation, self.metrics.clone()),
                 _permits: streams,
                 in_flight,
                 _memory: None,

@@ -1,0 +1,219 @@
+//! The record of a call, from its headers to its end.
+//!
+//! [`crate::edge::grpc`] makes it before anything about the call is decided, and the modules after it add what they learn. It ends exactly
+//! once: with the first [`CallRecord::end`], or when it is dropped, because the caller left. Then the call has one event in the log, one line
+//! in the audit log, and is counted once.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Extensions;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::{
+    admission::client::ClientId,
+    audit::AuditedCall,
+    error::{CallContext, Error, Reason},
+    identity::Identity,
+    metrics::Metrics,
+    outcome::{Answer, CallSummary, Outcome},
+    proto::Attempt,
+    request::generation_id::GenerationId,
+};
+
+/// The service whose calls are for callers. The others are asked by load balancers and tools, many times.
+const GENERATION: &str = "/outcrop.v1.GenerationService/";
+
+/// The record of a call.
+#[derive(Debug)]
+pub(crate) struct CallRecord {
+    path: String,
+    generation_id: GenerationId,
+    began: Instant,
+    metrics: Metrics,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    client: Option<ClientId>,
+    identity: Option<Identity>,
+    audited: Option<AuditedCall>,
+    model: String,
+    model_label: String,
+    /// The attempts, of which the last one may be running.
+    attempts: CallContext,
+    first_content: Option<Duration>,
+    /// Whether it has become a stream, which ends it.
+    is_stream: bool,
+    has_ended: bool,
+}
+
+impl CallRecord {
+    /// Begins the record of a call of this method, given by its path.
+    pub(crate) fn begin(path: &str, generation_id: GenerationId, metrics: Metrics) -> Arc<Self> {
+        let (path, began, state) = (path.to_owned(), Instant::now(), Mutex::default());
+        Arc::new(Self { path, generation_id, began, metrics, state })
+    }
+
+    /// The record of the call with these extensions.
+    ///
+    /// # Errors
+    /// `INTERNAL` if the call did not pass the edge.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Arc<Self>, Error> {
+        let record = extensions.get().cloned();
+        record.ok_or_else(|| Error::new(Reason::Internal, "the call did not pass the edge of the server"))
+    }
+
+    /// The id of the call.
+    pub(crate) fn generation_id(&self) -> &GenerationId {
+        &self.generation_id
+    }
+
+    /// Records the client that sends the call.
+    pub(crate) fn came_from(&self, client: &ClientId) {
+        self.state.lock().client = Some(client.clone());
+    }
+
+    /// Records who makes the call.
+    pub(crate) fn identified(&self, identity: &Identity) {
+        self.state.lock().identity = Some(identity.clone());
+    }
+
+    /// Adds the line in the audit log, which is written when the call ends.
+    pub(crate) fn audited(&self, audited: AuditedCall) {
+        self.state.lock().audited = Some(audited);
+    }
+
+    /// Records the model that the checked request names. `is_configured` tells whether the configuration names it too.
+    pub(crate) fn requested(&self, model: &str, is_configured: bool) {
+        let mut state = self.state.lock();
+        model.clone_into(&mut state.model);
+        if is_configured { model } else { "other" }.clone_into(&mut state.model_label);
+    }
+
+    /// Records that an attempt begins.
+    pub(crate) fn attempt_begun(&self, attempt: &Attempt) {
+        let mut state = self.state.lock();
+        let State { attempts, .. } = &mut *state;
+        attempts.model_id.clone_from(&attempt.model_id);
+        attempts.region.clone_from(&attempt.region);
+        attempts.request_id.clear();
+        attempts.attempts.push(attempt.clone());
+    }
+
+    /// Records that Bedrock has answered the running attempt.
+    pub(crate) fn attempt_opened(&self, request_id: &str) {
+        request_id.clone_into(&mut self.state.lock().attempts.request_id);
+    }
+
+    /// Records how the running attempt ended: with content, or for a reason.
+    pub(crate) fn attempt_ended(&self, failure: Option<Reason>) {
+        let mut state = self.state.lock();
+        self.metrics.attempted(&state.attempts.region, failure);
+        if let (Some(last), Some(reason)) = (state.attempts.attempts.last_mut(), failure) {
+            reason.name().clone_into(&mut last.reason);
+        }
+    }
+
+    /// Records that the call has become a stream. From now on only the stream ends it.
+    pub(crate) fn stream_begun(&self) {
+        self.state.lock().is_stream = true;
+        self.metrics.begun();
+    }
+
+    /// Records that the first content has arrived.
+    pub(crate) fn answered(&self) {
+        let after = self.began.elapsed();
+        self.state.lock().first_content = Some(after);
+        self.metrics.answered(after);
+    }
+
+    /// Ends a call that never became a stream with OK.
+    pub(crate) fn finish(&self) {
+        self.end_without_stream(Outcome::Answered);
+    }
+
+    /// Ends a call that never became a stream with an error.
+    pub(crate) fn refuse(&self, error: &Error) {
+        self.end_without_stream(Outcome::Refused(error));
+    }
+
+    fn end_without_stream(&self, outcome: Outcome<'_>) {
+        if !self.state.lock().is_stream {
+            self.end(outcome, &Answer::default());
+        }
+    }
+
+    /// Ends the call. Only the first end counts.
+    pub(crate) fn end(&self, outcome: Outcome<'_>, answer: &Answer<'_>) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.has_ended, true) {
+            return;
+        }
+        let audited = state.audited.take();
+        let summary = CallSummary {
+            method: self.path.rsplit('/').next().unwrap_or_default(),
+            identity: state.identity.as_ref(),
+            model: &state.model,
+            model_label: &state.model_label,
+            outcome,
+            attempts: answer.call.unwrap_or(&state.attempts),
+            duration: self.began.elapsed(),
+            first_content: state.first_content,
+            used: answer.used,
+            stop_reason: answer.stop_reason,
+        };
+        self.log(&summary, state.client.as_ref());
+        if self.path.starts_with(GENERATION) || !matches!(outcome, Outcome::Answered | Outcome::Left) {
+            self.metrics.call_ended(&summary);
+        }
+        if let Some(audited) = audited {
+            audited.ended(&summary);
+        }
+    }
+
+    /// The one event of the call in the log.
+    fn log(&self, summary: &CallSummary<'_>, client: Option<&ClientId>) {
+        let generation_id = self.generation_id.as_str();
+        let caller = summary.identity.map(Identity::caller);
+        let client = client.map(ToString::to_string);
+        let CallSummary { method, model, stop_reason, outcome, used, .. } = summary;
+        let CallContext { model_id, region, request_id, attempts } = summary.attempts;
+        let (attempts, elapsed_ms) = (attempts.len(), millis(summary.duration));
+        let first_content_ms = summary.first_content.map(millis);
+        let (input_tokens, output_tokens) = (used.map(|used| used.input), used.map(|used| used.output));
+        // The level of an event is fixed where it is written, so each level has its own.
+        macro_rules! event {
+            ($level:ident, $($words:tt)*) => {
+                $level!(
+                    %generation_id, method, caller, client, model, model_id, region, request_id, attempts, first_content_ms, elapsed_ms,
+                    input_tokens, output_tokens, stop_reason, $($words)*
+                )
+            };
+        }
+        match outcome {
+            Outcome::Answered if self.path.starts_with(GENERATION) => event!(info, "answered"),
+            Outcome::Answered => event!(debug, "answered"),
+            Outcome::Finished => event!(info, "finished"),
+            Outcome::Left => event!(info, "the caller left before it was answered"),
+            Outcome::Abandoned { mode, result } => event!(info, mode, "abandoned by the caller: {result}"),
+            Outcome::Refused(error) if error.reason().is_of_any_client() => {
+                event!(debug, error = %error.for_log(), "refused");
+            }
+            Outcome::Refused(error) => event!(warn, error = %error.for_log(), "refused"),
+            Outcome::Failed(error) => event!(warn, error = %error.for_log(), "failed"),
+        }
+    }
+}
+
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        self.end(Outcome::Left, &Answer::default());
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
