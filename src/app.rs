@@ -1,11 +1,12 @@
 //! Settings -> a server that listens, runs, and drains.
 //!
 //! - `listeners` binds its addresses; `layers` the layers around the methods
-//! - `reload` what changes while it runs; `error` why it cannot start
+//! - `reload` what changes while it runs; `error` why it cannot start; `mounted` services of tests
 
 mod error;
 mod layers;
 mod listeners;
+mod mounted;
 mod reload;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use self::listeners::{Listeners, reload_when_changed};
-pub use self::{error::AppError, reload::Reload};
+pub use self::{error::AppError, mounted::Mounted, reload::Reload};
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
     admission::{AdmissionControl, failure_limit::FailureLimit},
@@ -121,10 +122,14 @@ impl App {
     /// # Errors
     /// See [`AppError`].
     pub async fn build(settings: &Settings, bedrock: Bedrock) -> Result<Self, AppError> {
+        Self::assemble(settings, bedrock, None).await
+    }
+
+    async fn assemble(settings: &Settings, bedrock: Bedrock, mounted: Option<Mounted>) -> Result<Self, AppError> {
         let shared = Shared::open(settings).await?;
         shared.health.set_serving::<GenerationServiceServer<Service>>().await;
         let (link, page_code) = settings.page_login.as_deref().map(OneTimeLink::new).transpose()?.unzip();
-        let router = layers::router(settings, bedrock, &shared, link)?;
+        let router = layers::router(settings, bedrock, &shared, link, mounted)?;
         let metrics_router = layers::metrics_router(settings, &shared);
         let listeners = Listeners::bind(settings, &shared.metrics).await?;
         if settings.insecure_no_auth {

@@ -6,7 +6,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 
-use super::{AppError, Shared};
+use super::{AppError, Mounted, Shared};
 use crate::{
     admission::request_memory::RequestMemory,
     bedrock::Bedrock,
@@ -45,24 +45,28 @@ pub(super) fn router(
     bedrock: Bedrock,
     shared: &Shared,
     link: Option<OneTimeLink>,
+    mounted: Option<Mounted>,
 ) -> Result<Router, AppError> {
     let generation = GenerationServiceServer::new(service_of(settings, bedrock, shared))
         .max_decoding_message_size(settings.max_request_bytes)
         // The limit above also holds for what a message decompresses to.
         .accept_compressed(CompressionEncoding::Gzip);
     let hosts = AllowedHosts::new(&settings.allowed_hosts);
-    let methods = Methods::of(&DESCRIPTORS).map_err(|error| AppError::Descriptors(error.into()))?;
+    let descriptors: Vec<_> =
+        DESCRIPTORS.into_iter().chain(mounted.as_ref().map(|mounted| mounted.descriptors)).collect();
+    let methods = Methods::of(&descriptors).map_err(|error| AppError::Descriptors(error.into()))?;
     let authentication = authentication_of(settings, shared);
     let metrics = shared.metrics.clone();
     let (hosts_of_calls, callers) = (hosts.clone(), authentication.clone());
     let state = Front { methods: methods.clone(), hosts: hosts_of_calls, authentication: callers, metrics };
     // Around every method of the generation service, and no other.
     let gate = gates_of(settings, shared)?;
+    let mounted = mounted.map_or_else(Router::new, |mounted| mounted.behind(gate.clone(), methods.clone()));
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
     let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
     let stopping = shared.stopping.clone();
     let others = health_and_reflection(&shared.health, Ungated::new(methods, stopping, timeouts))?;
-    let router = Routes::from(generation.merge(others.reset_fallback()))
+    let router = Routes::from(generation.merge(mounted).merge(others.reset_fallback()))
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.
         .layer(from_fn_with_state(state, front));
