@@ -68,7 +68,8 @@ impl Messages {
     /// The request with its message received, and the memory that it has taken. The permit is to be held until the message is dropped.
     ///
     /// # Errors
-    /// `BODY_TIMEOUT`, `LOCAL_LIMIT`, `MESSAGE_TOO_LARGE`, `MALFORMED_REQUEST`, `INVALID_REQUEST`, `CALLER_CANCELLED`.
+    /// `BODY_TIMEOUT`, `LOCAL_LIMIT`, `MESSAGE_TOO_LARGE`, `MALFORMED_REQUEST`, `CARDINALITY_VIOLATION`, `INVALID_REQUEST`,
+    /// `CALLER_CANCELLED`.
     pub(crate) async fn receive(
         &self,
         client: &ClientId,
@@ -106,6 +107,10 @@ impl Receiving<'_> {
             let earned = Duration::from_millis(self.received.len() as u64 * 1_000 / LEAST_RATE);
             let until = (last + timeout).min(began + timeout + earned);
             match timeout_at(until, body.frame()).await {
+                Ok(None) if self.received.is_empty() => {
+                    let message = "the call has no message. This method takes one message";
+                    return Err(Error::new(Reason::CardinalityViolation, message));
+                }
                 Ok(None) => return Ok(self.received),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data()
@@ -147,7 +152,7 @@ impl Receiving<'_> {
         }
         if self.received.len() > PREFIX + length {
             let message = format!("more follows the message of {length} bytes. This method takes one message");
-            return Err(Error::new(Reason::MalformedRequest, message));
+            return Err(Error::new(Reason::CardinalityViolation, message));
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ const UNDECODABLE: &str = "failed to decode Protobuf message: ";
 /// The prefix of tonic's message for a request that it cannot decompress.
 const NOT_DECOMPRESSED: &str = "Error decompressing: ";
 
+/// tonic's message for a body without a message, of a method that takes one.
+const NO_MESSAGE: &str = "Missing request message.";
+
 /// The same failure with a reason. `message` is tonic's own, and `record` is called with the error.
 pub(crate) fn from_bare(code: Code, message: &str, record: impl FnOnce(&Error)) -> Status {
     let error = match code {
@@ -25,6 +28,9 @@ pub(crate) fn from_bare(code: Code, message: &str, record: impl FnOnce(&Error)) 
         Code::Internal if let Some(what) = message.strip_prefix(NOT_DECOMPRESSED) => {
             let message = format!("the request cannot be decompressed: {what}. Send valid gzip, or no compression");
             Error::new(Reason::MalformedRequest, message)
+        }
+        Code::Internal if message == NO_MESSAGE => {
+            Error::new(Reason::CardinalityViolation, "the call has no message. This method takes one message")
         }
         Code::Cancelled => Error::new(Reason::CallerCancelled, message),
         _ => {
@@ -82,6 +88,7 @@ mod tests {
         let bomb = "Error decompressing: size limit, of 4 bytes, exceeded while decompressing message";
         assert_eq!(reason(Code::ResourceExhausted, bomb), "MESSAGE_TOO_LARGE");
         assert_eq!(reason(Code::Internal, "Error decompressing: invalid gzip header"), "MALFORMED_REQUEST");
+        assert_eq!(reason(Code::Internal, "Missing request message."), "CARDINALITY_VIOLATION");
         assert_eq!(reason(Code::NotFound, "service not registered"), "TRANSPORT");
         assert_eq!(from_bare(Code::NotFound, "x", |_| {}).code(), Code::NotFound);
     }

@@ -12,6 +12,7 @@ use tonic::Code;
 pub enum Reason {
     InvalidRequest,
     MalformedRequest,
+    CardinalityViolation,
     MessageTooLarge,
     BodyTimeout,
     UnknownMethod,
@@ -80,9 +81,10 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 47] = [
+pub const TABLE: [Row; 48] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request is invalid; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request cannot be decoded as its message"),
+    row(Reason::CardinalityViolation, "CARDINALITY_VIOLATION", Code::Unimplemented, None, "The method takes exactly one message, and the call has none or several"),
     row(Reason::MessageTooLarge, "MESSAGE_TOO_LARGE", Code::ResourceExhausted, None, "The request is larger than --max-request-bytes"),
     row(Reason::BodyTimeout, "BODY_TIMEOUT", Code::DeadlineExceeded, None, "The message of the request was not received within the body timeout"),
     row(Reason::UnknownMethod, "UNKNOWN_METHOD", Code::Unimplemented, None, "The server has no such method"),

@@ -165,9 +165,9 @@ def test_other_reasons(failure, reason, phase, called, request_):
     check(rpc_status.from_call(error), reason, phase, called)
 
 
-def raw(server, path, message=b"", **headers):
+def raw(server, path, message=b"", times=1, **headers):
     """A call without a gRPC library, so that nothing on the caller's side gets in before the server."""
-    framed = b"\x00" + struct.pack(">I", len(message)) + message
+    framed = (b"\x00" + struct.pack(">I", len(message)) + message) * times
     with httpx.Client(http1=False, http2=True, timeout=20) as client:
         headers = {"content-type": "application/grpc", "te": "trailers", **headers}
         answer = client.post(f"http://{server.address}{path}", content=framed, headers=headers)
@@ -179,6 +179,8 @@ def test_reasons_that_a_library_would_not_let_through(server):
     generate = f"/{SERVICE}/Generate"
     check(raw(server, "/outcrop.v1.Nothing/Here"), "UNKNOWN_METHOD", "before_content", False)
     check(raw(server, generate, b"\x12\x02\xff\xfe"), "MALFORMED_REQUEST", "before_content", False)
+    for times in [0, 2]:
+        check(raw(server, generate, times=times), "CARDINALITY_VIOLATION", "before_content", False)
     silent = b"\x0a" + bytes([len("emulator.slow")]) + b"emulator.slow\x12\x02hi"
     check(raw(server, generate, silent, **{"grpc-timeout": "300m"}), "CALLER_DEADLINE", "before_content", True)
     details = details_of(raw(server, "/grpc.health.v1.Health/Check", b"\x0a\x06nobody"))
@@ -187,6 +189,6 @@ def test_reasons_that_a_library_would_not_let_through(server):
 
 def test_every_reason_is_provoked_somewhere():
     here = {"INVALID_REQUEST", "MESSAGE_TOO_LARGE", "BEDROCK_UNKNOWN", "UPSTREAM_TRUNCATED", "UPSTREAM_CORRUPT"}
-    here |= {"CONVERSATION_NOT_FOUND", "FIRST_CONTENT_TIMEOUT", "IDLE_TIMEOUT", "TOTAL_TIMEOUT", "UNKNOWN_METHOD", "MALFORMED_REQUEST", "CALLER_DEADLINE", "TRANSPORT"}
+    here |= {"CONVERSATION_NOT_FOUND", "FIRST_CONTENT_TIMEOUT", "IDLE_TIMEOUT", "TOTAL_TIMEOUT", "UNKNOWN_METHOD", "MALFORMED_REQUEST", "CARDINALITY_VIOLATION", "CALLER_DEADLINE", "TRANSPORT"}
     here |= {reason for _, reason in EXCEPTIONS} | {reason for _, reason in STATUSES}
     assert here | set(ELSEWHERE) == set(REASONS)

@@ -174,9 +174,10 @@ async fn a_message_is_taken_apart_as_grpc_does() {
     let refused = async |bytes: &[u8]| receive(bytes, "gzip").await.unwrap_err().reason();
     assert_eq!(refused(&gzip(&vec![0; 32 * MIB + 1])).await, Reason::MessageTooLarge, "a bomb");
     assert_eq!(refused(&framed(1, b"no gzip")).await, Reason::MalformedRequest);
-    assert_eq!(refused(&[prompt(1), prompt(1)].concat()).await, Reason::MalformedRequest, "two messages");
+    assert_eq!(refused(&[prompt(1), prompt(1)].concat()).await, Reason::CardinalityViolation, "two messages");
+    assert_eq!(refused(b"").await, Reason::CardinalityViolation, "no message");
     // These are for the gRPC library to refuse.
-    for incomplete in [&plain[..3], &plain[..100], b""] {
+    for incomplete in [&plain[..3], &plain[..100]] {
         assert_eq!(receive(incomplete, "").await.unwrap(), incomplete);
     }
 }
