@@ -232,6 +232,6 @@ async fn no_network_carries_a_cookie_unencrypted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_no_sign_in_without_the_page() {
     let server = Server::with(|settings| settings.page = false).await;
-    assert_eq!(server.sign_in(&server.ada.key).await.status, StatusCode::UPGRADE_REQUIRED);
+    assert_eq!(server.sign_in(&server.ada.key).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert!(server.host.starts_with("127.0.0.1:"));
 }
