@@ -9,15 +9,17 @@
 //! - `opening` the handshake of TLS, and what is known of the client after it
 //! - `transport` the bytes, with or without TLS
 //! - `socket` detects the version of HTTP, and closes without losing the last bytes
+//! - `upload` an answer over HTTP/1 that comes before the request has ended
 
 mod activity;
 mod opening;
 mod socket;
 mod transport;
+mod upload;
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::Router;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -41,6 +43,7 @@ use self::{
     activity::{Activity, TrackedBody},
     opening::{Opened, Peer, open},
     socket::Version,
+    upload::Upload,
 };
 use crate::edge::{descriptors, tls::Tls};
 
@@ -173,11 +176,15 @@ impl Connections {
         peer: &Peer,
         activity: &Activity,
     ) -> impl Future<Output = Result<Response<TrackedBody>, Infallible>> + Send + use<> {
-        let mut request = request.map(Body::new);
+        let (upload, mut request) = Upload::of(request);
         peer.attach(request.extensions_mut());
         let active = activity.begin();
         let answer = self.router.clone().call(request);
-        async move { answer.await.map(|response| response.map(|body| active.until_end_of(body))) }
+        async move {
+            let mut response = answer.await?;
+            upload.announce_end(&mut response);
+            Ok(response.map(|body| active.until_end_of(body)))
+        }
     }
 
     /// Runs a connection, and ends it when it is idle, old, or the server shuts down.

@@ -105,6 +105,32 @@ async fn a_refusal_by_grpc_web_has_its_reason() {
     }
 }
 
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_request_says_that_the_connection_ends() {
+    let harness = Harness::start().await;
+    let web = "content-type: application/grpc-web+proto\r\n";
+    let too_large = format!("{}\u{7f}\0\0\0", "\0");
+    let cases: [(String, &str, usize, &str, bool); 5] = [
+        (post("/elsewhere"), "content-type: image/jpeg\r\n", 10, "", true),
+        (post("/outcrop.v1.GenerationService/Create"), web, 10, "", true),
+        (post(GENERATE), web, 10_000, &too_large, true),
+        (post(GENERATE), web, HI.len(), std::str::from_utf8(HI).unwrap(), false),
+        ("GET /icon.svg HTTP/1.1".to_owned(), "", 0, "", false),
+    ];
+    for (line, headers, length, sent, ends) in cases {
+        let mut stream = TcpStream::connect(harness.endpoint.strip_prefix("http://").unwrap()).await.unwrap();
+        let head = format!("{line}\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n{headers}\r\n{sent}");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            let read = soon(stream.read_buf(&mut answer)).await.unwrap();
+            assert!(read > 0, "{line}: {}", String::from_utf8_lossy(&answer));
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(answer.contains("connection: close\r\n"), ends, "{line}: {answer}");
+    }
+}
+
 /// The code and the reason of a status, in the headers or in the body.
 pub(crate) fn refusal(answer: &str) -> (u32, String) {
     let value = |name: &str| answer.split(name).nth(1).expect(name).lines().next().unwrap().trim().to_owned();
