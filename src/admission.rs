@@ -12,7 +12,7 @@
 
 pub mod client;
 mod concurrency_limit;
-mod estimate;
+pub(crate) mod estimate;
 pub(crate) mod failure_limit;
 mod gcra;
 mod rate_limit;

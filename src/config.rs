@@ -9,6 +9,7 @@
 //! - `listing` prints all settings: those in force, and the sample of the file
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
+//! - `models` routes and aliases
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
 //! - `variables` finds misspelt variables
@@ -24,6 +25,7 @@ mod flags;
 mod identity;
 mod layers;
 mod listing;
+mod models;
 mod origin;
 mod problems;
 mod reload;

@@ -2,22 +2,25 @@
 //!
 //! A request that Bedrock would certainly refuse is refused here, with all violations at once. Bedrock judges the rest.
 //!
+//! - [`alias`] the defaults of an alias, which a request gets before it is checked
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` tools and tool choice
 //! - `settings` sampling, guardrail, output, metadata
-//! - `current_rules` the rules in force, whose models a reload replaces
+//! - `rules` the settings that requests are checked against; `current_rules` those in force, whose models a reload replaces
 //! - `generation_id` the id that the edge gives each call
 //! - `serving` timeouts, abandonment, heartbeats
 //! - [`native`] requests of the native operation, family by family
 //! - [`permitted`] the permissions of the caller, and what is imposed on it
 //! - `path`, `violations` the field and the description of each violation
 
+pub mod alias;
 mod content;
 pub(crate) mod current_rules;
 pub(crate) mod generation_id;
 pub(crate) mod native;
 mod path;
 pub(crate) mod permitted;
+mod rules;
 mod serving;
 mod settings;
 pub mod timeouts;
@@ -28,17 +31,16 @@ use std::time::Duration;
 
 pub use self::{
     native::{FEATURES, Family, FamilyFeatures, Feature},
+    rules::Rules,
     serving::Serving,
 };
 use self::{path::Path, violations::Violations};
 use crate::{
     error::Error,
-    failover::routes::{Routes, Target},
+    failover::routes::Target,
     proto::{
-        ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, Message, Model, Role,
-        content_block,
+        ContentBlock, CountTokensRequest, CreateConversationRequest, GenerateRequest, Message, Role, content_block,
     },
-    request::timeouts::TimeoutSettings,
 };
 
 /// The longest model id, in characters: the limit of the Bedrock Runtime API.
@@ -92,31 +94,6 @@ impl Valid<CountTokensRequest> {
     }
 }
 
-/// The settings that requests are checked against.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// The model or route of a request that names none.
-    pub default_model: Option<String>,
-    /// The routes, by the names that requests may use in place of a model.
-    pub routes: Routes,
-    /// The default timeouts and their maxima.
-    pub timeouts: TimeoutSettings,
-}
-
-impl Rules {
-    /// Whether the configuration names this model or route: as the default, as a route, or as a target of a route.
-    pub(crate) fn is_configured(&self, name: &str) -> bool {
-        self.default_model.as_deref() == Some(name) || self.routes.has(name)
-    }
-
-    /// The models and routes that a caller may name, the default first.
-    pub(crate) fn models(&self) -> Vec<Model> {
-        let default = self.default_model.iter().map(|name| Model { name: name.clone(), is_default: true });
-        let routes = self.routes.names().filter(|name| Some(*name) != self.default_model.as_deref());
-        default.chain(routes.map(|name| Model { name: name.to_owned(), is_default: false })).collect()
-    }
-}
-
 /// A checked request and its targets.
 #[derive(Clone, Debug)]
 pub struct Checked<Request> {
@@ -135,6 +112,8 @@ pub struct Checked<Request> {
 pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<GenerateRequest>, Serving), Error> {
     let mut violations = Violations::default();
     let ResolvedModel { name, mut route } = resolve_model(&mut request.model, rules, &mut violations);
+    let alias = rules.aliases.get(&name);
+    let defaults = alias.map(|alias| alias.apply(&name, &mut request, &mut violations)).unwrap_or_default();
     if request.native_body.is_empty() {
         check_messages(&request.messages, &request.prompt, &request.model, &mut violations);
     }
@@ -146,6 +125,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
     settings::check(&request, &mut violations);
     native::check(&request, &mut violations);
     let serving = serving::check(&request, &rules.timeouts, &mut violations);
+    violations.explain(&name, &defaults);
     violations.into_result()?;
     // A target that cannot take the request is left out of its route.
     route.retain(|target| target.model_id == request.model || native::also_suits(&mut request, &target.model_id));
@@ -165,6 +145,9 @@ pub(crate) fn total_timeout(request: &GenerateRequest, rules: &Rules) -> Duratio
 pub fn check_count(mut request: CountTokensRequest, rules: &Rules) -> Result<Checked<CountTokensRequest>, Error> {
     let mut violations = Violations::default();
     let ResolvedModel { name, route } = resolve_model(&mut request.model, rules, &mut violations);
+    if let Some(alias) = rules.aliases.get(&name) {
+        alias.apply_count(&mut request);
+    }
     check_messages(&request.messages, &request.prompt, &request.model, &mut violations);
     content::check_system(&request.system, &mut violations);
     if let Some(config) = &request.tool_config {

@@ -18,7 +18,7 @@ use crate::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
         DeleteConversationRequest, DeleteConversationResponse, GenerateRequest, GetConversationRequest,
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
-        ListModelsResponse, Model, generation_service_server::GenerationService,
+        ListModelsResponse, generation_service_server::GenerationService,
     },
     request::{self, Checked, Serving, current_rules::CurrentRules, permitted, timeouts::Deadline},
     response::{
@@ -149,10 +149,10 @@ impl Service {
     }
 
     /// The models and routes that the caller may use.
-    fn models(&self, identity: &Identity) -> Vec<Model> {
+    fn models(&self, identity: &Identity) -> ListModelsResponse {
         let mut models = self.rules.load().models();
         models.retain(|model| identity.permissions().allow_model(&model.name));
-        models
+        ListModelsResponse { models, ..ListModelsResponse::default() }
     }
 
     /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends with
@@ -209,10 +209,7 @@ impl GenerationService for Service {
     }
 
     async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        self.unary(request, async |service, Admitted { identity, .. }, _| {
-            Ok(ListModelsResponse { models: service.models(identity) })
-        })
-        .await
+        self.unary(request, async |service, Admitted { identity, .. }, _| Ok(service.models(identity))).await
     }
 
     async fn create_conversation(

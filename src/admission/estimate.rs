@@ -131,6 +131,11 @@ fn most(members: &Map<String, Value>, names: &[&str]) -> Option<u32> {
     direct(members).into_iter().chain(nested).max()
 }
 
+/// Whether these members, or the objects for parameters in them, say how many tokens or answers may be generated.
+pub(crate) fn bounds_output(members: &Map<String, Value>) -> bool {
+    most(members, &MAX_TOKENS).or_else(|| most(members, &ANSWERS)).is_some()
+}
+
 /// A positive number in any form that a provider may accept: `4000`, `4e3`, `4000.0` or `"4000"`. A larger number than fits becomes the
 /// largest.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a double saturates")]

@@ -2,11 +2,12 @@
 //!
 //! - `section` reads the keys of a table and reports the ones that it does not know
 //! - `values` the top-level keys, which are named after the flags
-//! - `caller`, `issuer` the blocks `[[caller]]` and `[[issuer]]`
+//! - `caller`, `issuer`, `alias` the blocks `[[caller]]`, `[[issuer]]` and `[alias.NAME]`
 //! - `syntax` the forms of single values: names, hashes, times, URIs
 //!
 //! Nothing here stops at the first problem: everything that is wrong with a file is reported at once.
 
+mod alias;
 mod caller;
 mod issuer;
 mod section;
@@ -28,6 +29,7 @@ use toml::{
 
 pub(crate) use self::syntax::name as caller_name;
 pub(super) use self::{
+    alias::AliasBlock,
     section::meant,
     values::{Known, Value},
 };
@@ -54,7 +56,9 @@ pub(super) struct ConfigFile {
     pub(super) values: BTreeMap<String, Value>,
     /// The callers and the issuers, in the order of the file.
     pub(super) identity: IdentitySettings,
-    /// The blocks of callers and issuers, each with its place in a comment.
+    /// The aliases.
+    pub(super) aliases: Vec<AliasBlock>,
+    /// The blocks of aliases, callers and issuers, each with its place in a comment.
     pub(super) blocks: String,
     /// The line of every key, by its path, such as `caller[0].keys[1].sha256`.
     lines: BTreeMap<String, usize>,
@@ -87,6 +91,7 @@ impl ConfigFile {
         file.values = values::read(&mut root, known);
         let callers = root.sections("caller", caller::read);
         file.identity = IdentitySettings { callers, issuers: root.sections("issuer", issuer::read) };
+        file.aliases = root.section("alias", alias::read_all).unwrap_or_default();
         file.blocks = file.blocks(text);
         let problems = root.finish();
         let located = |Problem { key, text, is_unknown }: Problem| {
@@ -101,6 +106,12 @@ impl ConfigFile {
     fn blocks(&self, text: &str) -> String {
         let table: Table = text.parse().unwrap_or_default();
         let mut blocks = String::new();
+        for (name, block) in table.get("alias").and_then(Toml::as_table).into_iter().flatten() {
+            let place = self.line(&format!("alias.{name}")).unwrap_or_default();
+            let alone = Table::from_iter([(name.clone(), block.clone())]);
+            let alone = Table::from_iter([("alias".to_owned(), Toml::Table(alone))]);
+            let _ = write!(blocks, "\n# {}:{place}\n{alone}", self.path);
+        }
         for name in ["caller", "issuer"] {
             let tables = table.get(name).and_then(Toml::as_array).into_iter().flatten();
             for (at, block) in tables.enumerate() {

@@ -22,7 +22,7 @@ const OTHER_METHODS: [&str; 2] = ["reflection", "metrics"];
 /// The callers and issuers of the file. Problems with them are added.
 pub(super) fn resolve(
     file: Option<&ConfigFile>,
-    routes: &[&str],
+    routes: &[String],
     limits: &LimitSettings,
     problems: &mut Problems,
 ) -> IdentitySettings {
@@ -126,15 +126,15 @@ impl Check<'_, '_> {
 
     /// A name is taken for that of a model if it has a dot or begins with `arn:`, as ids of models and inference profiles do. Any other name
     /// must be that of a route, and the beginning of a name must be that of a route.
-    fn models(&mut self, at: usize, caller: &CallerSettings, routes: &[&str]) {
+    fn models(&mut self, at: usize, caller: &CallerSettings, routes: &[String]) {
         let names = caller.permissions.models.iter().flatten().enumerate();
         for (model, name) in names.filter(|(_, name)| !name.is_empty()) {
             let matches = match name.strip_suffix('*') {
                 Some(beginning) => beginning.is_empty() || routes.iter().any(|route| route.starts_with(beginning)),
-                None => routes.contains(&name.as_str()),
+                None => routes.contains(name),
             };
             if !matches && !is_model(name) {
-                let meant = meant(name, routes.iter().copied());
+                let meant = meant(name, routes.iter().map(String::as_str));
                 let wanted = "a route, or a model id such as amazon.nova-lite-v1:0 or anthropic.*";
                 let key = format!("caller[{at}].models[{model}]");
                 self.problem(&key, &format!("is {name:?}, which matches no route{meant}. It must be {wanted}"));

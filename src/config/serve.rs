@@ -2,17 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use bedrock_emulator::{RECORDING_PREFIX, SCRIPT_PREFIX};
 use clap::Args;
 
 use super::{
     AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings, TimeArgs, TlsArgs,
-    access::Listening, file::meant, identity, problems::Problems,
+    access::Listening, identity, problems::Problems,
 };
-use crate::{
-    bedrock::UpstreamSettings, edge::host, error::ConfigError, failover::routes::Routes, request::Rules,
-    telemetry::logs,
-};
+use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, request::Rules, telemetry::logs};
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
 /// of the memory.
@@ -130,14 +126,11 @@ impl ServeArgs {
         let max_request_bytes = self.max_request_bytes(&mut problems);
         let max_request_memory = self.max_request_memory(max_request_bytes, &mut problems);
         let attempts = problems.at_least_one("--attempts", &self.attempts);
-        let routes = self.routes(attempts, &mut problems);
         let default_model = set(&self.default_model).or_else(|| self.local.then(|| LOCAL_MODEL.to_owned()));
-        if self.local {
-            self.local_models(&routes, default_model.as_deref(), &mut problems);
-        }
+        let models = self.models(layers.file.as_ref(), attempts, default_model.as_deref(), &mut problems);
         let timeouts = self.time.timeouts(&mut problems);
         let limits = self.limits.limits(&mut problems);
-        let identity = identity::resolve(layers.file.as_ref(), &self.route_names(), &limits, &mut problems);
+        let identity = identity::resolve(layers.file.as_ref(), &models.names, &limits, &mut problems);
         let listening = Listening { calls: listen, metrics: metrics_listen };
         self.access.guard(&listening, &identity, &mut problems);
         self.tls.guard(&listening, &mut problems);
@@ -156,7 +149,7 @@ impl ServeArgs {
             allowed_hosts: self.allowed_hosts(&mut problems),
             metrics_listen,
             upstream: self.upstream(set(&self.region), &mut problems),
-            rules: Rules { default_model, routes, timeouts },
+            rules: Rules { default_model, routes: models.routes, aliases: models.aliases, timeouts },
             max_request_bytes,
             max_request_memory,
             body_timeout: self.time.body_timeout(&mut problems),
@@ -219,47 +212,6 @@ impl ServeArgs {
             ));
         }
         valid.into_iter().map(str::to_owned).collect()
-    }
-
-    fn routes(&self, attempts: usize, problems: &mut Problems) -> Routes {
-        let written: Vec<_> = self.routes.iter().filter(|route| !route.trim().is_empty()).cloned().collect();
-        // A number that is wrong is reported by itself.
-        let most = if attempts == 0 { usize::MAX } else { attempts };
-        Routes::parse(&written, most).unwrap_or_else(|wrong| {
-            problems.extend(wrong);
-            Routes::default()
-        })
-    }
-
-    /// The names of all routes, also of those that have problems.
-    fn route_names(&self) -> Vec<&str> {
-        self.routes.iter().filter_map(|route| Some(route.split_once('=')?.0.trim())).collect()
-    }
-
-    /// Refuses names of scripts and recordings that the emulator does not have. Any other model id has its ordinary answer.
-    fn local_models(&self, routes: &Routes, default_model: Option<&str>, problems: &mut Problems) {
-        let known = match bedrock_emulator::models(self.scripts.as_deref(), self.recordings.as_deref()) {
-            Ok(known) => known,
-            // A folder that is missing is reported with its flag.
-            Err(_) if [&self.scripts, &self.recordings].into_iter().flatten().any(|folder| !folder.is_dir()) => return,
-            Err(error) => return problems.add(format!("--local cannot be used: {error}")),
-        };
-        let is_unknown = |model: &str| {
-            (model.starts_with(SCRIPT_PREFIX) || model.starts_with(RECORDING_PREFIX))
-                && !known.iter().any(|name| name == model)
-        };
-        let mut check = |flag: &str, model: &str| {
-            if is_unknown(model) {
-                let meant = meant(model, known.iter().map(String::as_str));
-                problems.add(format!("{flag} names {model}, which the emulator does not have{meant}"));
-            }
-        };
-        for name in routes.names() {
-            routes.targets(name).iter().for_each(|target| check(&format!("--route {name}"), &target.model_id));
-        }
-        if let Some(model) = default_model.filter(|model| !routes.names().any(|name| name == *model)) {
-            check("--default-model", model);
-        }
     }
 
     fn upstream(&self, region: Option<String>, problems: &mut Problems) -> UpstreamSettings {

@@ -1,5 +1,6 @@
 //! Tests of the flags and of everything that can be wrong with them.
 
+mod aliases;
 mod identity;
 mod layering;
 

@@ -15,6 +15,17 @@ pub struct Target {
 #[derive(Clone, Debug, Default)]
 pub struct Routes(BTreeMap<String, Vec<Target>>);
 
+/// A route as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenRoute {
+    /// The words that name it at the beginning of a problem, such as `--route fast`.
+    pub place: String,
+    /// Its name.
+    pub name: String,
+    /// Its targets, each one as in the flag.
+    pub targets: Vec<String>,
+}
+
 /// An entry of a route as it is configured.
 #[derive(Debug)]
 enum Hop {
@@ -27,6 +38,21 @@ impl Target {
     /// A model in the server's own region.
     pub fn here(model_id: impl Into<String>) -> Self {
         Self { model_id: model_id.into(), region: None }
+    }
+}
+
+impl WrittenRoute {
+    /// Reads a value of the flag.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_flag(entry: &str) -> Result<Self, String> {
+        let Some((name, targets)) = entry.split_once('=').filter(|(name, _)| !name.trim().is_empty()) else {
+            return Err(format!("--route is {entry:?}; it must be NAME=TARGET,TARGET"));
+        };
+        let name = name.trim().to_owned();
+        let targets = targets.split(',').map(|target| target.trim().to_owned()).collect();
+        Ok(Self { place: format!("--route {name}"), name, targets })
     }
 }
 
@@ -47,31 +73,46 @@ impl Routes {
     /// # Errors
     /// All problems, each with a correction.
     pub fn parse(entries: &[String], most: usize) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
-        let mut written = BTreeMap::new();
+        let (mut written, mut problems) = (Vec::new(), Vec::new());
         for entry in entries {
-            let Some((name, targets)) = entry.split_once('=').filter(|(name, _)| !name.trim().is_empty()) else {
-                problems.push(format!("--route is {entry:?}; it must be NAME=TARGET,TARGET"));
-                continue;
-            };
-            let hops = targets.split(',').map(|target| hop(name.trim(), target.trim())).collect();
-            if written.insert(name.trim().to_owned(), hops).is_some() {
-                problems.push(format!("--route {} is given twice. Put all targets into one", name.trim()));
+            match WrittenRoute::of_flag(entry) {
+                Ok(route) => written.push(route),
+                Err(problem) => problems.push(problem),
             }
         }
+        match Self::of(&written, most) {
+            Ok(routes) if problems.is_empty() => Ok(routes),
+            Ok(_) => Err(problems),
+            Err(further) => Err(problems.into_iter().chain(further).collect()),
+        }
+    }
+
+    /// The routes as they are written, with the routes that are their targets expanded. A route has at most `most` targets.
+    ///
+    /// # Errors
+    /// All problems, each with a correction.
+    pub fn of(entries: &[WrittenRoute], most: usize) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let (mut written, mut places) = (BTreeMap::new(), BTreeMap::new());
+        for WrittenRoute { place, name, targets } in entries {
+            let hops = targets.iter().map(|target| hop(name, target)).collect();
+            if written.insert(name.clone(), hops).is_some() {
+                problems.push(format!("{place} is given twice. Put all targets into one, or rename one"));
+            }
+            places.insert(name, place);
+        }
         // A model id can be the name of a route.
-        let names: Vec<_> = written.keys().cloned().collect();
         let mut routes = BTreeMap::new();
-        for name in &names {
+        for (name, place) in places {
             match expand(name, &written, &mut vec![name]) {
                 Ok(targets) if targets.len() > most => problems.push(format!(
-                    "--route {name} has {} targets, and --attempts is {most}: the last would never be tried. Raise --attempts, or name fewer targets",
+                    "{place} has {} targets, and --attempts is {most}: the last would never be tried. Raise --attempts, or name fewer targets",
                     targets.len()
                 )),
                 Ok(targets) => {
                     routes.insert(name.clone(), targets);
                 }
-                Err(problem) => problems.push(format!("--route {name} {problem}")),
+                Err(problem) => problems.push(format!("{place} {problem}")),
             }
         }
         if problems.is_empty() { Ok(Self(routes)) } else { Err(problems) }
@@ -85,6 +126,11 @@ impl Routes {
     /// Whether this is the name of a route, or the model of one of its targets.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name) || self.0.values().flatten().any(|target| target.model_id == name)
+    }
+
+    /// The targets of a route. Empty if there is none with this name.
+    pub fn targets_of(&self, name: &str) -> Vec<Target> {
+        self.0.get(name).cloned().unwrap_or_default()
     }
 
     /// The targets of this name in order of preference: those of a route, or the model itself.

@@ -40,7 +40,7 @@ mod tests {
         let mut timeouts = TimeoutSettings::default();
         timeouts.max.connect += std::time::Duration::from_secs(1);
         let routes = Routes::parse(&["fast=c.d".to_owned()], 3).unwrap();
-        current.replace_models(&Rules { default_model: Some("fast".to_owned()), routes, timeouts });
+        current.replace_models(&Rules { default_model: Some("fast".to_owned()), routes, timeouts, ..Rules::default() });
         assert_eq!((of_call.default_model.as_deref(), of_call.routes.names().count()), (Some("a.b"), 0));
         let next = current.load();
         assert_eq!((next.default_model.as_deref(), next.routes.names().count()), (Some("fast"), 1));

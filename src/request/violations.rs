@@ -33,6 +33,11 @@ impl Violations {
         }
     }
 
+    /// Those that are kept, to be changed.
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Violation> {
+        self.kept.iter_mut()
+    }
+
     /// Adds the problem that a check of a field has found.
     pub(super) fn check<T>(&mut self, field: impl Display, checked: Result<T, String>) {
         if let Err(problem) = checked {

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and says on standard output what it skipped"
 )]
 
+mod aliases;
 mod audit;
 mod backpressure;
 mod bad_input;

@@ -16,15 +16,15 @@ use crate::{
 };
 
 /// A server with two tenants.
-struct Tenants {
-    harness: Harness,
+pub(crate) struct Tenants {
+    pub(crate) harness: Harness,
     wire: Wire,
-    ada: Caller,
-    bob: Caller,
+    pub(crate) ada: Caller,
+    pub(crate) bob: Caller,
 }
 
 impl Tenants {
-    async fn start(change: impl FnOnce(&mut Caller, &mut outcrop::config::Settings)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut Caller, &mut outcrop::config::Settings)) -> Self {
         let (mut ada, bob) = (Caller::new("ada"), Caller::new("bob"));
         let harness = Harness::with(|settings| {
             change(&mut ada, settings);
@@ -35,12 +35,17 @@ impl Tenants {
         Self { wire: Wire::to(&harness.endpoint), harness, ada, bob }
     }
 
-    async fn call(&self, caller: &Caller, method: &str, message: &impl Message) -> Answer {
+    pub(crate) async fn call(&self, caller: &Caller, method: &str, message: &impl Message) -> Answer {
         let (path, header) = (format!("/outcrop.v1.GenerationService/{method}"), format!("Bearer {}", caller.key));
         self.wire.call(Protocol::Grpc, &path, &message.encode_to_vec(), &[("authorization", header.as_str())]).await
     }
 
-    async fn answer<A: Message + Default>(&self, caller: &Caller, method: &str, message: &impl Message) -> A {
+    pub(crate) async fn answer<A: Message + Default>(
+        &self,
+        caller: &Caller,
+        method: &str,
+        message: &impl Message,
+    ) -> A {
         let headers = vec![("authorization", format!("Bearer {}", caller.key))];
         let answer = unary(&self.harness.endpoint, method, &message.encode_to_vec(), &headers).await;
         A::decode(answer.as_slice()).unwrap()

@@ -124,6 +124,20 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A number with or without a fraction.
+    pub(super) fn decimal(&mut self, key: &str) -> Option<f32> {
+        self.typed(key, "a number, such as 0.5", |value| match value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// A table of values of any type.
+    pub(super) fn table(&mut self, key: &str) -> Option<&'a DeTable<'a>> {
+        self.typed(key, "a table", DeValue::as_table)
+    }
+
     /// A point in time: a TOML date and time, or a string with one.
     pub(super) fn time(&mut self, key: &str) -> Option<Datetime> {
         let wanted = "a date and time with an offset, such as 2027-01-31T12:00:00Z";

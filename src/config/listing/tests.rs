@@ -35,9 +35,10 @@ fn the_sample_has_every_setting_with_its_default() {
         assert!(layers.file.as_ref().unwrap().line(&key).is_some(), "{key} is not in the sample");
     }
     assert_eq!((settings.identity.callers.len(), settings.identity.issuers.len()), (1, 1));
-    assert_eq!(settings.rules.routes.names().count(), 1);
+    assert_eq!((settings.rules.routes.names().count(), settings.rules.aliases.len()), (2, 1));
     let (defaults, _) = resolve(&[], &[]);
     (settings.identity, settings.rules.routes) = (defaults.identity.clone(), defaults.rules.routes.clone());
+    settings.rules.aliases.clear();
     assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
 }
 

@@ -94,6 +94,28 @@ const VARIANTS: &[Broken] = &[
             "models[1] is \"fast\", which matches no route",
         ],
     ),
+    // Aliases.
+    Broken(&[("system =", "sytem = \"a\"")], &["alias.support.sytem is not a known key; did you mean system?"]),
+    Broken(&[("model =", "")], &["alias.support has neither model nor targets"]),
+    Broken(&[("model =", "model = \"nowhere\"")], &["alias.support.model names the unknown target \"nowhere\""]),
+    Broken(&[("model =", "model = \"support\"")], &["alias.support.model loops"]),
+    Broken(&[("model =", "targets = [\"a.b@moon\"]")], &["alias.support.targets has the target \"a.b@moon\""]),
+    Broken(&[("[alias.support]", "[alias.fast]")], &["alias.fast.model is given twice"]),
+    Broken(
+        &[("model =", "model = \"ai21.j2-mid-v1\""), ("temperature =", "temperature = 2")],
+        &[
+            "alias.support.temperature is 2; it must be from 0 to 1",
+            "alias.support.system is not supported in the native format of jurassic2",
+        ],
+    ),
+    Broken(
+        &[("max_tokens_limit =", "max_tokens_limit = 10")],
+        &["alias.support.max_tokens is 1000, which is more than max_tokens_limit (10)"],
+    ),
+    Broken(
+        &[("additional_model_request_fields =", "additional_model_request_fields = { a = 2027-01-01 }")],
+        &["alias.support.additional_model_request_fields.a is a date or time, which JSON cannot have"],
+    ),
     // Callers.
     Broken(&[("name =", "name = \"Billing Department\"")], &["caller[0].name is \"Billing Department\""]),
     Broken(
@@ -132,7 +154,7 @@ const VARIANTS: &[Broken] = &[
     ),
     Broken(&[("s3_prefixes =", "s3_prefixes = [\"bucket\"]")], &["caller[0].s3_prefixes[0] is \"bucket\""]),
     Broken(
-        &[("guardrail =", "guardrail = { identifier = \"a\", version = \"latest\" }")],
+        &[("guardrail = { identifier = \"abc", "guardrail = { identifier = \"a\", version = \"latest\" }")],
         &["caller[0].guardrail.version is \"latest\""],
     ),
     Broken(
