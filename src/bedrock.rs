@@ -4,6 +4,7 @@
 //! - `pool` the SDK clients, as many as the running streams need
 //! - `http` the HTTP client of the SDK: windows, pings, proxies
 //! - `connected` connects to AWS, or to an emulator in this process
+//! - `local` the emulator, in a build that has it
 //! - [`client`] configures the SDK: credentials, region, endpoint, timeouts
 //! - [`converse`] maps a request to ConverseStream
 //! - [`invoke`] maps a request to a native body, and native chunks to events; one file for each family
@@ -21,6 +22,7 @@ mod cut;
 pub(crate) mod frames;
 mod http;
 pub(crate) mod invoke;
+mod local;
 mod pool;
 mod redaction;
 mod tap;
@@ -31,6 +33,8 @@ use parking_lot::Mutex;
 
 use aws_sdk_bedrockruntime::{Config, config::Region};
 
+#[cfg(not(feature = "emulator"))]
+pub use self::local::NO_EMULATOR;
 pub(crate) use self::pool::PooledClient;
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},

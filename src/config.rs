@@ -6,6 +6,7 @@
 //! - `check` what `serve` and `check` begin with
 //! - `layers` puts flags, environment, file and defaults together
 //! - `flags` the flags as clap describes them
+//! - `local` what `--local` needs
 //! - `listing` prints all settings: those in force, and the sample of the file
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
@@ -25,6 +26,7 @@ mod flags;
 mod identity;
 mod layers;
 mod listing;
+mod local;
 mod models;
 mod origin;
 mod problems;
@@ -107,6 +109,7 @@ pub enum Command {
         sample: bool,
     },
     /// Start emulator, server and client in this process, answer one prompt, and exit
+    #[cfg_attr(not(feature = "emulator"), command(hide = true))]
     Demo {
         /// The prompt
         prompt: String,
@@ -233,4 +236,5 @@ impl Settings {
 }
 
 #[cfg(test)]
+#[cfg(feature = "emulator")]
 mod tests;

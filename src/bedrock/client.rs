@@ -89,10 +89,10 @@ async fn check_credentials(sdk: &SdkConfig) -> Result<(), String> {
     if std::env::var_os(API_KEY).is_some_and(|key| !key.is_empty()) {
         return Ok(());
     }
-    let what_to_set = format!(
-        "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or {API_KEY}; or try everything without an \
-         account: outcrop serve --local"
-    );
+    let without_account =
+        if cfg!(feature = "emulator") { "; or try everything without an account: outcrop serve --local" } else { "" };
+    let what_to_set =
+        format!("set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or {API_KEY}{without_account}");
     let Some(provider) = sdk.credentials_provider() else {
         return Err(format!("no AWS credentials: {what_to_set}"));
     };

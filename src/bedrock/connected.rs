@@ -2,10 +2,13 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use bedrock_emulator::{Config, Emulator, StartError};
 use tracing::info;
 
-use super::{Bedrock, client::Environment};
+use super::{
+    Bedrock,
+    client::Environment,
+    local::{Emulator, StartError, start},
+};
 use crate::error::ConfigError;
 
 /// The configured upstream.
@@ -55,7 +58,7 @@ pub struct Prepared(Upstream);
 #[derive(Debug)]
 enum Upstream {
     Aws(Box<Bedrock>),
-    Local(Config, Duration),
+    Local { scripts: Option<PathBuf>, recordings: Option<PathBuf>, max_connect: Duration },
 }
 
 impl Prepared {
@@ -70,8 +73,8 @@ impl Prepared {
                 Ok(Self(Upstream::Aws(Box::new(environment.bedrock().map_err(ConfigError)?))))
             }
             UpstreamSettings::Local { scripts, recordings } => {
-                let config = Config { scripts: scripts.clone(), recordings: recordings.clone(), ..Config::default() };
-                Ok(Self(Upstream::Local(config, max_connect)))
+                let (scripts, recordings) = (scripts.clone(), recordings.clone());
+                Ok(Self(Upstream::Local { scripts, recordings, max_connect }))
             }
         }
     }
@@ -86,8 +89,8 @@ impl Prepared {
                 info!(region = %bedrock.home(), "answers come from AWS");
                 Ok(Connected { bedrock: *bedrock, emulator: None })
             }
-            Upstream::Local(config, max_connect) => {
-                let emulator = Emulator::start(config).await?;
+            Upstream::Local { scripts, recordings, max_connect } => {
+                let emulator = start(scripts, recordings).await?;
                 info!(endpoint = %emulator.endpoint(), "answers come from the emulator in this process");
                 let bedrock = Bedrock::emulated(&emulator.endpoint(), max_connect)?;
                 Ok(Connected { bedrock, emulator: Some(emulator) })

@@ -75,7 +75,7 @@ pub fn sample() -> String {
 /// All settings, by group.
 fn settings() -> Vec<Arg> {
     let mut settings = arguments("serve");
-    settings.retain(|arg| long(arg) != CONFIG);
+    settings.retain(|arg| long(arg) != CONFIG && !arg.is_hide_set());
     // A stable sort: the order within a group stays, and groups stay in the order in which they begin.
     let order: Vec<_> = settings.iter().map(|arg| arg.get_help_heading().map(str::to_owned)).collect();
     settings.sort_by_key(|arg| {
@@ -150,4 +150,5 @@ fn redacted(value: &str) -> String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "emulator")]
 mod tests;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bedrock_emulator::{RECORDING_PREFIX, SCRIPT_PREFIX};
-
 use super::{
     ServeArgs,
-    file::{AliasBlock, ConfigFile, meant},
+    file::{AliasBlock, ConfigFile},
+    local,
     problems::Problems,
 };
 use crate::{
@@ -67,41 +66,11 @@ impl ServeArgs {
             }
         }
         if self.local {
-            self.local_models(&written, &routes, default_model, problems);
+            let (scripts, recordings) = (self.scripts.as_ref(), self.recordings.as_ref());
+            let models = local::Named { scripts, recordings, written: &written, routes: &routes, default_model };
+            local::check(&models, problems);
         }
         let aliases = blocks.iter().map(|block| (block.name.clone(), block.alias.clone())).collect();
         Models { routes, aliases, names }
-    }
-
-    /// Refuses names of scripts and recordings that the emulator does not have. Any other model id has its ordinary answer.
-    fn local_models(
-        &self,
-        written: &[WrittenRoute],
-        routes: &Routes,
-        default_model: Option<&str>,
-        problems: &mut Problems,
-    ) {
-        let known = match bedrock_emulator::models(self.scripts.as_deref(), self.recordings.as_deref()) {
-            Ok(known) => known,
-            // A folder that is missing is reported with its flag.
-            Err(_) if [&self.scripts, &self.recordings].into_iter().flatten().any(|folder| !folder.is_dir()) => return,
-            Err(error) => return problems.add(format!("--local cannot be used: {error}")),
-        };
-        let is_unknown = |model: &str| {
-            (model.starts_with(SCRIPT_PREFIX) || model.starts_with(RECORDING_PREFIX))
-                && !known.iter().any(|name| name == model)
-        };
-        let mut check = |place: &str, model: &str| {
-            if is_unknown(model) {
-                let meant = meant(model, known.iter().map(String::as_str));
-                problems.add(format!("{place} names {model}, which the emulator does not have{meant}"));
-            }
-        };
-        for WrittenRoute { place, name, .. } in written {
-            routes.targets_of(name).iter().for_each(|target| check(place, &target.model_id));
-        }
-        if let Some(model) = default_model.filter(|model| !routes.names().any(|name| name == *model)) {
-            check("--default-model", model);
-        }
     }
 }

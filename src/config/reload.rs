@@ -193,4 +193,5 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 #[cfg(test)]
+#[cfg(feature = "emulator")]
 mod tests;

@@ -14,6 +14,9 @@ use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, request::
 /// of the memory.
 const MEMORY_OF_LARGEST: usize = 8;
 
+/// Whether the help leaves out the flags about the emulator, which a build without it refuses.
+const NO_EMULATOR: bool = cfg!(not(feature = "emulator"));
+
 /// The flags as strings; they are parsed later, so that all problems are reported at once.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -46,13 +49,13 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTCROP_METRICS_LISTEN", value_name = "ADDRESS", help_heading = "Server")]
     pub metrics_listen: Option<String>,
     /// Answer from a Bedrock emulator in this process instead of AWS
-    #[arg(long, env = "OUTCROP_LOCAL", help_heading = "Emulator")]
+    #[arg(long, env = "OUTCROP_LOCAL", hide = NO_EMULATOR, help_heading = "Emulator")]
     pub local: bool,
     /// With --local: a folder of script files; `name.json` becomes the model `emulator.name`
-    #[arg(long, env = "OUTCROP_SCRIPTS", value_name = "FOLDER", help_heading = "Emulator")]
+    #[arg(long, env = "OUTCROP_SCRIPTS", value_name = "FOLDER", hide = NO_EMULATOR, help_heading = "Emulator")]
     pub scripts: Option<PathBuf>,
     /// With --local: a folder of recordings; `folder/name.json` becomes the model `recording.folder/name`
-    #[arg(long, env = "OUTCROP_RECORDINGS", value_name = "FOLDER", help_heading = "Emulator")]
+    #[arg(long, env = "OUTCROP_RECORDINGS", value_name = "FOLDER", hide = NO_EMULATOR, help_heading = "Emulator")]
     pub recordings: Option<PathBuf>,
     /// The AWS region [default: from the standard chain, such as `AWS_REGION`]
     #[arg(long, env = "OUTCROP_REGION", help_heading = "Models")]
