@@ -89,7 +89,7 @@ async fn app(settings: &Settings) -> Result<App, Box<dyn Error>> {
     let conformance = ConformanceServiceServer::new(Conformance)
         .max_decoding_message_size(settings.max_request_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
-    let interop = TestServiceServer::new(Interop::default())
+    let interop = TestServiceServer::new(Interop)
         .max_decoding_message_size(settings.max_request_bytes)
         .accept_compressed(CompressionEncoding::Gzip);
     let routes = Routes::new(conformance).add_service(interop).into_axum_router().layer(from_fn(trailers::add));
