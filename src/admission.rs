@@ -9,6 +9,7 @@
 //! - [`gcra`] the algorithm of the rate limits
 //! - [`rate_limit`] limits requests and tokens per minute
 //! - `request_memory` limits the memory of requests
+//! - `settings` the limits as they are configured
 
 pub mod client;
 mod concurrency_limit;
@@ -17,14 +18,17 @@ pub(crate) mod failure_limit;
 mod gcra;
 mod rate_limit;
 pub(crate) mod request_memory;
+mod settings;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
+pub use self::settings::LimitSettings;
+pub(crate) use self::settings::Limits;
 use self::{
     client::Client,
-    concurrency_limit::{ConcurrencyLimit, StreamPermit},
+    concurrency_limit::{ConcurrencyLimit, Limit, StreamPermit},
     estimate::Estimate,
     gcra::{Rate, Refused},
     rate_limit::{Bucket, RateLimit},
@@ -37,62 +41,26 @@ use crate::{
 /// The queue is divided by this number: a client can have one part of it.
 const QUEUE_SHARE: usize = 4;
 
-/// The default rate of methods that call no model: enough for a page that lists and opens conversations.
-const OTHER_REQUESTS: u32 = 1_200;
+/// The subject of the limits of all clients together.
+const SERVER: &str = "server";
 
-/// The limits of a server. `None` means no limit. A client can have limits of its own in place of those for every client.
-#[derive(Clone, Debug)]
-pub struct LimitSettings {
-    /// The maximum number of running streams.
-    pub streams: usize,
-    /// The maximum number of running streams of one client.
-    pub streams_per_caller: Option<usize>,
-    /// The maximum number of running streams of one model or route.
-    pub streams_per_model: Option<usize>,
-    /// The maximum number of requests per minute of one client to methods that call no model.
-    pub other_requests_per_minute: Option<NonZeroU32>,
-    /// The maximum number of requests per minute of one client to methods that call a model.
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// The maximum number of tokens per minute of one client. A call reserves tokens when it begins, and settles its usage when it ends.
-    pub tokens_per_minute: Option<NonZeroU32>,
-    /// The output tokens that are reserved for a request without `max_tokens`.
-    pub reserved_tokens: u32,
-    /// The time for which a call can wait for a permit. Zero means that calls do not wait.
-    pub queue_time: Duration,
-    /// The maximum number of waiting calls.
-    pub queue_length: usize,
-}
+/// The subject of the limits of a client is its name after this.
+const CALLER: &str = "caller:";
 
-impl Default for LimitSettings {
-    fn default() -> Self {
-        Self {
-            streams: 10_000,
-            streams_per_caller: Some(1_000),
-            streams_per_model: None,
-            requests_per_minute: None,
-            other_requests_per_minute: NonZeroU32::new(OTHER_REQUESTS),
-            tokens_per_minute: None,
-            reserved_tokens: 4_096,
-            queue_time: Duration::ZERO,
-            queue_length: 100,
-        }
-    }
-}
-
-/// The limits of a running server. Clones share them.
-#[derive(Clone, Debug)]
+/// What the calls of a running server have taken. The limits themselves come with each call. Clones share it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct AdmissionControl(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
-    settings: LimitSettings,
     all: Arc<ConcurrencyLimit>,
     per_caller: Arc<ConcurrencyLimit>,
     per_model: Arc<ConcurrencyLimit>,
     requests: RateLimit,
     other_requests: RateLimit,
     tokens: RateLimit,
-    queue: Semaphore,
+    /// The waiting calls.
+    queue: Arc<ConcurrencyLimit>,
     /// Limits the waiting calls of one client.
     queue_per_client: Arc<ConcurrencyLimit>,
 }
@@ -127,34 +95,42 @@ struct PendingReservation(Option<Reservation>);
 /// A concurrency limit and its subject.
 struct NamedLimit<'a> {
     streams: &'a Arc<ConcurrencyLimit>,
-    limit: usize,
+    limit: Limit,
     flag: &'static str,
     subject: String,
 }
 
 impl AdmissionControl {
-    pub(crate) fn new(settings: &LimitSettings) -> Self {
-        Self(Arc::new(Inner {
-            settings: settings.clone(),
-            all: Arc::default(),
-            per_caller: Arc::default(),
-            per_model: Arc::default(),
-            requests: RateLimit::new(),
-            other_requests: RateLimit::new(),
-            tokens: RateLimit::new(),
-            queue: Semaphore::new(settings.queue_length.min(Semaphore::MAX_PERMITS)),
-            queue_per_client: Arc::default(),
-        }))
+    /// Follows limits that have changed: running streams go on, waiting calls get the permits that are free now, and no call gets one until
+    /// there are fewer streams than are allowed. `own` is the number of streams that a client has by its own limit.
+    pub(crate) fn follow(&self, limits: &Limits, own: impl Fn(&str) -> Option<usize>) {
+        let Limits { settings, generation } = limits;
+        let limit = |permits: Option<usize>| Limit { permits, generation: *generation };
+        let of_caller = |subject: &str| {
+            let name = subject.strip_prefix(CALLER).unwrap_or(subject);
+            limit(own(name).or(settings.streams_per_caller))
+        };
+        self.0.all.follow(|_| limit(Some(settings.streams)));
+        self.0.per_caller.follow(of_caller);
+        self.0.per_model.follow(|_| limit(settings.streams_per_model));
+        self.0.queue.follow(|_| limit(Some(settings.queue_length)));
+        self.0.queue_per_client.follow(|_| limit(Some(share(settings))));
     }
 
     /// Admits a call: reserves its tokens and takes the permits of its stream. It waits only if there is a queue.
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
-    pub(crate) async fn admit(&self, client: &Client, model: &str, request: &GenerateRequest) -> Result<Permit, Error> {
+    pub(crate) async fn admit(
+        &self,
+        limits: &Limits,
+        client: &Client,
+        model: &str,
+        request: &GenerateRequest,
+    ) -> Result<Permit, Error> {
         // Before the queue, so that a client beyond its rate does not fill it.
-        let pending = PendingReservation(Some(self.reserve(client, request)?));
-        let permits = self.stream_permits(client, model).await?;
+        let pending = PendingReservation(Some(self.reserve(&limits.settings, client, request)?));
+        let permits = self.stream_permits(limits, client, model).await?;
         let reservation = pending.admitted()?;
         Ok(Permit { streams: StreamPermits { _permits: permits }, reservation })
     }
@@ -163,13 +139,18 @@ impl AdmissionControl {
     ///
     /// # Errors
     /// `LOCAL_LIMIT`.
-    pub(crate) fn check_rate(&self, client: &Client, generating: bool) -> Result<(), Error> {
-        let Inner { settings, requests, other_requests, .. } = &*self.0;
+    pub(crate) fn check_rate(
+        &self,
+        LimitSettings { requests_per_minute, other_requests_per_minute, .. }: &LimitSettings,
+        client: &Client,
+        generating: bool,
+    ) -> Result<(), Error> {
+        let Inner { requests, other_requests, .. } = &*self.0;
         let own = &client.limits;
         let (rates, rate, flag) = if generating {
-            (requests, own.requests_per_minute.or(settings.requests_per_minute), "--requests-per-minute")
+            (requests, own.requests_per_minute.or(*requests_per_minute), "--requests-per-minute")
         } else {
-            let rate = own.other_requests_per_minute.or(settings.other_requests_per_minute);
+            let rate = own.other_requests_per_minute.or(*other_requests_per_minute);
             (other_requests, rate, "--other-requests-per-minute")
         };
         let Some(bucket) = bucket(client, rate) else { return Ok(()) };
@@ -183,11 +164,17 @@ impl AdmissionControl {
         }
     }
 
-    async fn stream_permits(&self, client: &Client, model: &str) -> Result<Vec<StreamPermit>, Error> {
-        let limits = self.stream_limits(client, model);
-        let LimitSettings { queue_time, queue_length, .. } = self.0.settings;
+    async fn stream_permits(
+        &self,
+        Limits { settings, generation }: &Limits,
+        client: &Client,
+        model: &str,
+    ) -> Result<Vec<StreamPermit>, Error> {
+        let limit = |permits| Limit { permits, generation: *generation };
+        let limits = self.stream_limits(settings, limit, client, model);
+        let LimitSettings { queue_time, queue_length, .. } = *settings;
         let mut permits = Vec::with_capacity(limits.len());
-        let Some(full) = limits.iter().find(|limit| match limit.streams.try_acquire(&limit.subject, limit.limit) {
+        let Some(full) = limits.iter().find(|named| match named.streams.try_acquire(&named.subject, named.limit) {
             Some(permit) => {
                 permits.push(permit);
                 false
@@ -200,40 +187,52 @@ impl AdmissionControl {
         if queue_time.is_zero() {
             return Err(full.refusal(""));
         }
-        let share = (queue_length / QUEUE_SHARE).max(1);
+        let share = limit(Some(share(settings)));
         let Some(_share) = self.0.queue_per_client.try_acquire(&client.id.to_string(), share) else {
             return Err(full.refusal(", and the client's share of the queue is full"));
         };
-        let Ok(_waiting) = self.0.queue.try_acquire() else {
+        let Some(_waiting) = self.0.queue.try_acquire(SERVER, limit(Some(queue_length))) else {
             return Err(full.refusal(", and the queue is full"));
         };
         let waited = timeout(queue_time, async {
-            let mut permits = Vec::with_capacity(limits.len());
-            for limit in &limits {
-                permits.extend(limit.streams.acquire(&limit.subject, limit.limit).await);
+            loop {
+                let mut permits = Vec::with_capacity(limits.len());
+                for NamedLimit { streams, subject, limit, .. } in &limits {
+                    permits.extend(streams.acquire(subject, *limit).await);
+                }
+                if !permits.iter().any(StreamPermit::is_in_excess) {
+                    return permits;
+                }
             }
-            permits
         });
         waited.await.map_err(|_| full.refusal(&format!(", and no permit was released within {queue_time:?}")))
     }
 
-    /// The limits that a stream counts against. The server's own is the last, so that no call holds one of its permits while it waits for
-    /// another.
-    fn stream_limits(&self, client: &Client, model: &str) -> Vec<NamedLimit<'_>> {
-        let Inner { settings, all, per_caller, per_model, .. } = &*self.0;
+    /// What a stream counts against, also if there is no limit now, because a reload can bring one. The server's own limit is the last, so
+    /// that no call holds one of its permits while it waits for another.
+    fn stream_limits(
+        &self,
+        settings: &LimitSettings,
+        limit: impl Fn(Option<usize>) -> Limit,
+        client: &Client,
+        model: &str,
+    ) -> [NamedLimit<'_>; 3] {
+        let Inner { all, per_caller, per_model, .. } = &*self.0;
         let of_client = client.limits.max_streams.or(settings.streams_per_caller);
         [
-            (per_caller, of_client, "--max-streams-per-caller", format!("caller:{}", client.id)),
+            (per_caller, of_client, "--max-streams-per-caller", format!("{CALLER}{}", client.id)),
             (per_model, settings.streams_per_model, "--max-streams-per-model", format!("model:{model}")),
-            (all, Some(settings.streams), "--max-streams", "server".to_owned()),
+            (all, Some(settings.streams), "--max-streams", SERVER.to_owned()),
         ]
-        .into_iter()
-        .filter_map(|(streams, limit, flag, subject)| Some(NamedLimit { streams, limit: limit?, flag, subject }))
-        .collect()
+        .map(|(streams, permits, flag, subject)| NamedLimit { streams, limit: limit(permits), flag, subject })
     }
 
-    fn reserve(&self, client: &Client, request: &GenerateRequest) -> Result<Reservation, Error> {
-        let settings = &self.0.settings;
+    fn reserve(
+        &self,
+        settings: &LimitSettings,
+        client: &Client,
+        request: &GenerateRequest,
+    ) -> Result<Reservation, Error> {
         let bucket = bucket(client, client.limits.tokens_per_minute.or(settings.tokens_per_minute));
         let mut reserved = Estimate::default();
         if let Some(bucket) = &bucket {
@@ -280,11 +279,17 @@ impl Reservation {
 
 impl NamedLimit<'_> {
     fn refusal(&self, why: &str) -> Error {
-        let Self { limit, flag, subject, .. } = self;
-        let description = format!("{subject} can have {limit} running streams ({flag}){why}");
+        let Self { streams, limit, flag, subject } = self;
+        let permits = streams.limit_of(subject).or(limit.permits).unwrap_or(usize::MAX);
+        let description = format!("{subject} can have {permits} running streams ({flag}){why}");
         let message = format!("{description}. Try again when a stream has ended");
         Error::new(Reason::LocalLimit, message).with_quota(Quota { subject: subject.clone(), description })
     }
+}
+
+/// The part of the queue that a client can have.
+fn share(settings: &LimitSettings) -> usize {
+    (settings.queue_length / QUEUE_SHARE).max(1)
 }
 
 /// The bucket of a client whose rate is limited.

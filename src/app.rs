@@ -33,9 +33,9 @@ use crate::{
         session::link::{self, OneTimeLink},
     },
     identity::{directory::Directory, key::NewKey},
+    in_force::InForce,
     metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
-    request::current_rules::CurrentRules,
     response::registry::CallRegistry,
     service::Service,
     shutdown::{
@@ -81,7 +81,6 @@ pub struct App {
 struct Shared {
     shutdown: Shutdown,
     registry: CallRegistry,
-    rules: CurrentRules,
     admission: AdmissionControl,
     failures: Arc<FailureLimit>,
     directory: Directory,
@@ -97,13 +96,13 @@ impl Shared {
     async fn open(settings: &Settings) -> Result<Self, AppError> {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let metrics = Metrics::default();
+        let in_force = InForce::new(&settings.rules, &settings.limits);
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
-            rules: CurrentRules::new(settings.rules.clone()),
-            admission: AdmissionControl::new(&settings.limits),
+            admission: AdmissionControl::default(),
             failures: Arc::default(),
-            directory: Directory::new(&settings.identity).map_err(AppError::Issuers)?,
+            directory: Directory::new(&settings.identity, in_force).map_err(AppError::Issuers)?,
             conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?,
             audit: Audit::open(settings.audit.as_ref(), &metrics).map_err(|source| AppError::Audit {
                 path: settings.audit.as_ref().map(|audit| audit.path.clone()).unwrap_or_default(),
@@ -178,7 +177,7 @@ impl App {
         Reload {
             directory: self.shared.directory.clone(),
             registry: self.shared.registry.clone(),
-            rules: self.shared.rules.clone(),
+            admission: self.shared.admission.clone(),
             metrics: self.shared.metrics.clone(),
             audit: self.shared.audit.clone(),
             log: self.log.clone(),

@@ -22,10 +22,11 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use http::Extensions;
 
 pub(crate) use self::permissions::Permissions;
-use self::{caller::Caller, settings::ImposedSettings};
+use self::{caller::Caller, jwt::Verified, settings::ImposedSettings};
 use crate::{
     admission::client::{Client, ClientId},
     error::{Error, Reason},
+    in_force::InForce,
 };
 
 /// Who makes a call. Clones share it.
@@ -44,6 +45,8 @@ struct Who {
     subject: Arc<str>,
     client: Client,
     owner: Arc<str>,
+    /// The settings of the generation in which it was identified.
+    in_force: Arc<InForce>,
 }
 
 /// What proved the identity. It has no secret.
@@ -105,28 +108,35 @@ impl fmt::Debug for Credential {
 
 impl Identity {
     /// A client at this address, for a server without callers.
-    pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
+    pub(super) fn of_address(address: Option<IpAddr>, in_force: &Arc<InForce>) -> Self {
         let address = address.map_or(ClientId::Unknown, ClientId::of_address);
         let client = Client::of(address.clone());
         let (subject, owner) = ("".into(), owner::UNOWNED.into());
-        Self { who: Arc::new(Who { caller: None, credential: Credential::None, subject, client, owner }), address }
+        let in_force = Arc::clone(in_force);
+        Self {
+            who: Arc::new(Who { caller: None, credential: Credential::None, subject, client, owner, in_force }),
+            address,
+        }
     }
 
     /// A configured caller that this credential proves.
-    pub(crate) fn of_caller(caller: &Arc<Caller>, credential: Credential) -> Self {
+    pub(crate) fn of_caller(caller: &Arc<Caller>, credential: Credential, in_force: &Arc<InForce>) -> Self {
         let (client, subject) = (caller.client.clone(), Arc::clone(&caller.name));
         let owner = Arc::clone(&caller.owner);
-        Who { client, caller: Some(Arc::clone(caller)), credential, subject, owner }.somewhere()
+        let in_force = Arc::clone(in_force);
+        Who { client, caller: Some(Arc::clone(caller)), credential, subject, owner, in_force }.somewhere()
     }
 
     /// One of the subjects whose tokens are a configured caller's.
-    pub(crate) fn of_subject(caller: &Arc<Caller>, subject: &str, issuer: &Arc<str>, claims: &Arc<Claims>) -> Self {
+    pub(super) fn of_subject(caller: &Arc<Caller>, token: &Verified, in_force: &Arc<InForce>) -> Self {
+        let Verified { issuer, subject, claims, .. } = token;
         Who {
             client: caller.client.clone(),
             caller: Some(Arc::clone(caller)),
             credential: Credential::Token { issuer: Arc::clone(issuer), claims: Arc::clone(claims) },
-            subject: subject.into(),
+            subject: subject.as_str().into(),
             owner: owner::of(&caller.tenant, issuer, subject).into(),
+            in_force: Arc::clone(in_force),
         }
         .somewhere()
     }
@@ -134,7 +144,13 @@ impl Identity {
     /// A configured caller without a credential.
     #[cfg(test)]
     pub(crate) fn of_settings(settings: &settings::CallerSettings) -> Self {
-        Self::of_caller(&Caller::new(settings), Credential::None)
+        Self::of_caller(&Caller::new(settings), Credential::None, &Arc::default())
+    }
+
+    /// A client of a server without callers.
+    #[cfg(test)]
+    pub(crate) fn anonymous() -> Self {
+        Self::of_address(None, &Arc::default())
     }
 
     /// The same identity, calling from this address.
@@ -189,6 +205,11 @@ impl Identity {
     /// What is put into its requests.
     pub(crate) fn imposed(&self) -> Option<&ImposedSettings> {
         self.who.caller.as_ref().map(|caller| &caller.imposed)
+    }
+
+    /// The models and limits that hold for the call.
+    pub(crate) fn in_force(&self) -> &Arc<InForce> {
+        &self.who.in_force
     }
 
     /// What it may ask for.

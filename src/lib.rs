@@ -8,6 +8,7 @@
 //! | [`telemetry`] | log lines on standard error, and the record of each call |
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
+//! | `in_force` | the models and limits that a reload replaces together with the callers |
 //! | [`audit`] | a line for every call |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
 //! | [`identity`] | who makes a call, and what it may do |
@@ -45,6 +46,7 @@ pub mod failover;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod identity;
+mod in_force;
 pub mod metrics;
 mod outbound;
 mod outcome;

@@ -6,7 +6,7 @@
 //! - `content` the blocks of messages and of the system prompt
 //! - `tools` tools and tool choice
 //! - `settings` sampling, guardrail, output, metadata
-//! - `rules` the settings that requests are checked against; `current_rules` those in force, whose models a reload replaces
+//! - `rules` the settings that requests are checked against
 //! - `generation_id` the id that the edge gives each call
 //! - `serving` timeouts, abandonment, heartbeats
 //! - [`native`] requests of the native operation, family by family
@@ -15,7 +15,6 @@
 
 pub mod alias;
 mod content;
-pub(crate) mod current_rules;
 pub(crate) mod generation_id;
 pub(crate) mod native;
 mod path;

@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Reason},
     failover::{Failover, attempt_log::AttemptLog},
     identity::{Identity, directory::Directory},
+    in_force::InForce,
     metrics::Metrics,
     proto::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
@@ -20,7 +21,7 @@ use crate::{
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
         ListModelsResponse, generation_service_server::GenerationService,
     },
-    request::{self, Checked, Serving, current_rules::CurrentRules, permitted, timeouts::Deadline},
+    request::{self, Checked, Serving, permitted, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, CallResources},
@@ -39,8 +40,6 @@ use crate::{
 pub struct Service {
     /// Where answers come from.
     pub(crate) failover: Arc<Failover>,
-    /// What requests are checked against.
-    pub(crate) rules: CurrentRules,
     /// How much of it.
     pub(crate) admission: AdmissionControl,
     /// What becomes of calls whose callers leave.
@@ -73,7 +72,8 @@ impl Service {
         deadline: Option<Deadline>,
     ) -> Result<ChunkStream, Error> {
         let Admitted { identity, record, in_flight, memory } = admitted;
-        let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, &self.rules.load()), deadline);
+        let rules = &identity.in_force().rules;
+        let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, rules), deadline);
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
         let begun =
             in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(&identity, &record, &memory, request))));
@@ -124,8 +124,8 @@ impl Service {
     ) -> Result<Begun, Error> {
         let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
         permitted::impose(&mut request, identity);
-        let rules = self.rules.load();
-        let (mut checked, serving) = request::check(request, &rules)?;
+        let InForce { rules, limits } = &**identity.in_force();
+        let (mut checked, serving) = request::check(request, rules)?;
         record.requested(&checked.name, rules.is_configured(&checked.name));
         let for_history = memory.another();
         if let Some(turn) = &mut turn {
@@ -135,22 +135,22 @@ impl Service {
             checked.request.prepend_history(history);
         }
         permitted::check(&mut checked, identity, self.failover.home())?;
-        let permit = self.admission.admit(identity.client(), &checked.name, checked.request.get()).await?;
+        let permit = self.admission.admit(limits, identity.client(), &checked.name, checked.request.get()).await?;
         Ok(Begun { turn, checked, serving, permit, for_history })
     }
 
     async fn count(&self, caller: &Admitted, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
         let Admitted { identity, record, .. } = caller;
-        let rules = self.rules.load();
-        let mut call = request::check_count(request, &rules)?;
+        let rules = &identity.in_force().rules;
+        let mut call = request::check_count(request, rules)?;
         record.requested(&call.name, rules.is_configured(&call.name));
         permitted::check_count(&mut call, identity, self.failover.home())?;
         self.failover.count_tokens(call, rules.timeouts.default, &AttemptLog::of(record)).await
     }
 
     /// The models and routes that the caller may use.
-    fn models(&self, identity: &Identity) -> ListModelsResponse {
-        let mut models = self.rules.load().models();
+    fn models(identity: &Identity) -> ListModelsResponse {
+        let mut models = identity.in_force().rules.models();
         models.retain(|model| identity.permissions().allow_model(&model.name));
         ListModelsResponse { models, ..ListModelsResponse::default() }
     }
@@ -163,7 +163,7 @@ impl Service {
         work: impl AsyncFnOnce(&Self, &Admitted, Q) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let admitted = Admitted::take(&mut request).map_err(Error::into_status)?;
-        let total = self.rules.load().timeouts.default.total;
+        let total = admitted.identity.in_force().rules.timeouts.default.total;
         let timed = async {
             let worked = timeout(total, Box::pin(work(self, &admitted, request.into_inner()))).await;
             worked.unwrap_or_else(|_| {
@@ -209,7 +209,7 @@ impl GenerationService for Service {
     }
 
     async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        self.unary(request, async |service, Admitted { identity, .. }, _| Ok(service.models(identity))).await
+        self.unary(request, async |_, Admitted { identity, .. }, _| Ok(Self::models(identity))).await
     }
 
     async fn create_conversation(

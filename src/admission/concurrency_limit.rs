@@ -12,9 +12,19 @@ pub(super) struct ConcurrencyLimit {
     keys: Mutex<HashMap<String, Key>>,
 }
 
+/// How many permits a key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    /// `None`: as many as are wanted.
+    pub(super) permits: Option<usize>,
+    /// The generation of the configuration. That of a call can be older than the newest, which stays in force.
+    pub(super) generation: u64,
+}
+
 #[derive(Debug)]
 struct Key {
-    /// The permits, including those that are taken.
+    limit: Limit,
+    /// The permits, including those that are taken. While more are taken than the limit allows, it is more than the limit.
     permits: usize,
     semaphore: Arc<Semaphore>,
 }
@@ -29,17 +39,29 @@ pub(super) struct StreamPermit {
 
 impl ConcurrencyLimit {
     /// Takes a permit of a key that may have `limit`, if one is free and no call waits for it.
-    pub(super) fn try_acquire(self: &Arc<Self>, key: &str, limit: usize) -> Option<StreamPermit> {
+    pub(super) fn try_acquire(self: &Arc<Self>, key: &str, limit: Limit) -> Option<StreamPermit> {
         let mut stream = self.without_permit(key);
         stream.permit = Some(self.semaphore(key, limit).try_acquire_owned().ok()?);
         Some(stream)
     }
 
     /// Waits for a permit of a key that may have `limit`. Calls get permits in the order in which they began to wait.
-    pub(super) async fn acquire(self: &Arc<Self>, key: &str, limit: usize) -> Option<StreamPermit> {
+    pub(super) async fn acquire(self: &Arc<Self>, key: &str, limit: Limit) -> Option<StreamPermit> {
         let mut stream = self.without_permit(key);
         stream.permit = Some(self.semaphore(key, limit).acquire_owned().await.ok()?);
         Some(stream)
+    }
+
+    /// Gives every key that is in use its new limit.
+    pub(super) fn follow(&self, limit_of: impl Fn(&str) -> Limit) {
+        for (name, key) in &mut *self.keys() {
+            key.follow(limit_of(name));
+        }
+    }
+
+    /// The limit of a key that is in use. `None` if it is not, or has none.
+    pub(super) fn limit_of(&self, key: &str) -> Option<usize> {
+        self.keys().get(key)?.limit.permits
     }
 
     /// Created before the permit is taken, so that its drop removes the key if there is none, or if the wait is cancelled.
@@ -53,13 +75,13 @@ impl ConcurrencyLimit {
         self.keys().len()
     }
 
-    fn semaphore(&self, key: &str, limit: usize) -> Arc<Semaphore> {
-        let limit = limit.min(Semaphore::MAX_PERMITS);
+    fn semaphore(&self, key: &str, limit: Limit) -> Arc<Semaphore> {
         let mut keys = self.keys();
-        let key = keys
-            .entry(key.to_owned())
-            .or_insert_with(|| Key { permits: limit, semaphore: Arc::new(Semaphore::new(limit)) });
-        key.adjust(limit);
+        let key = keys.entry(key.to_owned()).or_insert_with(|| {
+            let permits = limit.most();
+            Key { limit, permits, semaphore: Arc::new(Semaphore::new(permits)) }
+        });
+        key.follow(limit);
         Arc::clone(&key.semaphore)
     }
 
@@ -68,22 +90,53 @@ impl ConcurrencyLimit {
     }
 }
 
+impl Limit {
+    fn most(self) -> usize {
+        self.permits.map_or(Semaphore::MAX_PERMITS, |permits| permits.min(Semaphore::MAX_PERMITS))
+    }
+}
+
 impl Key {
-    /// Follows a limit that has changed. Permits that are taken are removed by later calls, once they are released.
-    fn adjust(&mut self, limit: usize) {
-        if self.permits < limit {
-            self.semaphore.add_permits(limit - self.permits);
-            self.permits = limit;
-        } else if self.permits > limit {
-            self.permits -= self.semaphore.forget_permits(self.permits - limit);
+    /// Follows a limit, unless it is older than the one that is known. Permits beyond it that are taken are removed when they are released.
+    fn follow(&mut self, limit: Limit) {
+        if limit.generation < self.limit.generation {
+            return;
         }
+        self.limit = limit;
+        let most = limit.most();
+        if self.permits < most {
+            self.semaphore.add_permits(most - self.permits);
+            self.permits = most;
+        } else if self.permits > most {
+            self.permits -= self.semaphore.forget_permits(self.permits - most);
+        }
+    }
+
+    /// Takes a permit back.
+    fn release(&mut self, permit: OwnedSemaphorePermit) {
+        if self.permits > self.limit.most() {
+            permit.forget();
+            self.permits -= 1;
+        }
+    }
+}
+
+impl StreamPermit {
+    /// Whether more permits are taken than the limit allows, because it was lowered. Running streams go on, and a call that has not begun waits
+    /// again.
+    pub(super) fn is_in_excess(&self) -> bool {
+        self.streams.keys().get(&self.key).is_some_and(|key| key.permits > key.limit.most())
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.permit = None;
         let mut keys = self.streams.keys();
+        match (keys.get_mut(&self.key), self.permit.take()) {
+            (Some(key), Some(permit)) => key.release(permit),
+            // Every permit has a key.
+            (_, permit) => drop(permit),
+        }
         // Every permit and every waiting call holds the semaphore.
         if keys.get(&self.key).is_some_and(|key| Arc::strong_count(&key.semaphore) == 1) {
             keys.remove(&self.key);
@@ -93,22 +146,28 @@ impl Drop for StreamPermit {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    fn limit(permits: usize) -> Limit {
+        Limit { permits: Some(permits), generation: 1 }
+    }
 
     #[tokio::test]
     async fn each_key_has_its_own_permits_and_unused_keys_are_removed() {
         let streams = Arc::new(ConcurrencyLimit::default());
-        let permit = streams.try_acquire("a", 1).unwrap();
-        assert!(streams.try_acquire("a", 1).is_none());
-        drop(streams.try_acquire("b", 1).unwrap());
+        let permit = streams.try_acquire("a", limit(1)).unwrap();
+        assert!(streams.try_acquire("a", limit(1)).is_none());
+        drop(streams.try_acquire("b", limit(1)).unwrap());
         assert_eq!(streams.keys().len(), 1, "b is removed");
         {
-            let waiting = streams.acquire("a", 1);
+            let waiting = streams.acquire("a", limit(1));
             tokio::pin!(waiting);
             assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut waiting).await.is_err());
             drop(permit);
             let permit = waiting.await.unwrap();
-            assert!(streams.try_acquire("a", 1).is_none());
+            assert!(streams.try_acquire("a", limit(1)).is_none());
             drop(permit);
         }
         assert_eq!(streams.keys().len(), 0, "a is removed");
@@ -117,13 +176,42 @@ mod tests {
     #[tokio::test]
     async fn a_limit_that_changes_holds_from_the_next_call_on_and_ends_no_stream() {
         let streams = Arc::new(ConcurrencyLimit::default());
-        let mut permits: Vec<_> = (0..3).map(|_| streams.try_acquire("a", 3).unwrap()).collect();
-        assert!(streams.try_acquire("a", 1).is_none());
+        let mut permits: Vec<_> = (0..3).map(|_| streams.try_acquire("a", limit(3)).unwrap()).collect();
+        assert!(streams.try_acquire("a", limit(1)).is_none());
         permits.truncate(1);
-        assert!(streams.try_acquire("a", 1).is_none(), "one stream still runs");
-        permits.push(streams.try_acquire("a", 2).unwrap());
-        assert!(streams.try_acquire("a", 2).is_none());
+        assert!(streams.try_acquire("a", limit(1)).is_none(), "one stream still runs");
+        permits.push(streams.try_acquire("a", limit(2)).unwrap());
+        assert!(streams.try_acquire("a", limit(2)).is_none());
         permits.clear();
         assert_eq!(streams.keys().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_lower_limit_gives_a_waiting_call_no_permit_until_there_is_room_and_a_higher_one_does_at_once() {
+        let streams = Arc::new(ConcurrencyLimit::default());
+        let mut running: Vec<_> = (0..3).map(|_| streams.try_acquire("a", limit(3)).unwrap()).collect();
+        let mut waiting = Box::pin(streams.acquire("a", limit(3)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        streams.follow(|_| limit(1));
+        running.pop();
+        running.pop();
+        assert!(waiting.as_mut().now_or_never().is_none(), "one stream runs, and one is allowed");
+        streams.follow(|_| limit(2));
+        let second = waiting.as_mut().now_or_never().flatten().unwrap();
+        assert!(streams.try_acquire("a", limit(2)).is_none());
+        streams.follow(|_| Limit { permits: None, generation: 1 });
+        running.extend((0..9).map(|_| streams.try_acquire("a", Limit { permits: None, generation: 1 }).unwrap()));
+        drop((running, second));
+        assert_eq!(streams.keys().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_with_an_older_limit_does_not_bring_it_back() {
+        let streams = Arc::new(ConcurrencyLimit::default());
+        let (old, new) = (limit(3), Limit { permits: Some(1), generation: 2 });
+        let _running = streams.try_acquire("a", old).unwrap();
+        streams.follow(|_| new);
+        assert!(streams.try_acquire("a", old).is_none());
+        assert_eq!(streams.limit_of("a"), Some(1));
     }
 }

@@ -13,14 +13,8 @@ use super::{
 const PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// The failed attempts of all addresses.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FailureLimit(RateLimit);
-
-impl Default for FailureLimit {
-    fn default() -> Self {
-        Self(RateLimit::new())
-    }
-}
 
 impl FailureLimit {
     /// The time until the address may fail again, if it has failed too often.

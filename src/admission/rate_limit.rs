@@ -26,11 +26,13 @@ pub(super) struct Bucket {
     pub(super) rate: Rate,
 }
 
-impl RateLimit {
-    pub(super) fn new() -> Self {
+impl Default for RateLimit {
+    fn default() -> Self {
         Self { start: Instant::now(), full_at: Mutex::default() }
     }
+}
 
+impl RateLimit {
     /// Takes this amount, or nothing.
     pub(super) fn take(&self, bucket: &Bucket, amount: u32) -> Result<(), Refused> {
         if amount == 0 {
@@ -93,7 +95,7 @@ mod tests {
     }
 
     fn rate(per_minute: u32) -> (RateLimit, Bucket) {
-        (RateLimit::new(), bucket(ClientId::Unknown, per_minute))
+        (RateLimit::default(), bucket(ClientId::Unknown, per_minute))
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -87,7 +88,7 @@ type Tally = BTreeMap<&'static str, u64>;
 /// One call. Returns the tokens that it has used in the end.
 async fn call(
     control: AdmissionControl,
-    settings: LimitSettings,
+    newest: Arc<Mutex<Limits>>,
     running: Running,
     seed: u64,
 ) -> (u8, u32, &'static str) {
@@ -98,7 +99,8 @@ async fn call(
     let config = InferenceConfiguration { max_tokens: Some(output), ..InferenceConfiguration::default() };
     let request = GenerateRequest { inference_config: Some(config), ..GenerateRequest::default() };
     let caller = client(number);
-    let admitted = control.admit(&caller, model, &request);
+    let limits = newest.lock().clone();
+    let admitted = control.admit(&limits, &caller, model, &request);
     let admitted = until_left(&mut random.fork(), true, Duration::from_secs(1), admitted).await;
     let permit = match admitted {
         None => return (number, 0, "left"),
@@ -112,13 +114,16 @@ async fn call(
         }
         Some(Ok(permit)) => permit,
     };
+    // A call that began before the last change has its own limits, and every other one the newest.
+    let is_newest = newest.lock().generation == limits.generation;
+    let LimitSettings { streams, streams_per_caller, streams_per_model, .. } = limits.settings;
     let limits = [
-        (Some(settings.streams), "server".to_owned()),
-        (caller.limits.max_streams.or(settings.streams_per_caller), format!("caller {number}")),
-        (settings.streams_per_model, format!("model {model}")),
+        (Some(streams), "server".to_owned()),
+        (caller.limits.max_streams.or(streams_per_caller), format!("caller {number}")),
+        (streams_per_model, format!("model {model}")),
     ];
-    let limits: Vec<_> = limits.into_iter().filter_map(|(limit, subject)| Some((subject, limit?))).collect();
-    let counted = running.enter(&limits);
+    let most = |limit: Option<usize>| limit.filter(|_| is_newest).unwrap_or(usize::MAX);
+    let counted = running.enter(&limits.map(|(limit, subject)| (subject, most(limit))));
     let Permit { streams, reservation } = permit;
     until_left(random, true, Duration::from_secs(1), sleep(Duration::from_millis(300))).await;
     drop(counted);
@@ -138,8 +143,8 @@ async fn call(
 }
 
 async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
-    let settings = any_settings(random);
-    let control = AdmissionControl::new(&settings);
+    let newest = Arc::new(Mutex::new(Limits { settings: any_settings(random), generation: 1 }));
+    let control = AdmissionControl::default();
     let tokens = &control.0.tokens;
     let mut used: BTreeMap<u8, u128> = BTreeMap::new();
     for number in 0..CLIENTS {
@@ -148,7 +153,7 @@ async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
     }
     let (running, mut calls) = (Running::default(), JoinSet::new());
     for _ in 0..CALLS {
-        calls.spawn(call(control.clone(), settings.clone(), running.clone(), random.u64(..)));
+        calls.spawn(call(control.clone(), Arc::clone(&newest), running.clone(), random.u64(..)));
     }
     let ended = timeout(Duration::from_secs(20), async {
         while let Some(call) = calls.join_next().await {
@@ -157,19 +162,35 @@ async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {
             *tally.entry(outcome).or_default() += 1;
         }
     });
-    ended.await.expect("no call waits without a limit");
+    let mut changes = random.fork();
+    tokio::select! {
+        ended = ended => ended.expect("no call waits without a limit"),
+        () = change(&control, &newest, &mut changes) => {}
+    }
     for (number, used) in used {
         assert_eq!(tokens.used(&tokens_of(number)), Some(used), "tokens of client {number}");
     }
-    assert_all_returned(&control, &settings);
+    assert_all_returned(&control);
+}
+
+/// Changes the limits again and again, as reloads do.
+async fn change(control: &AdmissionControl, newest: &Mutex<Limits>, random: &mut fastrand::Rng) {
+    loop {
+        sleep(Duration::from_millis(random.u64(50..1_000))).await;
+        let generation = newest.lock().generation + 1;
+        let next = Limits { settings: any_settings(random), generation };
+        *newest.lock() = next.clone();
+        let own = |name: &str| (name == client(0).id.to_string()).then_some(OWN_STREAMS);
+        control.follow(&next, own);
+    }
 }
 
 /// Every permit and every place in the queue is free, and no key is remembered.
-fn assert_all_returned(control: &AdmissionControl, settings: &LimitSettings) {
-    for limit in [&control.0.all, &control.0.per_caller, &control.0.per_model, &control.0.queue_per_client] {
+fn assert_all_returned(control: &AdmissionControl) {
+    let Inner { all, per_caller, per_model, queue, queue_per_client, .. } = &*control.0;
+    for limit in [all, per_caller, per_model, queue, queue_per_client] {
         assert_eq!(limit.keys_in_use(), 0, "{limit:?}");
     }
-    assert_eq!(control.0.queue.available_permits(), settings.queue_length);
 }
 
 #[test]
@@ -191,13 +212,43 @@ async fn a_caller_who_leaves_the_queue_gets_its_tokens_back() {
         queue_time: Duration::from_mins(1),
         ..LimitSettings::default()
     };
-    let (control, request) = (AdmissionControl::new(&settings), GenerateRequest::default());
+    let limits = Limits { settings, generation: 1 };
+    let (control, request) = (AdmissionControl::default(), GenerateRequest::default());
     let (one, two) = (client(1), client(2));
-    let running = control.admit(&one, "a.b", &request).await.unwrap();
-    let waiting = timeout(Duration::ZERO, control.admit(&two, "a.b", &request)).await;
+    let running = control.admit(&limits, &one, "a.b", &request).await.unwrap();
+    let waiting = timeout(Duration::ZERO, control.admit(&limits, &two, "a.b", &request)).await;
     assert!(waiting.is_err(), "it waits until its caller leaves");
     assert_eq!(control.0.tokens.used(&tokens_of(2)), Some(0));
     drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_call_holds_no_permit_that_a_lower_limit_has_taken_away() {
+    let of = |streams, per_caller, generation| Limits {
+        settings: LimitSettings {
+            streams,
+            streams_per_caller: Some(per_caller),
+            queue_time: Duration::from_mins(1),
+            ..LimitSettings::default()
+        },
+        generation,
+    };
+    let (control, limits, request) = (AdmissionControl::default(), of(1, 2, 1), GenerateRequest::default());
+    let one = client(1);
+    let running = control.admit(&limits, &one, "a.b", &request).await.unwrap();
+    let mut waiting = Box::pin(control.admit(&limits, &one, "a.b", &request));
+    assert!(
+        timeout(Duration::from_secs(1), &mut waiting).await.is_err(),
+        "it has the permit of its caller, and no other"
+    );
+    control.follow(&of(2, 1, 2), |_| None);
+    assert!(
+        timeout(Duration::from_secs(1), &mut waiting).await.is_err(),
+        "the server has room, and the caller has none"
+    );
+    drop(running);
+    drop(waiting.await.unwrap());
+    assert_all_returned(&control);
 }
 
 /// Attempts of many callers at once never share one permit.
@@ -208,7 +259,7 @@ async fn a_permit_is_never_given_twice_by_threads_at_once() {
         let (limit, running) = (Arc::clone(&limit), Arc::clone(&running));
         std::thread::spawn(move || {
             for _ in 0..2_000 {
-                if let Some(permit) = limit.try_acquire("key", 3) {
+                if let Some(permit) = limit.try_acquire("key", Limit { permits: Some(3), generation: 1 }) {
                     assert!(running.fetch_add(1, Ordering::SeqCst) < 3);
                     running.fetch_sub(1, Ordering::SeqCst);
                     drop(permit);

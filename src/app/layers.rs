@@ -83,7 +83,6 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
     Service {
         failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts)),
-        rules: shared.rules.clone(),
         admission: shared.admission.clone(),
         abandoned: AbandonedCalls::new(settings.abandonment),
         registry: shared.registry.clone(),

@@ -1,16 +1,17 @@
-//! What changes while the server runs: the callers, the routes, the default model, and the filter of log lines.
+//! What changes while the server runs: the callers, the models, the limits, and the filter of log lines.
 
-use std::future::pending;
+use std::{future::pending, sync::Arc};
 
 use tracing::{info, warn};
 
 use crate::{
+    admission::AdmissionControl,
     audit::Audit,
     config::{Change, Settings, Watcher},
     error::ConfigError,
     identity::{directory::Directory, settings::IdentitySettings},
+    in_force::InForce,
     metrics::Metrics,
-    request::current_rules::CurrentRules,
     response::registry::CallRegistry,
     telemetry::logs::LogFilter,
 };
@@ -20,7 +21,7 @@ use crate::{
 pub struct Reload {
     pub(super) directory: Directory,
     pub(super) registry: CallRegistry,
-    pub(super) rules: CurrentRules,
+    pub(super) admission: AdmissionControl,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
     /// `None` if the process does not log.
@@ -49,12 +50,12 @@ impl Reload {
 
     /// Applies new settings, except those that take effect at the next start.
     pub fn apply(&self, settings: &Settings, at_next_start: &[String]) {
-        if let Err(problems) = self.replace_callers(&settings.identity) {
+        let next = self.directory.in_force().next(&settings.rules, &settings.limits);
+        if let Err(problems) = self.replace(&settings.identity, next) {
             self.metrics.reload_failed();
             warn!(problems = problems.join("; "), "the issuers of tokens cannot be used. The settings stay the same");
             return;
         }
-        self.rules.replace_models(&settings.rules);
         if let Some(log) = &self.log {
             // The filter was checked with the other settings.
             let _ = log.replace(&settings.log);
@@ -71,7 +72,14 @@ impl Reload {
     /// # Errors
     /// What is wrong with the issuers of tokens. Then nothing changes.
     pub fn replace_callers(&self, settings: &IdentitySettings) -> Result<(), Vec<String>> {
-        let changes = self.directory.replace(settings)?;
+        self.replace(settings, self.directory.in_force())
+    }
+
+    /// Replaces callers, models and limits, all at once.
+    fn replace(&self, settings: &IdentitySettings, in_force: Arc<InForce>) -> Result<(), Vec<String>> {
+        let limits = in_force.limits.clone();
+        let changes = self.directory.replace(settings, in_force)?;
+        self.admission.follow(&limits, |caller| self.directory.max_streams_of(caller));
         self.audit.callers_replaced(settings.callers.len(), &changes);
         // A stream that is registered after this looks into the new directory itself.
         self.registry.end_where(|identity| self.directory.has_revoked(identity), Directory::revocation);

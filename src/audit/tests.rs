@@ -40,7 +40,7 @@ fn lines(path: &Path) -> Vec<Value> {
 fn begin(audit: &Audit) -> Result<Arc<CallRecord>, Error> {
     let path = "/outcrop.v1.GenerationService/Generate";
     let record = CallRecord::begin(path, GenerationId::random(), Metrics::default());
-    record.audited(audit.begin(&Identity::of_address(None), path, record.generation_id())?);
+    record.audited(audit.begin(&Identity::anonymous(), path, record.generation_id())?);
     Ok(record)
 }
 

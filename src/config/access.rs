@@ -120,7 +120,8 @@ impl AccessArgs {
         }
     }
 
-    pub(super) fn audit(&self, problems: &mut Problems<'_>) -> Option<AuditSettings> {
+    /// The audit log. `reads_files` is off for a running server, which has opened it.
+    pub(super) fn audit(&self, reads_files: bool, problems: &mut Problems<'_>) -> Option<AuditSettings> {
         let when_full = match self.audit_when_full.trim() {
             "drop" => WhenFull::Drop,
             "refuse" => WhenFull::Refuse,
@@ -131,7 +132,7 @@ impl AccessArgs {
         };
         let path = self.audit_log.clone().filter(|path| !path.as_os_str().is_empty())?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        if let Some(folder) = folder.filter(|folder| reads_files && !folder.is_dir()) {
             let folder = folder.display();
             problems.add(format!(
                 "--audit-log is {}, whose folder {folder} does not exist. Run: mkdir -p {folder}",

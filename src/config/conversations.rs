@@ -57,12 +57,14 @@ impl fmt::Debug for ConversationArgs {
 }
 
 impl ConversationArgs {
-    pub(super) fn storage(&self, local: bool, problems: &mut Problems) -> ConversationSettings {
+    /// The storage. `reads_files` is off for a running server, which has opened it: a file that is missing now must not keep a key from being
+    /// revoked.
+    pub(super) fn storage(&self, local: bool, reads_files: bool, problems: &mut Problems) -> ConversationSettings {
         let storage = match self.conversations.as_deref().map(str::trim).filter(|storage| !storage.is_empty()) {
             None if local => ConversationSettings::Memory,
             None | Some("off") => ConversationSettings::Off,
             Some("memory") => ConversationSettings::Memory,
-            Some(address) if address.contains("://") => return self.redis(address, problems),
+            Some(address) if address.contains("://") => return self.redis(address, reads_files, problems),
             Some(path) => {
                 if is_host_and_port(path) {
                     // What stands before the host can be a password.
@@ -90,8 +92,8 @@ impl ConversationArgs {
         storage
     }
 
-    fn redis(&self, address: &str, problems: &mut Problems) -> ConversationSettings {
-        let set = |path: &Option<String>| path.clone().filter(|path| !path.is_empty());
+    fn redis(&self, address: &str, reads_files: bool, problems: &mut Problems) -> ConversationSettings {
+        let set = |path: &Option<String>| path.clone().filter(|path| reads_files && !path.is_empty());
         let file = set(&self.conversations_password_file)
             .and_then(|path| problems.secret_file("--conversations-password-file", &path));
         let ca = set(&self.conversations_ca).and_then(|path| {

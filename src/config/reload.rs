@@ -32,7 +32,20 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const TRY_AGAIN: u32 = 10;
 
 /// The flags whose values a running server takes over, without their hyphens.
-const APPLIED: [&str; 3] = ["default-model", "log", "route"];
+const APPLIED: [&str; 12] = [
+    "default-model",
+    "log",
+    "max-streams",
+    "max-streams-per-caller",
+    "max-streams-per-model",
+    "other-requests-per-minute",
+    "queue-length",
+    "queue-time",
+    "requests-per-minute",
+    "reserved-tokens",
+    "route",
+    "tokens-per-minute",
+];
 
 /// Watches the configuration file.
 pub struct Watcher {

@@ -121,6 +121,7 @@ impl ServeArgs {
     /// All problems.
     pub fn resolve(self, layers: &Layers) -> Result<Settings, ConfigError> {
         let mut problems = Problems::new(layers);
+        let reads_files = !layers.of_running_server;
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = problems.address("--listen", &self.listen).unwrap_or(free);
         // An empty value counts as unset, because compose files set empty variables.
@@ -158,7 +159,7 @@ impl ServeArgs {
             body_timeout: self.time.body_timeout(&mut problems),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             limits,
-            conversations: self.conversations.storage(self.local, &mut problems),
+            conversations: self.conversations.storage(self.local, reads_files, &mut problems),
             conversation_bounds: self.conversations.bounds(&mut problems),
             max_conversations: self.conversations.most(&mut problems),
             max_stored_bytes: self.conversations.stored_bytes(&mut problems),
@@ -166,11 +167,11 @@ impl ServeArgs {
             unread_timeout: self.time.unread_timeout(&mut problems),
             shutdown: self.time.shutdown(&mut problems),
             connections: self.connections.connections(&mut problems),
-            audit: self.access.audit(&mut problems),
+            audit: self.access.audit(reads_files, &mut problems),
             insecure_no_auth: self.access.insecure_no_auth,
             proxies: self.access.proxies(&mut problems),
             open_reflection: self.access.open_reflection(&mut problems),
-            tls: self.tls.tls(!layers.of_running_server, &mut problems),
+            tls: self.tls.tls(reads_files, &mut problems),
         };
         problems.verdict(settings)
     }

@@ -98,12 +98,13 @@ impl Authentication {
         if let Some(record) = record {
             record.came_from(&client);
         }
-        let identity = if self.directory.is_open() || access == Access::Open {
-            Identity::of_address(address)
-        } else {
-            let identified = self.identify(&credentials, &client).await;
-            let recorded = identified.inspect_err(|error| self.record(error, &client, path, &credentials));
-            recorded?.at(client.clone())
+        let identity = match self.directory.without_credentials(address, access == Access::Open) {
+            Some(identity) => identity,
+            None => {
+                let identified = self.identify(&credentials, &client).await;
+                let recorded = identified.inspect_err(|error| self.record(error, &client, path, &credentials));
+                recorded?.at(client.clone())
+            }
         };
         if let Access::Permitted(name) = access
             && !identity.permissions().allow_method(name)

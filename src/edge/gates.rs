@@ -70,7 +70,8 @@ impl Gates {
         let identity = Identity::of(request.extensions())?;
         record.audited(self.audit.begin(&identity, request.uri().path(), record.generation_id())?);
         let in_flight = Arc::new(self.shutdown.enter()?);
-        self.admission.check_rate(identity.client(), GENERATING.contains(&request.uri().path()))?;
+        let limits = &identity.in_force().limits.settings;
+        self.admission.check_rate(limits, identity.client(), GENERATING.contains(&request.uri().path()))?;
         let received = Box::pin(self.messages.receive(&identity.client().id, request));
         let (mut request, memory) = in_flight.unless_revoked(received).await?;
         let record = Arc::clone(record);

@@ -1,8 +1,10 @@
-//! All callers. A reload replaces them at once: a call sees either all of the old ones or all of the new ones.
+//! All callers, and the settings that are in force with them. A reload replaces them at once: a call sees either all of the old ones or all of
+//! the new ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    net::IpAddr,
     sync::Arc,
     time::SystemTime,
 };
@@ -19,7 +21,10 @@ use super::{
     key::{NewKey, PresentedKey},
     settings::{IdentitySettings, KeySettings},
 };
-use crate::error::{Error, Reason};
+use crate::{
+    error::{Error, Reason},
+    in_force::InForce,
+};
 
 /// All callers. Clones share them.
 #[derive(Clone)]
@@ -37,6 +42,7 @@ struct Callers {
     verifier: Verifier,
     /// The callers that have tokens, in the order of the configuration: the first that matches is the caller.
     with_tokens: Vec<Arc<Caller>>,
+    in_force: Arc<InForce>,
 }
 
 /// What a reload did to API keys, by their ids.
@@ -80,21 +86,25 @@ pub(crate) enum Refusal {
 impl Directory {
     /// # Errors
     /// What is wrong with the issuers of tokens.
-    pub(crate) fn new(settings: &IdentitySettings) -> Result<Self, Vec<String>> {
+    pub(crate) fn new(settings: &IdentitySettings, in_force: Arc<InForce>) -> Result<Self, Vec<String>> {
         let verifier = Verifier::new(&settings.issuers)?;
-        let callers = Arc::new(ArcSwap::from_pointee(Callers::new(settings, verifier)));
+        let callers = Arc::new(ArcSwap::from_pointee(Callers::new(settings, verifier, in_force)));
         Ok(Self { callers, issued: IssuedKeys::default() })
     }
 
-    /// Replaces all callers. Calls that run go on, except those whose identity [`Directory::has_revoked`].
+    /// Replaces all callers and the settings that are in force with them. Calls that run go on, except those whose identity [`Directory::has_revoked`].
     ///
     /// # Errors
     /// What is wrong with the issuers of tokens. Then nothing changes.
-    pub(crate) fn replace(&self, settings: &IdentitySettings) -> Result<KeyChanges, Vec<String>> {
+    pub(crate) fn replace(
+        &self,
+        settings: &IdentitySettings,
+        in_force: Arc<InForce>,
+    ) -> Result<KeyChanges, Vec<String>> {
         let old = self.callers.load_full();
         let verifier = old.verifier.reloaded(&settings.issuers)?;
         verifier.prefetch();
-        let new = Arc::new(Callers::new(settings, verifier));
+        let new = Arc::new(Callers::new(settings, verifier, in_force));
         let changes = KeyChanges::between(&old.keys(), &new.keys());
         self.issued.retain_of(|name| new.by_name.contains_key(name));
         self.callers.store(new);
@@ -115,6 +125,23 @@ impl Directory {
         self.callers.load().verifier.prefetch();
     }
 
+    /// The settings that are in force now. A call has its own ([`Identity::in_force`]).
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.callers.load().in_force)
+    }
+
+    /// The number of streams that a caller has by its own limit.
+    pub(crate) fn max_streams_of(&self, caller: &str) -> Option<usize> {
+        self.callers.load().by_name.get(caller)?.client.limits.max_streams
+    }
+
+    /// The identity of a call that needs no credentials: the method is open, or there are no callers. Otherwise `None`.
+    pub(crate) fn without_credentials(&self, address: Option<IpAddr>, method_is_open: bool) -> Option<Identity> {
+        let callers = self.callers.load();
+        let is_open = method_is_open || callers.by_name.is_empty();
+        is_open.then(|| Identity::of_address(address, &callers.in_force))
+    }
+
     /// Whether there are no callers, so that the server serves all clients.
     pub(crate) fn is_open(&self) -> bool {
         self.callers.load().by_name.is_empty()
@@ -129,7 +156,8 @@ impl Directory {
         {
             let caller =
                 callers.by_name.get(&issued.caller).filter(|_| key.is(&issued.sha256)).ok_or(Refusal::Invalid)?;
-            return Ok(Identity::of_caller(caller, Credential::Key { id: key.id.into(), sha256: issued.sha256 }));
+            let credential = Credential::Key { id: key.id.into(), sha256: issued.sha256 };
+            return Ok(Identity::of_caller(caller, credential, &callers.in_force));
         }
         // The comparison takes the same time for an id that is not known.
         let known = found.map_or([0; 32], |(_, known)| known.sha256);
@@ -141,7 +169,7 @@ impl Directory {
             Some((_, known)) if known.has_expired(now) => Err(Refusal::Expired),
             Some((caller, known)) => {
                 let credential = Credential::Key { id: known.id.as_str().into(), sha256: known.sha256 };
-                Ok(Identity::of_caller(caller, credential))
+                Ok(Identity::of_caller(caller, credential, &callers.in_force))
             }
         }
     }
@@ -150,7 +178,7 @@ impl Directory {
     pub(crate) fn by_certificate(&self, uri: &Arc<str>) -> Result<Identity, Refusal> {
         let callers = self.callers.load();
         let caller = callers.by_certificate.get(uri).ok_or(Refusal::Invalid)?;
-        Ok(Identity::of_caller(caller, Credential::Certificate { uri: Arc::clone(uri) }))
+        Ok(Identity::of_caller(caller, Credential::Certificate { uri: Arc::clone(uri) }, &callers.in_force))
     }
 
     /// The identity that a token proves. It can wait for the keys of the issuer.
@@ -198,9 +226,9 @@ impl fmt::Debug for Directory {
 }
 
 impl Callers {
-    fn new(settings: &IdentitySettings, verifier: Verifier) -> Self {
+    fn new(settings: &IdentitySettings, verifier: Verifier, in_force: Arc<InForce>) -> Self {
         let (by_name, by_key, by_certificate) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut all = Self { by_name, by_key, by_certificate, verifier, with_tokens: Vec::new() };
+        let mut all = Self { by_name, by_key, by_certificate, verifier, with_tokens: Vec::new(), in_force };
         for settings in &settings.callers {
             let caller = Caller::new(settings);
             for (at, key) in caller.keys.iter().enumerate() {
@@ -222,9 +250,9 @@ impl Callers {
         self.by_name.values().flat_map(|caller| &caller.keys).map(|key| (key.id.as_str(), key)).collect()
     }
 
-    fn identity_of(&self, Verified { issuer, subject, claims, .. }: &Verified) -> Result<Identity, Refusal> {
-        let caller = self.with_tokens.iter().find(|caller| caller.has_token(issuer, claims));
-        Ok(Identity::of_subject(caller.ok_or(Refusal::Invalid)?, subject, issuer, claims))
+    fn identity_of(&self, token: &Verified) -> Result<Identity, Refusal> {
+        let caller = self.with_tokens.iter().find(|caller| caller.has_token(&token.issuer, &token.claims));
+        Ok(Identity::of_subject(caller.ok_or(Refusal::Invalid)?, token, &self.in_force))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The configuration file, its check and its reload, with the program as an operator runs it.
 //!
 //! - `broken` broken variants of the sample
+//! - `reload_streams` a reload under many streams
 
 mod broken;
+mod reload_streams;
 
 use std::{
     fs,

@@ -4,7 +4,7 @@
 //! - `wire` a client of TLS that does only what a test says
 //! - `protocols`, `clients`, `handshakes`, `page`, `reload`, `refused`, `self_signed` the tests
 
-mod authority;
+pub(crate) mod authority;
 mod clients;
 mod handshakes;
 mod page;
@@ -12,7 +12,7 @@ mod protocols;
 mod refused;
 mod reload;
 mod self_signed;
-mod wire;
+pub(crate) mod wire;
 
 use crate::{
     harness::{Harness, collect, request, soon},

@@ -64,7 +64,8 @@ async fn a_swap_of_links_brings_new_settings_and_tells_what_needs_a_new_start() 
     let Some(Change::Settings { settings, at_next_start }) = twice(&mut watcher).await else { panic!("no settings") };
     assert_eq!((settings.log.as_str(), settings.identity.callers.len()), ("warn", 1));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(7), "a variable still replaces the file");
-    assert_eq!(at_next_start, ["attempts", "listen", "max_streams"]);
+    assert_eq!(at_next_start, ["attempts", "listen"]);
+    assert_eq!(settings.limits.streams, 9);
     assert!(twice(&mut watcher).await.is_none(), "it is used once");
 }
 
@@ -169,4 +170,24 @@ async fn callers_change_also_while_the_files_of_tls_cannot_be_used() {
     mounted.swap("3", &format!("{tls}{CALLER}"));
     let Some(Change::Settings { settings, .. }) = twice(&mut watcher).await else { panic!("no settings") };
     assert_eq!(settings.identity.callers.len(), 1, "a key can be revoked although the certificate is being replaced");
+}
+
+#[tokio::test]
+async fn callers_change_also_while_files_are_missing_that_a_running_server_does_not_read() {
+    let mounted = Mounted::new("unused", "");
+    let (password, audit) = (mounted.0.join("password"), mounted.0.join("logs"));
+    fs::write(&password, "swordfish").unwrap();
+    fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::create_dir(&audit).unwrap();
+    let log = audit.join("audit.log");
+    let files = format!(
+        "conversations = \"redis://127.0.0.1:1/0\"\nconversations_password_file = {password:?}\naudit_log = {log:?}\n"
+    );
+    mounted.swap("2", &files);
+    let mut watcher = mounted.watcher();
+    fs::remove_file(&password).unwrap();
+    fs::remove_dir(&audit).unwrap();
+    mounted.swap("3", &format!("{files}{CALLER}"));
+    let Some(Change::Settings { settings, at_next_start }) = twice(&mut watcher).await else { panic!("no settings") };
+    assert_eq!((settings.identity.callers.len(), at_next_start), (1, Vec::new()));
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::identity::{
-    key::NewKey,
-    settings::{CallerSettings, KeySettings},
+use crate::{
+    admission::LimitSettings,
+    identity::{
+        key::NewKey,
+        settings::{CallerSettings, KeySettings},
+    },
+    request::Rules,
 };
 
 fn settings_of(key: &NewKey) -> KeySettings {
@@ -25,11 +29,11 @@ fn settings(callers: Vec<CallerSettings>) -> IdentitySettings {
 }
 
 fn directory(settings: &IdentitySettings) -> Directory {
-    Directory::new(settings).unwrap()
+    Directory::new(settings, Arc::default()).unwrap()
 }
 
 fn replace(directory: &Directory, settings: &IdentitySettings) {
-    directory.replace(settings).unwrap();
+    directory.replace(settings, Arc::default()).unwrap();
 }
 
 fn proved(directory: &Directory, key: &str, now: SystemTime) -> Result<String, Refusal> {
@@ -104,7 +108,7 @@ fn a_key_with_another_secret_under_the_same_id_is_another_key() {
     let directory = directory(&settings(vec![caller("ada", vec![settings_of(&old)])]));
     let identity = directory.by_key(&PresentedKey::parse(old.text()).unwrap(), SystemTime::now()).unwrap();
     let replaced = KeySettings { id: old.id().to_owned(), ..settings_of(&new) };
-    let changes = directory.replace(&settings(vec![caller("ada", vec![replaced])])).unwrap();
+    let changes = directory.replace(&settings(vec![caller("ada", vec![replaced])]), Arc::default()).unwrap();
     assert!(directory.has_revoked(&identity));
     let id = vec![old.id().to_owned()];
     assert_eq!(changes, KeyChanges { added: id.clone(), removed: id, disabled: Vec::new() });
@@ -113,7 +117,7 @@ fn a_key_with_another_secret_under_the_same_id_is_another_key() {
 #[test]
 fn a_server_whose_first_caller_is_added_revokes_all_clients_without_identity() {
     let directory = directory(&IdentitySettings::default());
-    let anonymous = Identity::of_address(None);
+    let anonymous = Identity::anonymous();
     assert!(directory.is_open() && !directory.has_revoked(&anonymous));
     replace(&directory, &settings(vec![caller("ada", Vec::new())]));
     assert!(!directory.is_open() && directory.has_revoked(&anonymous));
@@ -146,4 +150,25 @@ fn a_key_that_the_server_issues_is_its_callers_until_the_caller_is_removed() {
     assert_eq!(proved(&directory, issued.text(), now), Err(Refusal::Invalid), "a caller of the same name has new keys");
     let another = self::directory(&settings(vec![ada()]));
     assert_eq!(proved(&another, issued.text(), now), Err(Refusal::Invalid), "another process does not know it");
+}
+
+#[test]
+fn a_call_keeps_the_models_and_limits_of_the_callers_that_identified_it() {
+    let (now, key) = (SystemTime::now(), NewKey::generate().unwrap());
+    let identified = |directory: &Directory| directory.by_key(&PresentedKey::parse(key.text()).unwrap(), now).unwrap();
+    let first = InForce::new(&Rules::default(), &LimitSettings { streams: 1, ..LimitSettings::default() });
+    let callers = settings(vec![caller("ada", vec![settings_of(&key)])]);
+    let directory = Directory::new(&callers, Arc::clone(&first)).unwrap();
+    let old = identified(&directory);
+    let rules = Rules { default_model: Some("a.b".to_owned()), ..Rules::default() };
+    let next = directory.in_force().next(&rules, &LimitSettings { streams: 2, ..LimitSettings::default() });
+    directory.replace(&callers, next).unwrap();
+    let told = |identity: &Identity| {
+        let InForce { rules, limits } = &**identity.in_force();
+        (rules.default_model.clone(), limits.settings.streams, limits.generation)
+    };
+    assert_eq!(told(&old), (None, 1, 1));
+    assert_eq!(told(&identified(&directory)), (Some("a.b".to_owned()), 2, 2));
+    assert_eq!(told(&directory.without_credentials(None, true).unwrap()), told(&identified(&directory)));
+    assert!(directory.without_credentials(None, false).is_none());
 }

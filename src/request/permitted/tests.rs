@@ -91,7 +91,7 @@ fn naming(uri: &str) -> Vec<Block> {
 
 #[test]
 fn no_place_of_a_request_names_an_object_that_the_caller_may_not_read() {
-    let anonymous = Identity::of_address(None);
+    let anonymous = Identity::anonymous();
     for (own, foreign) in naming("s3://docs/a").into_iter().zip(naming("s3://payroll/a")) {
         // A document needs a text beside it.
         let with_text = |block| {
@@ -166,7 +166,7 @@ fn targets_in_other_regions_leave_the_route() {
             .collect()
     };
     let request = GenerateRequest { prompt: "hi".to_owned(), ..GenerateRequest::default() };
-    let mut call = checked(request, &Identity::of_address(None)).unwrap();
+    let mut call = checked(request, &Identity::anonymous()).unwrap();
     call.route = targets(&[None, Some("eu-west-1"), Some("us-west-2")]);
     check(&mut call, &european, "us-east-1").unwrap();
     assert_eq!(call.route, targets(&[Some("eu-west-1")]));

@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::{
     admission::{
-        AdmissionControl, LimitSettings, Permit,
+        AdmissionControl, LimitSettings, Limits, Permit,
         client::{Client, ClientId},
     },
     bedrock::{
@@ -33,6 +33,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// A server of which only the calls are real.
 struct Server {
     shutdown: Shutdown,
+    limits: Limits,
     admission: AdmissionControl,
     registry: CallRegistry,
     metrics: Metrics,
@@ -41,9 +42,10 @@ struct Server {
 impl Server {
     /// It runs one stream at a time.
     fn new() -> Self {
-        let limits = LimitSettings { streams: 1, ..LimitSettings::default() };
-        let (admission, metrics) = (AdmissionControl::new(&limits), Metrics::default());
-        Self { shutdown: Shutdown::default(), admission, registry: CallRegistry::default(), metrics }
+        let settings = LimitSettings { streams: 1, ..LimitSettings::default() };
+        let (limits, admission) = (Limits { settings, generation: 1 }, AdmissionControl::default());
+        let metrics = Metrics::default();
+        Self { shutdown: Shutdown::default(), limits, admission, registry: CallRegistry::default(), metrics }
     }
 
     /// A call whose answer takes five seconds: a turn of the conversation, if there is one.
@@ -57,7 +59,7 @@ impl Server {
             None => None,
         };
         let client = Client::of(ClientId::Unknown);
-        let Permit { streams, reservation } = self.admission.admit(&client, "m", &request).await.unwrap();
+        let Permit { streams, reservation } = self.admission.admit(&self.limits, &client, "m", &request).await.unwrap();
         let in_flight = Arc::new(self.shutdown.enter().unwrap());
         let response = PendingResponse::new(async {
             sleep(Duration::from_secs(1)).await;
@@ -90,7 +92,7 @@ impl Server {
         });
         ChunkStream::new(
             call,
-            Identity::of_address(None),
+            Identity::anonymous(),
             AbandonedCalls::new(AbandonmentSettings::default()),
             &self.registry,
         )
@@ -188,7 +190,7 @@ async fn a_call_that_is_dropped_at_any_poll_releases_its_resources_once() {
             assert_eq!(server.count("streams_running"), 0, "{mode:?}, {polls} polls");
             // The only place is free again.
             let client = Client::of(ClientId::Unknown);
-            assert!(server.admission.admit(&client, "m", &GenerateRequest::default()).await.is_ok());
+            assert!(server.admission.admit(&server.limits, &client, "m", &GenerateRequest::default()).await.is_ok());
             if let Some((conversations, id)) = conversation {
                 // The lease is free too, once a turn that was being stored is stored.
                 let mut again = GenerateRequest { conversation_id: id.clone(), ..GenerateRequest::default() };
