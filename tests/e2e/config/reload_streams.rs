@@ -6,7 +6,9 @@ use outcrop_client::{
     Client, ClientError, SecretString,
     proto::{GenerateRequest, InferenceConfiguration, chunk::Event},
 };
+use outcrop_secret_file::ExposeSecret;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use super::{caller, line_with, log_lines};
@@ -57,7 +59,6 @@ impl Server {
 
     /// The value of a metric.
     async fn metric(&self, key: &SecretString, name: &str) -> u64 {
-        use outcrop_client::ExposeSecret;
         let address = format!("https://{}", self.serving.metrics.unwrap());
         let mut stream = Dial::trusting(&self.files.authority.pem()).connect(&address).await.unwrap();
         let key = key.expose_secret();
@@ -76,12 +77,16 @@ fn der(issued: &Issued) -> CertificateDer<'static> {
 }
 
 /// The script of an answer that lasts about half a minute.
-fn slow() -> serde_json::Value {
-    use bedrock_emulator::{Script, Step};
-    let texts = (0..TEXTS).map(|number| Step::text(&format!("{number} ")));
-    let ending = [Step::block_stop(0), Step::message_stop("end_turn"), Step::metadata(1, 2)];
-    let steps = [Step::message_start()].into_iter().chain(texts).chain(ending);
-    serde_json::to_value(Script::of(steps).pace(0, 500)).unwrap()
+fn slow() -> Value {
+    let event = |name: &str, payload: Value| json!({"event": {"type": name, "payload": payload}});
+    let text =
+        |number| event("contentBlockDelta", json!({"contentBlockIndex": 0, "delta": {"text": format!("{number} ")}}));
+    let mut steps = vec![event("messageStart", json!({"role": "assistant"}))];
+    steps.extend((0..TEXTS).map(text));
+    steps.push(event("contentBlockStop", json!({"contentBlockIndex": 0})));
+    steps.push(event("messageStop", json!({"stopReason": "end_turn"})));
+    steps.push(event("metadata", json!({"usage": {"inputTokens": 1, "outputTokens": 2}})));
+    json!({"pace": {"first_ms": 0, "gap_ms": 500}, "steps": steps})
 }
 
 /// The alias `support` with this system prompt and this limit of tokens.
@@ -165,13 +170,16 @@ async fn an_alias_a_caller_a_limit_and_a_certificate_change_under_200_streams_an
 
     // Files that cannot be used change nothing, and say so.
     fs::write(&file, format!("max_streams = 0\n{}{ada}", alias("", 20))).unwrap();
-    for problem in ["max_streams is 0", "alias.support.system is blank"] {
+    for problem in ["alias.support.system is blank", "max_streams is 0"] {
         assert!(line_with(&server.lines, problem).contains("The settings stay the same"));
     }
     server.files.write(&Issued { certificate: "half".to_owned(), ..renewed.clone() });
     line_with(&server.lines, "cannot be used, so connections use those from before");
     assert_eq!(server.shown().await, der(&renewed));
-    let counted = [server.metric(&eve_key, "config_generation").await, server.metric(&eve_key, "config_reloads_failed_total").await];
+    let counted = [
+        server.metric(&eve_key, "config_generation").await,
+        server.metric(&eve_key, "config_reloads_failed_total").await,
+    ];
     assert_eq!(counted, [2, 1]);
     assert_eq!(reason(&eve_client, asking(20)).await, "");
     assert_eq!(server.metric(&eve_key, "streams_running").await, STREAMS as u64, "all streams still run");
