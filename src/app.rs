@@ -42,7 +42,10 @@ use crate::{
         Shutdown,
         steps::{self, Ended, Served, ShutdownSettings},
     },
-    telemetry::logs::LogFilter,
+    telemetry::{
+        logs::LogFilter,
+        otlp::{Otlp, losses::Losses},
+    },
 };
 
 /// The time in which the store can release the leases of conversations.
@@ -87,6 +90,7 @@ struct Shared {
     conversations: Conversations,
     metrics: Metrics,
     audit: Audit,
+    otlp: Option<Otlp>,
     health: HealthReporter,
     /// Cancelled when the server stops accepting.
     stopping: CancellationToken,
@@ -108,6 +112,12 @@ impl Shared {
                 path: settings.audit.as_ref().map(|audit| audit.path.clone()).unwrap_or_default(),
                 source,
             })?,
+            otlp: settings
+                .otlp
+                .as_ref()
+                .map(|otlp| Otlp::start(otlp, Losses::new(metrics.clone())))
+                .transpose()
+                .map_err(AppError::Otlp)?,
             metrics,
             health: HealthReporter::new(),
             stopping: CancellationToken::new(),
@@ -201,6 +211,7 @@ impl App {
             conversations,
             metrics,
             audit,
+            otlp,
             health,
             stopping,
             ..
@@ -233,6 +244,9 @@ impl App {
         }
         // Leases that are not released in this time expire.
         let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
+        if let Some(otlp) = otlp {
+            otlp.shut_down().await;
+        }
         audit.lifecycle("stop");
         audit.close().await;
         info!(?ended, "stopped");

@@ -2,7 +2,7 @@
 //! all problems at once, before a port is bound.
 //!
 //! - `serve` the flags of `outcrop serve`
-//! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls` groups of flags
+//! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls`, `telemetry` groups of flags
 //! - `check` what `serve` and `check` begin with
 //! - `layers` puts flags, environment, file and defaults together
 //! - `flags` the flags as clap describes them
@@ -32,6 +32,7 @@ mod origin;
 mod problems;
 mod reload;
 mod serve;
+mod telemetry;
 mod timeouts;
 mod tls;
 mod variables;
@@ -51,6 +52,7 @@ pub use self::{
     listing::{in_force, sample},
     reload::{Change, Watcher},
     serve::ServeArgs,
+    telemetry::TelemetryArgs,
     timeouts::TimeArgs,
     tls::TlsArgs,
 };
@@ -69,6 +71,7 @@ use crate::{
     request::Rules,
     response::abandoned::AbandonmentSettings,
     shutdown::steps::ShutdownSettings,
+    telemetry::otlp::settings::OtlpSettings,
 };
 
 /// The default model with `--local`.
@@ -193,6 +196,8 @@ pub struct Settings {
     pub open_reflection: Option<bool>,
     /// The encryption of connections, if there is one.
     pub tls: Option<TlsSettings>,
+    /// Where traces and metrics are sent, if they are.
+    pub otlp: Option<OtlpSettings>,
 }
 
 impl Settings {
@@ -226,6 +231,7 @@ impl Settings {
             proxies: ProxySettings::default(),
             open_reflection: None,
             tls: None,
+            otlp: None,
         }
     }
 

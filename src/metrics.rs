@@ -18,7 +18,9 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use self::labels::{Abandonment, Attempted, Failure, Handshake, Limit, OfModel, Refusal, TokensUsed};
+use self::labels::{
+    Abandonment, Attempted, Dropped, Exported, Failure, Handshake, Limit, OfModel, Refusal, TokensUsed,
+};
 use crate::{
     error::Reason,
     outcome::{CallSummary, Outcome},
@@ -50,6 +52,8 @@ struct Inner {
     attempts: Family<Attempted, Counter>,
     tokens: Family<TokensUsed, Counter>,
     first_content: Histogram,
+    spans_dropped: Family<Dropped, Counter>,
+    exports_failed: Family<Exported, Counter>,
     registry: Registry,
 }
 
@@ -87,6 +91,8 @@ impl Default for Metrics {
             attempts: all.add("attempts", "Attempts at Bedrock by region and outcome"),
             tokens: all.add("tokens", "Tokens used, as reported by Bedrock"),
             first_content,
+            spans_dropped: all.add("telemetry_spans_dropped", "Spans that did not reach the collector"),
+            exports_failed: all.add("telemetry_exports_failed", "Exports that the collector did not take"),
             registry: all.0,
         };
         inner.generation.set(1);
@@ -221,6 +227,14 @@ impl Metrics {
         self.0.request_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
+    pub(crate) fn spans_dropped(&self, cause: &'static str, spans: u64) {
+        self.0.spans_dropped.get_or_create(&Dropped { cause }).inc_by(spans);
+    }
+
+    pub(crate) fn export_failed(&self, signal: &'static str) {
+        self.0.exports_failed.get_or_create(&Exported { signal }).inc();
+    }
+
     pub(crate) fn refused(&self, reason: Reason) {
         self.0.refused.get_or_create(&Refusal { reason: reason.name() }).inc();
     }
@@ -264,6 +278,8 @@ mod tests {
                 stop_reason: None,
             });
         }
+        metrics.spans_dropped("queue_full", 1);
+        metrics.export_failed("traces");
         let text = metrics.text().unwrap();
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         for name in &names {

@@ -2,6 +2,8 @@
 //!
 //! - [`call`] a call from its first header to its end, which tells the log, the metrics and the audit log
 //! - [`logs`] the log lines and their filter
+//! - [`otlp`] sends traces and metrics to a collector
 
 pub(crate) mod call;
 pub mod logs;
+pub mod otlp;

@@ -36,6 +36,9 @@ pub enum AppError {
         /// The cause.
         source: io::Error,
     },
+    /// Traces and metrics cannot be sent.
+    #[error("traces and metrics cannot be sent: {0}")]
+    Otlp(String),
     /// The operating system has no random numbers.
     #[error("the operating system has no random numbers for the link to sign in to the page")]
     Random(#[from] Unspecified),

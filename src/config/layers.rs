@@ -12,6 +12,7 @@ use super::{
     file::{ConfigFile, Known},
     flags::{CONFIG, CONFIGURED, arguments, command, is_boolean, is_list, key, long, raw, refusal},
     origin::{Origin, Origins},
+    telemetry::{STANDARD, STANDARD_OF_FLAGS},
     variables::{self, PREFIX},
 };
 
@@ -46,12 +47,19 @@ pub struct Layers {
     pub(super) values: BTreeMap<String, Vec<String>>,
     /// Whether they are of a running server.
     pub(super) of_running_server: bool,
+    /// The standard variables of OpenTelemetry.
+    pub(super) standard: BTreeMap<&'static str, String>,
 }
 
 impl Layers {
     /// The value of a setting by its flag. `None` if it has none.
     pub(super) fn value(&self, flag: &str) -> Option<&str> {
         self.values.get(flag)?.first().map(String::as_str)
+    }
+
+    /// A standard variable of OpenTelemetry, if it is set.
+    pub(super) fn standard(&self, name: &str) -> Option<&str> {
+        self.standard.get(name).map(String::as_str)
     }
 }
 
@@ -60,7 +68,7 @@ impl Inputs {
     pub fn of_process() -> Self {
         // The others can have secrets, such as those of AWS, and are read where they are needed.
         let text = |(name, value): (OsString, OsString)| {
-            let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+            let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX) || is_standard(name))?;
             Some((name, value.to_string_lossy().into_owned()))
         };
         Self { arguments: env::args_os().collect(), variables: env::vars_os().filter_map(text).collect() }
@@ -123,7 +131,9 @@ impl Inputs {
         let entries = file.as_ref().map(ConfigFile::lines).unwrap_or_default();
         let path = file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
         let origins = Origins::new(path, origins, entries);
-        Ok((Cli::from_arg_matches(&matches)?, Layers { origins, file, problems, values, of_running_server: false }))
+        let standard = STANDARD.iter().filter_map(|name| Some((*name, self.variable(name)?.to_owned()))).collect();
+        let layers = Layers { origins, file, problems, values, of_running_server: false, standard };
+        Ok((Cli::from_arg_matches(&matches)?, layers))
     }
 
     /// The path of the configuration file, and the name under which it was given.
@@ -176,24 +186,21 @@ struct Given<'a> {
     origins: BTreeMap<String, Origin>,
 }
 
+/// A value that environment or file give to a flag.
+struct Value {
+    texts: Vec<String>,
+    origin: Origin,
+    /// How a problem names it.
+    name: String,
+}
+
 impl Given<'_> {
     /// The default of a flag, if the environment or the file has one that the flag can take.
     fn default(&mut self, arg: &Arg) -> Option<Vec<String>> {
-        let variable = arg.get_env().and_then(|name| name.to_str());
-        let (texts, origin, name) = match variable.and_then(|name| Some((name, self.inputs.variable(name)?))) {
-            Some((name, value)) => (vec![value.to_owned()], Origin::Environment(name.to_owned()), name.to_owned()),
-            None => {
-                let file = self.file?;
-                let value = file.values.get(&key(arg))?;
-                let texts: Vec<_> = value.texts.iter().filter(|text| !text.is_empty()).cloned().collect();
-                let line = file.line(&value.key)?;
-                let name = format!("{}:{line}: {}", file.path, value.key);
-                (texts, Origin::File { key: value.key.clone(), line }, name)
-            }
-        };
-        if texts.is_empty() {
-            return None;
-        }
+        let own = arg.get_env().and_then(|name| name.to_str());
+        let standard = || STANDARD_OF_FLAGS.iter().find(|(flag, _)| *flag == long(arg)).map(|(_, name)| *name);
+        let value = self.variable(own).or_else(|| self.in_file(arg)).or_else(|| self.variable(standard()));
+        let Value { texts, origin, name } = value.filter(|value| !value.texts.is_empty())?;
         if let Some(problem) = texts.iter().find_map(|text| refusal(arg, text)) {
             self.problems.push(format!("{name} {problem}"));
             return None;
@@ -201,4 +208,26 @@ impl Given<'_> {
         self.origins.insert(long(arg), origin);
         Some(texts)
     }
+
+    /// The value of a variable.
+    fn variable(&self, name: Option<&str>) -> Option<Value> {
+        let (name, value) = name.and_then(|name| Some((name, self.inputs.variable(name)?)))?;
+        let origin = Origin::Environment(name.to_owned());
+        Some(Value { texts: vec![value.to_owned()], origin, name: name.to_owned() })
+    }
+
+    /// The value of the key of a flag in the file.
+    fn in_file(&self, arg: &Arg) -> Option<Value> {
+        let file = self.file?;
+        let value = file.values.get(&key(arg))?;
+        let texts = value.texts.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let line = file.line(&value.key)?;
+        let name = format!("{}:{line}: {}", file.path, value.key);
+        Some(Value { texts, origin: Origin::File { key: value.key.clone(), line }, name })
+    }
+}
+
+/// Whether this is a standard variable of OpenTelemetry that is read here.
+fn is_standard(name: &str) -> bool {
+    STANDARD.contains(&name) || STANDARD_OF_FLAGS.iter().any(|(_, standard)| *standard == name)
 }

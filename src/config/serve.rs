@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings, TimeArgs, TlsArgs,
-    access::Listening, identity, problems::Problems,
+    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings, TelemetryArgs,
+    TimeArgs, TlsArgs, access::Listening, identity, problems::Problems,
 };
 use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, request::Rules, telemetry::logs};
 
@@ -112,6 +112,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub tls: TlsArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub telemetry: TelemetryArgs,
 }
 
 impl ServeArgs {
@@ -172,6 +175,7 @@ impl ServeArgs {
             proxies: self.access.proxies(&mut problems),
             open_reflection: self.access.open_reflection(&mut problems),
             tls: self.tls.tls(reads_files, &mut problems),
+            otlp: self.telemetry.otlp(layers, &mut problems),
         };
         problems.verdict(settings)
     }

@@ -3,6 +3,7 @@
 mod aliases;
 mod identity;
 mod layering;
+mod telemetry;
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -51,3 +51,13 @@ pub(super) struct TokensUsed {
     pub(super) model: String,
     pub(super) direction: &'static str,
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Dropped {
+    pub(super) cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Exported {
+    pub(super) signal: &'static str,
+}
