@@ -44,7 +44,7 @@ use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{
     error::{CallContext, Error, Reason},
     event::native::Decode,
-    failover::routes::Target,
+    failover::{attempt_log::AttemptLog, routes::Target},
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };
@@ -129,9 +129,10 @@ impl Bedrock {
         target: &Target,
         request: Valid<GenerateRequest>,
         connect: Duration,
+        log: &AttemptLog,
     ) -> Result<Upstream, Error> {
         let (region, client) = self.client(target);
-        let tap = Tap::of_stream();
+        let tap = Tap::of_stream(log);
         let sent = async {
             match invoke::format_of(request.get())? {
                 Format::Converse => {
@@ -162,9 +163,10 @@ impl Bedrock {
         target: &Target,
         request: Valid<CountTokensRequest>,
         connect: Duration,
+        log: &AttemptLog,
     ) -> Result<CountTokensResponse, Error> {
         let (region, client) = self.client(target);
-        let tap = Tap::of_unary();
+        let tap = Tap::of_unary(log);
         let sent = async {
             let operation = converse::count(client.client(), request)?.customize().interceptor(tap.clone());
             operation.send().await.map_err(classify::sdk_error)

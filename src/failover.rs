@@ -65,7 +65,7 @@ impl Failover {
     ) -> Result<CountTokensResponse, Error> {
         let attempt = |target: Target| {
             let request = call.request.at(&target);
-            async move { self.bedrock.count_tokens(&target, request, timeouts.connect).await }
+            async move { self.bedrock.count_tokens(&target, request, timeouts.connect, log).await }
         };
         self.run_attempts(&call.route, log, timeouts, attempt).await
     }
@@ -102,7 +102,7 @@ impl Failover {
         generation_id: &str,
         log: &AttemptLog,
     ) -> Result<ResponseReader, Error> {
-        let upstream = self.bedrock.open(&target, request.at(&target), timeouts.connect).await?;
+        let upstream = self.bedrock.open(&target, request.at(&target), timeouts.connect, log).await?;
         log.opened(&upstream.call.request_id);
         let reader = ResponseReader::new(upstream, generation_id, log.attempts(), timeouts.idle);
         let mut reader = reader.with_json_form(request.get().json_form());

@@ -32,7 +32,7 @@ use crate::{
         usage::UsageAccounting,
     },
     shutdown::Shutdown,
-    telemetry::call::CallRecord,
+    telemetry::{call::CallRecord, observer::request::Asked},
 };
 
 /// What a call needs.
@@ -126,7 +126,8 @@ impl Service {
         permitted::impose(&mut request, identity);
         let InForce { rules, limits } = &**identity.in_force();
         let (mut checked, serving) = request::check(request, rules)?;
-        record.requested(&checked.name, rules.is_configured(&checked.name));
+        let asked = Asked::Generation(checked.request.get());
+        record.requested(&checked.name, rules.is_configured(&checked.name), asked);
         let for_history = memory.another();
         if let Some(turn) = &mut turn {
             let history = turn.take_history();
@@ -143,7 +144,7 @@ impl Service {
         let Admitted { identity, record, .. } = caller;
         let rules = &identity.in_force().rules;
         let mut call = request::check_count(request, rules)?;
-        record.requested(&call.name, rules.is_configured(&call.name));
+        record.requested(&call.name, rules.is_configured(&call.name), Asked::TokenCount);
         permitted::check_count(&mut call, identity, self.failover.home())?;
         self.failover.count_tokens(call, rules.timeouts.default, &AttemptLog::of(record)).await
     }

@@ -52,7 +52,7 @@ pub struct CapturedRequest {
     pub authorization: String,
     /// The AWS region for which the request was signed. Empty if it was not signed.
     pub region: String,
-    /// Bedrock's headers, `x-amzn-bedrock-…`.
+    /// Bedrock's headers, `x-amzn-bedrock-…`, and those of traces: `traceparent`, `tracestate` and `baggage`.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub raw_body: Bytes,

@@ -31,6 +31,9 @@ const MAX_BODY: usize = 64 << 20;
 /// The longest text in bytes that any model accepts. The limits of models are 200,000 to 1,000,000 tokens.
 const MAX_TEXT: usize = 4_000_000;
 
+/// The headers of traces that are captured.
+const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
 /// The state that requests share.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -114,7 +117,7 @@ fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
         model_id: model_id.to_owned(),
         authorization: scheme(headers),
         region: region(headers).to_owned(),
-        headers: bedrock_headers(headers),
+        headers: captured_headers(headers),
         raw_body: body.clone(),
         body: parsed.clone().unwrap_or_default(),
     });
@@ -144,9 +147,11 @@ fn region(headers: &HeaderMap) -> &str {
     scope.split('/').nth(2).unwrap_or_default()
 }
 
-fn bedrock_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let own = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amzn-bedrock-"));
-    own.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
+/// Bedrock's headers, and those of traces.
+fn captured_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let is_captured = |name: &str| name.starts_with("x-amzn-bedrock-") || TRACE_HEADERS.contains(&name);
+    let captured = headers.iter().filter(|(name, _)| is_captured(name.as_str()));
+    captured.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
 }
 
 fn script_for(shared: &Shared, call: Call<'_>, body: &Value) -> Result<Script, Refusal> {

@@ -28,6 +28,7 @@ use crate::{
     proto::{self, generation_service_server::GenerationServiceServer},
     response::abandoned::AbandonedCalls,
     service::Service,
+    telemetry::observer::Observer,
 };
 
 /// The descriptors for reflection. They include those of error details, so that grpcurl can print them.
@@ -58,7 +59,13 @@ pub(super) fn router(
     let authentication = authentication_of(settings, shared);
     let metrics = shared.metrics.clone();
     let (hosts_of_calls, callers) = (hosts.clone(), authentication.clone());
-    let state = Front { methods: methods.clone(), hosts: hosts_of_calls, authentication: callers, metrics };
+    let state = Front {
+        methods: methods.clone(),
+        hosts: hosts_of_calls,
+        authentication: callers,
+        metrics,
+        observer: Observer::new(shared.otlp.as_ref()),
+    };
     // Around every method of the generation service, and no other.
     let gate = gates_of(settings, shared)?;
     let mounted = mounted.map_or_else(Router::new, |mounted| mounted.behind(gate.clone(), methods.clone()));

@@ -5,7 +5,12 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::*;
-use crate::{event::Used, outcome::Answer, simulation::until_left, telemetry::call::CallRecord};
+use crate::{
+    event::Used,
+    outcome::Answer,
+    simulation::until_left,
+    telemetry::{call::CallRecord, observer::ObservedCall},
+};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);
@@ -39,7 +44,7 @@ fn lines(path: &Path) -> Vec<Value> {
 
 fn begin(audit: &Audit) -> Result<Arc<CallRecord>, Error> {
     let path = "/outcrop.v1.GenerationService/Generate";
-    let record = CallRecord::begin(path, GenerationId::random(), Metrics::default());
+    let record = CallRecord::begin(path, GenerationId::random(), Metrics::default(), ObservedCall::default());
     record.audited(audit.begin(&Identity::anonymous(), path, record.generation_id())?);
     Ok(record)
 }

@@ -24,12 +24,16 @@ use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 use tokio::time::sleep;
 
 use super::{classify, cut};
-use crate::error::{Error, Reason};
+use crate::{
+    error::{Error, Reason},
+    failover::attempt_log::AttemptLog,
+};
 
 /// The interceptor of one attempt. Clones share its state.
 #[derive(Clone, Debug)]
 pub(super) struct Tap {
     takes_body: bool,
+    log: AttemptLog,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -41,14 +45,14 @@ struct Seen {
 }
 
 impl Tap {
-    /// For an operation whose answer is a stream.
-    pub(super) fn of_stream() -> Self {
-        Self { takes_body: true, seen: Arc::default() }
+    /// For an operation whose answer is a stream, of an attempt in this log.
+    pub(super) fn of_stream(log: &AttemptLog) -> Self {
+        Self { takes_body: true, log: log.clone(), seen: Arc::default() }
     }
 
     /// For an operation whose answer the SDK reads itself.
-    pub(super) fn of_unary() -> Self {
-        Self { takes_body: false, seen: Arc::default() }
+    pub(super) fn of_unary(log: &AttemptLog) -> Self {
+        Self { takes_body: false, log: log.clone(), seen: Arc::default() }
     }
 
     /// Runs the attempt with a connect timeout. The timeout of the SDK belongs to its connection pool, so it cannot differ from call to call.
@@ -100,6 +104,20 @@ impl Intercept for Tap {
         Ok(())
     }
 
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // They are not signed, because proxies on the way continue the trace too.
+        let headers = context.request_mut().headers_mut();
+        for (name, value) in &self.log.trace_headers() {
+            headers.try_insert(name.as_str().to_owned(), value.to_str()?.to_owned())?;
+        }
+        Ok(())
+    }
+
     fn read_before_transmit(
         &self,
         _: &BeforeTransmitInterceptorContextRef<'_>,
@@ -119,6 +137,7 @@ impl Intercept for Tap {
         let response = context.response_mut();
         let mut seen = self.seen();
         seen.request_id = classify::request_id(response.headers());
+        self.log.responded(response.status().as_u16(), &seen.request_id);
         let body = mem::replace(response.body_mut(), SdkBody::empty());
         match (response.status().is_success(), self.takes_body) {
             (true, true) => seen.body = Some(body),

@@ -24,7 +24,10 @@ use crate::{
     error::{self, Error, Reason},
     metrics::Metrics,
     request::{generation_id::GenerationId, timeouts::Deadline},
-    telemetry::call::CallRecord,
+    telemetry::{
+        call::{CallRecord, GENERATION},
+        observer::{ObservedCall, Observer},
+    },
 };
 
 /// The trailer that carries the google.rpc details of a status.
@@ -80,9 +83,21 @@ pub(crate) struct Front {
     pub(crate) authentication: Authentication,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// What a collector is told.
+    pub(crate) observer: Observer,
 }
 
 impl Front {
+    /// Begins to observe a call. Load balancers and tools call the other services many times, so only failures to find a method count there.
+    fn observe(&self, request: &Request, id: &GenerationId) -> ObservedCall {
+        let path = request.uri().path();
+        match self.methods.0.contains_key(path) {
+            true if path.starts_with(GENERATION) => self.observer.begin(request, Some(path), id.as_str()),
+            true => ObservedCall::default(),
+            false => self.observer.begin(request, None, id.as_str()),
+        }
+    }
+
     /// Authenticates the caller, and refuses unknown methods. Only callers learn which methods there are.
     async fn admit(&self, request: &mut Request) -> Result<(), Error> {
         Box::pin(self.authentication.check(request)).await?;
@@ -102,7 +117,8 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
         return not_grpc(&request, "");
     }
     let id = GenerationId::random();
-    let record = CallRecord::begin(request.uri().path(), id.clone(), state.metrics.clone());
+    let observed = state.observe(&request, &id);
+    let record = CallRecord::begin(request.uri().path(), id.clone(), state.metrics.clone(), observed);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(Arc::clone(&record));
     let mut response = answer(&state, request, next, &record).await;

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use http::HeaderMap;
 use parking_lot::Mutex;
 
 use crate::{
@@ -52,6 +53,18 @@ impl AttemptLog {
             region: last.region,
             request_id: request_id.clone(),
             attempts: attempts.clone(),
+        }
+    }
+
+    /// The headers that continue the trace of the call at Bedrock.
+    pub(crate) fn trace_headers(&self) -> HeaderMap {
+        self.0.record.as_ref().map(|record| record.trace_headers()).unwrap_or_default()
+    }
+
+    /// Records the head of Bedrock's response to the running attempt, whatever its status.
+    pub(crate) fn responded(&self, http_status: u16, request_id: &str) {
+        if let Some(record) = &self.0.record {
+            record.attempt_responded(http_status, request_id);
         }
     }
 

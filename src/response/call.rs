@@ -32,6 +32,9 @@ use crate::{
     shutdown::InFlight,
 };
 
+/// The `sequence` of the first content, after `start`.
+const FIRST_CONTENT: u32 = 1;
+
 /// A running call. The stream ends after the `finish` or after an error.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -143,6 +146,9 @@ impl Call {
                 Some(Ok(mut chunk)) if !is_finish(&chunk) => {
                     if let Some(turn) = &mut self.turn {
                         turn.add(&mut chunk);
+                    }
+                    if let Some(resources) = self.resources.as_ref().filter(|_| chunk.sequence > Some(FIRST_CONTENT)) {
+                        resources.accounting.chunk();
                     }
                     Step::Chunk(chunk)
                 }

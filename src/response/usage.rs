@@ -30,6 +30,11 @@ impl UsageAccounting {
         self.record.answered();
     }
 
+    /// Records a chunk after the first content.
+    pub(crate) fn chunk(&self) {
+        self.record.chunk();
+    }
+
     /// Records a stream that ended with OK.
     pub(crate) fn finished(self, answer: &Answer<'_>) {
         self.settle(answer);

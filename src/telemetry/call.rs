@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -20,10 +20,11 @@ use crate::{
     outcome::{Answer, CallSummary, Outcome},
     proto::Attempt,
     request::generation_id::GenerationId,
+    telemetry::observer::{ObservedCall, request::Asked},
 };
 
 /// The service whose calls are for callers. The others are asked by load balancers and tools, many times.
-const GENERATION: &str = "/outcrop.v1.GenerationService/";
+pub(crate) const GENERATION: &str = "/outcrop.v1.GenerationService/";
 
 /// The record of a call.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ struct State {
     /// The attempts, of which the last one may be running.
     attempts: CallContext,
     first_content: Option<Duration>,
+    /// What a collector is told.
+    observed: ObservedCall,
     /// Whether it has become a stream, which ends it.
     is_stream: bool,
     has_ended: bool,
@@ -52,9 +55,14 @@ struct State {
 
 impl CallRecord {
     /// Begins the record of a call of this method, given by its path.
-    pub(crate) fn begin(path: &str, generation_id: GenerationId, metrics: Metrics) -> Arc<Self> {
-        let (path, began, state) = (path.to_owned(), Instant::now(), Mutex::default());
-        Arc::new(Self { path, generation_id, began, metrics, state })
+    pub(crate) fn begin(
+        path: &str,
+        generation_id: GenerationId,
+        metrics: Metrics,
+        observed: ObservedCall,
+    ) -> Arc<Self> {
+        let state = Mutex::new(State { observed, ..State::default() });
+        Arc::new(Self { path: path.to_owned(), generation_id, began: Instant::now(), metrics, state })
     }
 
     /// The record of the call with these extensions.
@@ -73,12 +81,16 @@ impl CallRecord {
 
     /// Records the client that sends the call.
     pub(crate) fn came_from(&self, client: &ClientId) {
-        self.state.lock().client = Some(client.clone());
+        let mut state = self.state.lock();
+        state.observed.came_from(client);
+        state.client = Some(client.clone());
     }
 
     /// Records who makes the call.
     pub(crate) fn identified(&self, identity: &Identity) {
-        self.state.lock().identity = Some(identity.clone());
+        let mut state = self.state.lock();
+        state.observed.identified(identity.caller());
+        state.identity = Some(identity.clone());
     }
 
     /// Adds the line in the audit log, which is written when the call ends.
@@ -87,20 +99,33 @@ impl CallRecord {
     }
 
     /// Records the model that the checked request names. `is_configured` tells whether the configuration names it too.
-    pub(crate) fn requested(&self, model: &str, is_configured: bool) {
+    pub(crate) fn requested(&self, model: &str, is_configured: bool, asked: Asked<'_>) {
         let mut state = self.state.lock();
         model.clone_into(&mut state.model);
         if is_configured { model } else { "other" }.clone_into(&mut state.model_label);
+        let State { observed, model, model_label, .. } = &mut *state;
+        observed.requested(model, model_label, asked);
     }
 
     /// Records that an attempt begins.
     pub(crate) fn attempt_begun(&self, attempt: &Attempt) {
         let mut state = self.state.lock();
-        let State { attempts, .. } = &mut *state;
+        let State { attempts, observed, .. } = &mut *state;
+        observed.attempt_begun(attempt);
         attempts.model_id.clone_from(&attempt.model_id);
         attempts.region.clone_from(&attempt.region);
         attempts.request_id.clear();
         attempts.attempts.push(attempt.clone());
+    }
+
+    /// The headers that continue the trace of the call at Bedrock.
+    pub(crate) fn trace_headers(&self) -> HeaderMap {
+        self.state.lock().observed.upstream_headers()
+    }
+
+    /// Records the head of Bedrock's response to the running attempt, whatever its status.
+    pub(crate) fn attempt_responded(&self, http_status: u16, request_id: &str) {
+        self.state.lock().observed.responded(http_status, request_id);
     }
 
     /// Records that Bedrock has answered the running attempt.
@@ -112,8 +137,10 @@ impl CallRecord {
     pub(crate) fn attempt_ended(&self, failure: Option<Reason>) {
         let mut state = self.state.lock();
         self.metrics.attempted(&state.attempts.region, failure);
-        if let (Some(last), Some(reason)) = (state.attempts.attempts.last_mut(), failure) {
+        let State { attempts, observed, .. } = &mut *state;
+        if let (Some(last), Some(reason)) = (attempts.attempts.last_mut(), failure) {
             reason.name().clone_into(&mut last.reason);
+            observed.attempt_failed(reason);
         }
     }
 
@@ -126,8 +153,16 @@ impl CallRecord {
     /// Records that the first content has arrived.
     pub(crate) fn answered(&self) {
         let after = self.began.elapsed();
-        self.state.lock().first_content = Some(after);
+        let mut state = self.state.lock();
+        state.first_content = Some(after);
+        state.observed.answered();
+        drop(state);
         self.metrics.answered(after);
+    }
+
+    /// Records a chunk after the first content.
+    pub(crate) fn chunk(&self) {
+        self.state.lock().observed.chunk();
     }
 
     /// Ends a call that never became a stream with OK.
@@ -153,6 +188,8 @@ impl CallRecord {
             return;
         }
         let audited = state.audited.take();
+        let mut observed = std::mem::take(&mut state.observed);
+        let trace_id = observed.trace_id();
         let summary = CallSummary {
             method: self.path.rsplit('/').next().unwrap_or_default(),
             identity: state.identity.as_ref(),
@@ -165,7 +202,8 @@ impl CallRecord {
             used: answer.used,
             stop_reason: answer.stop_reason,
         };
-        self.log(&summary, state.client.as_ref());
+        self.log(&summary, state.client.as_ref(), trace_id.as_deref());
+        observed.end(&summary);
         if self.path.starts_with(GENERATION) || !matches!(outcome, Outcome::Answered | Outcome::Left) {
             self.metrics.call_ended(&summary);
         }
@@ -175,7 +213,7 @@ impl CallRecord {
     }
 
     /// The one event of the call in the log.
-    fn log(&self, summary: &CallSummary<'_>, client: Option<&ClientId>) {
+    fn log(&self, summary: &CallSummary<'_>, client: Option<&ClientId>, trace_id: Option<&str>) {
         let generation_id = self.generation_id.as_str();
         let caller = summary.identity.map(Identity::caller);
         let client = client.map(ToString::to_string);
@@ -189,7 +227,7 @@ impl CallRecord {
             ($level:ident, $($words:tt)*) => {
                 $level!(
                     %generation_id, method, caller, client, model, model_id, region, request_id, attempts, first_content_ms, elapsed_ms,
-                    input_tokens, output_tokens, stop_reason, $($words)*
+                    input_tokens, output_tokens, stop_reason, trace_id, $($words)*
                 )
             };
         }

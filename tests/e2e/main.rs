@@ -58,6 +58,7 @@ mod session;
 mod soak;
 mod store_files;
 mod stores;
+mod telemetry;
 mod tenants;
 mod text;
 mod timeouts;

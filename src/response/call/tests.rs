@@ -25,7 +25,7 @@ use crate::{
     request::{generation_id::GenerationId, timeouts::Deadline},
     response::{abandoned::AbandonmentSettings, registry::CallRegistry, stream::ChunkStream},
     shutdown::Shutdown,
-    telemetry::call::CallRecord,
+    telemetry::{call::CallRecord, observer::ObservedCall},
 };
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -75,7 +75,8 @@ impl Server {
             Ok(reader)
         });
         let deadline = Deadline(Instant::now() + DEADLINE);
-        let record = CallRecord::begin("/a.B/Generate", GenerationId::random(), self.metrics.clone());
+        let record =
+            CallRecord::begin("/a.B/Generate", GenerationId::random(), self.metrics.clone(), ObservedCall::default());
         let call = Call::new(CallParts {
             response,
             attempts: AttemptLog::default(),
