@@ -101,13 +101,15 @@ impl Shared {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let metrics = Metrics::default();
         let in_force = InForce::new(&settings.rules, &settings.limits);
+        metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
             admission: AdmissionControl::default(),
             failures: Arc::default(),
             directory: Directory::new(&settings.identity, in_force).map_err(AppError::Issuers)?,
-            conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner).await?,
+            conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics)
+                .await?,
             audit: Audit::open(settings.audit.as_ref(), &metrics).map_err(|source| AppError::Audit {
                 path: settings.audit.as_ref().map(|audit| audit.path.clone()).unwrap_or_default(),
                 source,

@@ -3,6 +3,7 @@
 //!
 //! - `pool` the SDK clients, as many as the running streams need
 //! - `http` the HTTP client of the SDK: windows, pings, proxies
+//! - `measured` measures its connections
 //! - `connected` connects to AWS, or to an emulator in this process
 //! - `local` the emulator, in a build that has it
 //! - [`client`] configures the SDK: credentials, region, endpoint, timeouts
@@ -23,6 +24,7 @@ pub(crate) mod frames;
 mod http;
 pub(crate) mod invoke;
 mod local;
+mod measured;
 mod pool;
 mod redaction;
 mod tap;
@@ -45,6 +47,7 @@ use crate::{
     error::{CallContext, Error, Reason},
     event::native::Decode,
     failover::{attempt_log::AttemptLog, routes::Target},
+    metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
     request::Valid,
 };
@@ -116,6 +119,11 @@ impl Bedrock {
     /// If TLS cannot be set up.
     pub fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Self> {
         client::emulated(endpoint, max_connect)
+    }
+
+    /// Measures the connections from now on.
+    pub(crate) fn measure(&self, metrics: &Metrics) {
+        self.http.measure(metrics);
     }
 
     /// The region of a target that names none.

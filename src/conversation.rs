@@ -6,12 +6,14 @@
 //! - [`bounds`] the bounds of what is stored; `history` the part that is sent to Bedrock
 //! - [`settings`] the storage that is configured, and opening it
 //! - `leases` the leases of running turns, and their renewal
+//! - `measured` a store whose requests are measured
 //! - `record` the stored values; `store` the interface of storage engines; `embedded` (a file or memory) and `redis` are the engines
 
 pub mod bounds;
 mod embedded;
 mod history;
 mod leases;
+mod measured;
 mod own;
 mod record;
 mod redis;
@@ -27,11 +29,15 @@ use tracing::warn;
 use self::{
     bounds::Bounds,
     leases::Leases,
+    measured::Measured,
     settings::{ConversationSettings, OpenError},
     store::{Cursor, Store, StoreError},
 };
 pub(crate) use self::{own::OwnConversations, store::OwnerLimits, turn::RunningTurn};
-use crate::error::{Error, Quota, Reason};
+use crate::{
+    error::{Error, Quota, Reason},
+    metrics::Metrics,
+};
 
 /// The time for the removal of expired conversations, because a store can hang.
 const REMOVAL: Duration = Duration::from_secs(30);
@@ -47,7 +53,7 @@ pub(crate) struct Conversations {
 }
 
 impl Conversations {
-    /// Opens the storage.
+    /// Opens the storage, whose requests are measured.
     ///
     /// # Errors
     /// If it cannot be opened; its content is left unchanged.
@@ -55,8 +61,12 @@ impl Conversations {
         settings: &ConversationSettings,
         bounds: Bounds,
         limits: OwnerLimits,
+        metrics: &Metrics,
     ) -> Result<Self, OpenError> {
-        Ok(Self { store: settings::open(settings).await?, bounds, limits, leases: Leases::default() })
+        let store = settings::open(settings).await?.map(|store| -> Arc<dyn Store> {
+            Arc::new(Measured { store, engine: settings.engine(), metrics: metrics.clone() })
+        });
+        Ok(Self { store, bounds, limits, leases: Leases::default() })
     }
 
     /// The conversations of one owner. There is no other way to a conversation.

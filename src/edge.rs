@@ -9,6 +9,7 @@
 //! - [`health`] the health service, also for unknown services
 //! - [`host`] refuses pages of other origins, and host names that are not the server's
 //! - [`message`] receives the message of a call within its timeout, the memory for requests and the maxima of the contract
+//! - [`probes`] the probes of load balancers, on the port for metrics
 //! - [`protocol`] distinguishes gRPC, gRPC-Web and plain HTTP
 //! - [`tls`] encryption, and the certificates of clients
 //! - [`ungated`] bounds the requests to health and reflection, and ends their streams at a shutdown
@@ -21,6 +22,7 @@ pub(crate) mod grpc;
 pub(crate) mod health;
 pub(crate) mod host;
 pub(crate) mod message;
+pub(crate) mod probes;
 pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod session;

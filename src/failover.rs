@@ -18,6 +18,7 @@ use self::{attempt_log::AttemptLog, attempts::AttemptPolicy, routes::Target};
 use crate::{
     bedrock::Bedrock,
     error::{Error, Reason},
+    metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest},
     request::{Checked, Valid, timeouts::Timeouts},
     response::reader::ResponseReader,
@@ -37,6 +38,13 @@ impl Failover {
     pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts) -> Self {
         let attempts = AttemptPolicy::new(attempts, bedrock.home());
         Self { bedrock, attempts, default }
+    }
+
+    /// The same, which is measured.
+    pub(crate) fn with_metrics(mut self, metrics: &Metrics) -> Self {
+        self.bedrock.measure(metrics);
+        self.attempts = self.attempts.with_metrics(metrics.clone());
+        self
     }
 
     /// The region of a target that names none.

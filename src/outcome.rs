@@ -1,7 +1,12 @@
 //! What became of a call: what the log, the metrics and the audit log are told once, at its end.
+//!
+//! - [`pace`] the gaps between the chunks of a stream
+
+pub(crate) mod pace;
 
 use std::time::Duration;
 
+use self::pace::Pace;
 use crate::{
     error::{CallContext, Error, Reason},
     event::Used,
@@ -31,6 +36,26 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// The word for it, as in the log and in labels of metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused(_) => "refused",
+            Self::Left => "left",
+            Self::Finished => "finished",
+            Self::Failed(_) => "failed",
+            Self::Abandoned { .. } => "abandoned",
+        }
+    }
+
+    /// The error with which the call ended.
+    pub(crate) fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Refused(error) | Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// `OK`, the reason of the error, or what the caller did.
     pub(crate) fn status(&self) -> &'static str {
         match self {
@@ -43,7 +68,7 @@ impl Outcome<'_> {
 }
 
 /// What is known of an answer at its end.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Answer<'a> {
     /// The attempt that answered.
     pub(crate) call: Option<&'a CallContext>,
@@ -51,6 +76,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) used: Option<Used>,
     /// Bedrock's reason for its end.
     pub(crate) stop_reason: Option<&'a str>,
+    /// The chunks and gaps of its stream.
+    pub(crate) pace: Option<&'a Pace>,
 }
 
 /// A call at its end.
@@ -76,6 +103,8 @@ pub(crate) struct CallSummary<'a> {
     pub(crate) used: Option<Used>,
     /// Bedrock's reason for the end of the answer.
     pub(crate) stop_reason: Option<&'a str>,
+    /// The chunks and gaps of its stream.
+    pub(crate) pace: Option<&'a Pace>,
 }
 
 impl CallSummary<'_> {

@@ -32,7 +32,7 @@ use crate::{
         usage::UsageAccounting,
     },
     shutdown::Shutdown,
-    telemetry::{call::CallRecord, observer::request::Asked},
+    telemetry::{call::CallRecord, observer::request::Asked, queue::in_queue},
 };
 
 /// What a call needs.
@@ -136,7 +136,8 @@ impl Service {
             checked.request.prepend_history(history);
         }
         permitted::check(&mut checked, identity, self.failover.home())?;
-        let permit = self.admission.admit(limits, identity.client(), &checked.name, checked.request.get()).await?;
+        let admission = self.admission.admit(limits, identity.client(), &checked.name, checked.request.get());
+        let permit = in_queue(record, admission).await?;
         Ok(Begun { turn, checked, serving, permit, for_history })
     }
 

@@ -19,6 +19,7 @@ use crate::{
         health,
         host::AllowedHosts,
         message::Messages,
+        probes,
         session::{Session, link::OneTimeLink},
         ungated::{MessageTimeouts, Ungated, ungated},
         web,
@@ -83,13 +84,15 @@ pub(super) fn router(
 /// The metrics behind their layer.
 pub(super) fn metrics_router(settings: &Settings, shared: &Shared) -> Router {
     let is_reachable = settings.metrics_listen.is_some_and(|address| !is_loopback(address));
+    let health = shared.health.clone();
     endpoint::router(shared.metrics.clone(), is_reachable.then(|| authentication_of(settings, shared)))
+        .merge(probes::router(move || health::is_serving(health.clone())))
 }
 
 fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service {
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
     Service {
-        failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts)),
+        failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts).with_metrics(&metrics)),
         admission: shared.admission.clone(),
         abandoned: AbandonedCalls::new(settings.abandonment),
         registry: shared.registry.clone(),

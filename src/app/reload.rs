@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use crate::{
     admission::AdmissionControl,
+    admission::LimitSettings,
     audit::Audit,
     config::{Change, Settings, Watcher},
     error::ConfigError,
@@ -80,6 +81,8 @@ impl Reload {
         let limits = in_force.limits.clone();
         let changes = self.directory.replace(settings, in_force)?;
         self.admission.follow(&limits, |caller| self.directory.max_streams_of(caller));
+        let LimitSettings { streams, streams_per_caller, streams_per_model, .. } = limits.settings;
+        self.metrics.limits(streams, streams_per_caller, streams_per_model);
         self.audit.callers_replaced(settings.callers.len(), &changes);
         // A stream that is registered after this looks into the new directory itself.
         self.registry.end_where(|identity| self.directory.has_revoked(identity), Directory::revocation);

@@ -29,7 +29,11 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::
 use tokio::{net::TcpStream, sync::Mutex};
 use tower::{BoxError, timeout::Timeout, util::BoxCloneSyncService};
 
-use crate::outbound::{Proxied, Proxies};
+use super::measured::{Measured, MeasuredBy};
+use crate::{
+    metrics::Metrics,
+    outbound::{Proxied, Proxies},
+};
 
 /// The maximum number of streams of a client. It is below Bedrock's limit, because Bedrock counts a stream slightly longer.
 pub(super) const STREAMS: usize = 90;
@@ -72,6 +76,7 @@ pub(super) struct Http {
     tls: ClientConfig,
     proxies: Proxies,
     max_connect: Duration,
+    measured_by: MeasuredBy,
 }
 
 impl Http {
@@ -92,7 +97,12 @@ impl Http {
     }
 
     fn with(tls: ClientConfig, max_connect: Duration) -> Self {
-        Self { tls, proxies: Proxies::from_env(), max_connect }
+        Self { tls, proxies: Proxies::from_env(), max_connect, measured_by: MeasuredBy::default() }
+    }
+
+    /// Measures the connections of all clients from now on. The first call counts.
+    pub(super) fn measure(&self, metrics: &Metrics) {
+        let _ = self.measured_by.set(metrics.clone());
     }
 
     /// A client with its own connections.
@@ -106,6 +116,7 @@ impl Http {
             .enable_http1()
             .enable_http2()
             .wrap_connector(Proxied::new(tcp, self.proxies.clone()));
+        let connecting = Measured::new(Timeout::new(https, self.max_connect), Arc::clone(&self.measured_by));
         let streams = u32::try_from(STREAMS).unwrap_or(u32::MAX);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -114,7 +125,7 @@ impl Http {
             .http2_initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW).saturating_mul(SMALL_FRAMES))
             .http2_keep_alive_interval(KEEPALIVE)
             .http2_keep_alive_timeout(KEEPALIVE)
-            .build(BoxCloneSyncService::new(Timeout::new(https, self.max_connect)));
+            .build(BoxCloneSyncService::new(connecting));
         SharedHttpClient::new(Connections { client, protocol: Arc::default() })
     }
 }

@@ -24,6 +24,18 @@ pub enum ConversationSettings {
     Redis(RedisSettings),
 }
 
+impl ConversationSettings {
+    /// The name of the engine, as a label of metrics.
+    pub(super) fn engine(&self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Memory => "memory",
+            Self::File(_) => "file",
+            Self::Redis(_) => "redis",
+        }
+    }
+}
+
 /// The reason why the storage cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("conversations cannot be stored in {storage}: {problem}")]

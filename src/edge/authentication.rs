@@ -200,6 +200,6 @@ impl Authentication {
         } else {
             warn!(error = %error.for_log(), "refused");
         }
-        self.metrics.refused(error.reason());
+        self.metrics.refused("", error.reason());
     }
 }

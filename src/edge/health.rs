@@ -22,6 +22,13 @@ pub(crate) fn server(reporter: HealthReporter) -> HealthServer<impl Health> {
     HealthServer::new(service).accept_compressed(CompressionEncoding::Gzip)
 }
 
+/// Whether the server as a whole is serving, by the same report.
+pub(crate) async fn is_serving(reporter: HealthReporter) -> bool {
+    let service = HealthService::from_health_reporter(reporter);
+    let answer = service.check(Request::new(HealthCheckRequest::default())).await;
+    answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving)
+}
+
 struct WithUnknownServices(HealthService);
 
 type Statuses = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;

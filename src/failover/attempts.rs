@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason},
+    metrics::Metrics,
     proto::Attempt,
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct AttemptPolicy {
     home: String,
     budget: TpsBudget,
     breakers: CircuitBreakers,
+    metrics: Metrics,
 }
 
 /// The plan of the attempts of a call.
@@ -61,7 +63,18 @@ impl AttemptPolicy {
     /// A call makes at most `max_attempts` attempts. `home` is the region of the server.
     pub(crate) fn new(max_attempts: u32, home: impl Into<String>) -> Self {
         let budget = TpsBudget::new(BUDGET_TIME, BUDGET_PER_SECOND, BUDGET_SHARE);
-        Self { max_attempts, home: home.into(), budget, breakers: CircuitBreakers::default() }
+        Self {
+            max_attempts,
+            home: home.into(),
+            budget,
+            breakers: CircuitBreakers::default(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// The same, which is measured.
+    pub(crate) fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { breakers: self.breakers.with_metrics(metrics.clone()), metrics, ..self }
     }
 
     /// Plans the attempts of a call and begins the first one, at the first healthy target of its route.
@@ -126,7 +139,7 @@ impl AttemptPlan<'_> {
         if self.attempts >= self.policy.max_attempts || self.log.is_stopped() {
             return Err(error);
         }
-        let timed_out_early = timeout && self.short_timeouts;
+        let (timed_out_early, before) = (timeout && self.short_timeouts, self.current);
         let wait = match self.choose(&error, timed_out_early) {
             Ok(wait) => wait,
             Err(Stop::NoRetry) => return Err(error),
@@ -136,6 +149,7 @@ impl AttemptPlan<'_> {
         if self.log.is_stopped() {
             return Err(error);
         }
+        self.policy.metrics.retried(if self.current == before { "repeat" } else { "failover" });
         self.begin();
         Ok(())
     }
@@ -171,7 +185,12 @@ impl AttemptPlan<'_> {
         if wait > MAX_RETRY_AFTER || timed_out_early {
             return Err(Stop::NoRetry);
         }
-        if self.policy.budget.withdraw() { Ok(wait) } else { Err(Stop::BudgetExhausted) }
+        if self.policy.budget.withdraw() {
+            Ok(wait)
+        } else {
+            self.policy.metrics.retry_budget_exhausted();
+            Err(Stop::BudgetExhausted)
+        }
     }
 
     /// The first of these targets whose breaker allows attempts.

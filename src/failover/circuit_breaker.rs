@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::routes::Target;
+use crate::metrics::Metrics;
 
 /// The number of consecutive failures that opens a breaker.
 const FAILURES: u32 = 5;
@@ -26,7 +27,10 @@ const MAX_EJECTION: Duration = Duration::from_mins(5);
 
 /// The breakers of all targets. The configuration bounds their number. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CircuitBreakers(Arc<Mutex<HashMap<Target, Breaker>>>);
+pub(super) struct CircuitBreakers {
+    breakers: Arc<Mutex<HashMap<Target, Breaker>>>,
+    metrics: Metrics,
+}
 
 #[derive(Debug, Default)]
 struct Breaker {
@@ -60,9 +64,14 @@ pub(super) struct Ticket {
 }
 
 impl CircuitBreakers {
+    /// The same, whose states are measured.
+    pub(super) fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// Whether an attempt may go to this target. Only [`CircuitBreakers::begin`] takes the permit of a probe.
     pub(super) fn allows(&self, target: &Target) -> bool {
-        match self.0.lock().get(target).map(|breaker| &breaker.state) {
+        match self.breakers.lock().get(target).map(|breaker| &breaker.state) {
             None | Some(State::Closed { .. }) => true,
             Some(State::Open { until }) => *until <= Instant::now(),
             Some(State::HalfOpen) => false,
@@ -71,14 +80,47 @@ impl CircuitBreakers {
 
     /// Begins an attempt at this target. If the backoff of an open breaker has passed, the attempt is the probe.
     pub(super) fn begin(&self, target: &Target) -> Ticket {
-        let mut breakers = self.0.lock();
-        let breaker = breakers.entry(target.clone()).or_default();
+        let mut breakers = self.breakers.lock();
+        let breaker = breakers.entry(target.clone()).or_insert_with(|| {
+            self.metrics.breaker_is(&target.to_string(), State::default().name());
+            Breaker::default()
+        });
         let probe = matches!(breaker.state, State::Open { until } if until <= Instant::now());
         if probe {
             breaker.change(State::HalfOpen);
+            self.measure(target, breaker);
         }
         let generation = breaker.generation;
         Ticket { breakers: self.clone(), target: target.clone(), generation, probe, ended: false }
+    }
+
+    /// Changes the breaker of a target, if it is still of this generation, and measures its new state.
+    fn change(&self, target: &Target, generation: u64, change: impl FnOnce(&mut Breaker)) {
+        let mut breakers = self.breakers.lock();
+        let Some(breaker) = breakers.get_mut(target).filter(|breaker| breaker.generation == generation) else { return };
+        let ejections = breaker.ejections;
+        change(breaker);
+        if breaker.generation != generation {
+            self.measure(target, breaker);
+        }
+        if breaker.ejections > ejections {
+            self.metrics.breaker_opened(&target.to_string());
+        }
+    }
+
+    fn measure(&self, target: &Target, breaker: &Breaker) {
+        self.metrics.breaker_is(&target.to_string(), breaker.state.name());
+    }
+}
+
+impl State {
+    /// The state as a label.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen => "half_open",
+        }
     }
 }
 
@@ -122,11 +164,7 @@ impl Ticket {
 
     fn end(mut self, result: impl FnOnce(&mut Breaker)) {
         self.ended = true;
-        if let Some(breaker) = self.breakers.0.lock().get_mut(&self.target)
-            && breaker.generation == self.generation
-        {
-            result(breaker);
-        }
+        self.breakers.change(&self.target, self.generation, result);
     }
 }
 
@@ -135,12 +173,10 @@ impl Drop for Ticket {
         if self.ended || !self.probe {
             return;
         }
-        if let Some(breaker) = self.breakers.0.lock().get_mut(&self.target)
-            && breaker.generation == self.generation
-        {
-            // The probe has no result, so the next attempt is a probe.
+        // The probe has no result, so the next attempt is a probe.
+        self.breakers.change(&self.target, self.generation, |breaker| {
             breaker.change(State::Open { until: Instant::now() });
-        }
+        });
     }
 }
 
@@ -173,6 +209,35 @@ mod tests {
         assert!(!breakers.allows(&target), "one probe and no other");
         probe.succeeded();
         assert!(breakers.allows(&target));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_state_of_each_target_is_measured() {
+        let metrics = Metrics::default();
+        let (breakers, target) = (CircuitBreakers::default().with_metrics(metrics.clone()), Target::here("a.b"));
+        let has = |sample: &str| {
+            let text = metrics.text().unwrap();
+            assert!(text.contains(&format!("{sample}\n")), "{sample} in {text}");
+        };
+        let is = |state: &str| {
+            for known in ["closed", "open", "half_open"] {
+                let value = i32::from(known == state);
+                has(&format!("outcrop_circuit_breaker_state{{target=\"a.b\",state=\"{known}\"}} {value}"));
+            }
+        };
+        breakers.begin(&target).succeeded();
+        is("closed");
+        (0..FAILURES).for_each(|_| breakers.begin(&target).failed());
+        is("open");
+        has("outcrop_circuit_breaker_ejections_total{target=\"a.b\"} 1");
+        tokio::time::advance(FIRST).await;
+        let probe = breakers.begin(&target);
+        is("half_open");
+        drop(probe);
+        is("open");
+        has("outcrop_circuit_breaker_ejections_total{target=\"a.b\"} 1");
+        breakers.begin(&target).succeeded();
+        is("closed");
     }
 
     #[tokio::test(start_paused = true)]

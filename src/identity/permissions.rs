@@ -69,6 +69,12 @@ impl Permissions {
         self.models.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(name)))
     }
 
+    /// Whether the configuration of the caller names exactly this model or route.
+    pub(crate) fn name_model(&self, name: &str) -> bool {
+        let names = |pattern: &Pattern| matches!(pattern, Pattern::Name(own) if own == name);
+        self.models.as_ref().is_some_and(|patterns| patterns.iter().any(names))
+    }
+
     /// Whether a request may be sent to this AWS region.
     pub(crate) fn allow_region(&self, region: &str) -> bool {
         self.regions.as_ref().is_none_or(|regions| regions.contains(region))

@@ -9,20 +9,26 @@ use axum::{
     routing::get,
 };
 use http::{
-    StatusCode,
-    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+    HeaderMap, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use tonic::Code;
 
-use super::Metrics;
+use super::{Metrics, plain};
 use crate::{edge::authentication::Authentication, error::Error};
 
-/// The content type of the text.
+/// The content type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The content type of Prometheus' own format.
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The route. Without `authentication` it is open.
 pub(crate) fn router(metrics: Metrics, authentication: Option<Authentication>) -> Router {
-    let page = get(async move || match metrics.text() {
+    let page = get(async move |headers: HeaderMap| match metrics.text() {
+        Ok(text) if takes_plain_alone(&headers) => {
+            ([(CONTENT_TYPE, PLAIN)], plain::of_open_metrics(&text)).into_response()
+        }
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     });
@@ -31,6 +37,13 @@ pub(crate) fn router(metrics: Metrics, authentication: Option<Authentication>) -
         Some(authentication) => router.layer(from_fn_with_state(authentication, known)),
         None => router,
     }
+}
+
+/// Whether the client takes Prometheus' own format and not OpenMetrics.
+fn takes_plain_alone(headers: &HeaderMap) -> bool {
+    let takes =
+        |kind| headers.get_all(ACCEPT).iter().any(|accepted| accepted.to_str().is_ok_and(|it| it.contains(kind)));
+    takes("text/plain") && !takes("application/openmetrics-text")
 }
 
 /// The layer around the route, and around everything that is not there.

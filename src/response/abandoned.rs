@@ -60,7 +60,7 @@ impl AbandonedCalls {
         &self,
         call: AbandonedCall,
         mode: AbandonmentMode,
-        accounting: UsageAccounting,
+        mut accounting: UsageAccounting,
         in_flight: &InFlight,
     ) {
         let mode = if mode == AbandonmentMode::Unspecified { self.settings.mode } else { mode };

@@ -142,7 +142,7 @@ impl Call {
                 }
                 Err(error) => Step::Failed(error),
             },
-            State::Reading(reader) => match ready!(Pin::new(reader.as_mut()).poll_next(cx)) {
+            State::Reading(reader) => match ready!(poll_reader(reader, &mut self.resources, cx)) {
                 Some(Ok(mut chunk)) if !is_finish(&chunk) => {
                     if let Some(turn) = &mut self.turn {
                         turn.add(&mut chunk);
@@ -257,6 +257,23 @@ impl Call {
         self.turn = None;
         self.state = State::Over(Some(error));
     }
+}
+
+/// Reads the next chunk, and records the wait for it.
+fn poll_reader(
+    reader: &mut ResponseReader,
+    resources: &mut Option<CallResources>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Chunk, Error>>> {
+    let polled = Pin::new(reader).poll_next(cx);
+    if let Some(CallResources { accounting, .. }) = resources {
+        match &polled {
+            Poll::Pending => accounting.waits(),
+            Poll::Ready(Some(Ok(_))) => accounting.arrived(),
+            Poll::Ready(_) => {}
+        }
+    }
+    polled
 }
 
 /// Ends a call with OK and releases its resources.

@@ -104,7 +104,7 @@ impl ResponseReader {
 
     /// What is known of the answer for the record of the call.
     pub(crate) fn answer(&self) -> Answer<'_> {
-        Answer { call: Some(&self.call), used: self.mapper.used(), stop_reason: self.mapper.stop_reason() }
+        Answer { call: Some(&self.call), used: self.mapper.used(), stop_reason: self.mapper.stop_reason(), pace: None }
     }
 
     /// Waits for the first content, without removing it from the stream.

@@ -6,7 +6,7 @@ use crate::{
     admission::Reservation,
     error::{Error, Phase, Reason},
     metrics::Metrics,
-    outcome::{Answer, Outcome},
+    outcome::{Answer, Outcome, pace::Pace},
     telemetry::call::CallRecord,
 };
 
@@ -16,13 +16,14 @@ pub(crate) struct UsageAccounting {
     record: Arc<CallRecord>,
     reservation: Reservation,
     metrics: Metrics,
+    pace: Pace,
 }
 
 impl UsageAccounting {
     /// Opens the accounting of a call that has become a stream.
     pub(crate) fn open(record: Arc<CallRecord>, reservation: Reservation, metrics: Metrics) -> Self {
         record.stream_begun();
-        Self { record, reservation, metrics }
+        Self { record, reservation, metrics, pace: Pace::default() }
     }
 
     /// Records that the first content has arrived.
@@ -35,11 +36,21 @@ impl UsageAccounting {
         self.record.chunk();
     }
 
+    /// Records that the stream waits for a chunk of Bedrock.
+    pub(crate) fn waits(&mut self) {
+        self.pace.waits();
+    }
+
+    /// Records a chunk of Bedrock.
+    pub(crate) fn arrived(&mut self) {
+        self.pace.chunk();
+    }
+
     /// Records a stream that ended with OK.
     pub(crate) fn finished(self, answer: &Answer<'_>) {
         self.settle(answer);
         self.metrics.ended();
-        self.record.end(Outcome::Finished, answer);
+        self.end(Outcome::Finished, answer);
     }
 
     /// Records a stream that failed.
@@ -54,7 +65,7 @@ impl UsageAccounting {
             Phase::BeforeContent | Phase::AfterContent => self.settle(answer),
         }
         self.metrics.ended();
-        self.record.end(Outcome::Failed(error), answer);
+        self.end(Outcome::Failed(error), answer);
     }
 
     /// Records an abandoned stream whose call to Bedrock was closed. Without usage its reservation stands.
@@ -62,11 +73,12 @@ impl UsageAccounting {
         self.settle(answer);
         self.metrics.ended();
         let result = "the call to Bedrock was closed";
-        self.record.end(Outcome::Abandoned { mode: "cancel", result }, answer);
+        self.end(Outcome::Abandoned { mode: "cancel", result }, answer);
     }
 
     /// Records that the drain of an abandoned stream begins.
-    pub(crate) fn draining(&self) {
+    pub(crate) fn draining(&mut self) {
+        self.pace.ended();
         self.metrics.drain_begun();
     }
 
@@ -74,7 +86,12 @@ impl UsageAccounting {
     pub(crate) fn drained(self, answer: &Answer<'_>, result: &str) {
         self.settle(answer);
         self.metrics.drain_ended();
-        self.record.end(Outcome::Abandoned { mode: "drain", result }, answer);
+        self.end(Outcome::Abandoned { mode: "drain", result }, answer);
+    }
+
+    fn end(mut self, outcome: Outcome<'_>, answer: &Answer<'_>) {
+        self.pace.ended();
+        self.record.end(outcome, &Answer { pace: Some(&self.pace), ..*answer });
     }
 
     fn settle(&self, answer: &Answer<'_>) {

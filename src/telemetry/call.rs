@@ -9,7 +9,6 @@ use std::{sync::Arc, time::Duration};
 use http::{Extensions, HeaderMap};
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
 
 use crate::{
     admission::client::ClientId,
@@ -20,7 +19,10 @@ use crate::{
     outcome::{Answer, CallSummary, Outcome},
     proto::Attempt,
     request::generation_id::GenerationId,
-    telemetry::observer::{ObservedCall, request::Asked},
+    telemetry::{
+        event,
+        observer::{ObservedCall, request::Asked},
+    },
 };
 
 /// The service whose calls are for callers. The others are asked by load balancers and tools, many times.
@@ -45,6 +47,10 @@ struct State {
     model_label: String,
     /// The attempts, of which the last one may be running.
     attempts: CallContext,
+    /// When the running attempt began.
+    attempt_began: Option<Instant>,
+    /// The time in the queue.
+    queued: Duration,
     first_content: Option<Duration>,
     /// What a collector is told.
     observed: ObservedCall,
@@ -98,18 +104,35 @@ impl CallRecord {
         self.state.lock().audited = Some(audited);
     }
 
-    /// Records the model that the checked request names. `is_configured` tells whether the configuration names it too.
+    /// Records the model that the checked request names. `is_configured` tells whether the settings of models
+    /// name it too; the permissions of the caller can.
     pub(crate) fn requested(&self, model: &str, is_configured: bool, asked: Asked<'_>) {
         let mut state = self.state.lock();
+        let named = |identity: &Identity| identity.permissions().name_model(model);
+        let is_configured = is_configured || state.identity.as_ref().is_some_and(named);
         model.clone_into(&mut state.model);
         if is_configured { model } else { "other" }.clone_into(&mut state.model_label);
         let State { observed, model, model_label, .. } = &mut *state;
         observed.requested(model, model_label, asked);
     }
 
+    /// Records that the call begins to wait in the queue.
+    pub(crate) fn queued(&self) {
+        self.metrics.queued();
+    }
+
+    /// Records that the call no longer waits in the queue.
+    pub(crate) fn dequeued(&self, outcome: &'static str, waited: Duration) {
+        self.state.lock().queued += waited;
+        self.metrics.dequeued(outcome, waited);
+    }
+
     /// Records that an attempt begins.
     pub(crate) fn attempt_begun(&self, attempt: &Attempt) {
         let mut state = self.state.lock();
+        if state.attempt_began.replace(Instant::now()).is_none() {
+            self.metrics.overhead(self.began.elapsed().saturating_sub(state.queued));
+        }
         let State { attempts, observed, .. } = &mut *state;
         observed.attempt_begun(attempt);
         attempts.model_id.clone_from(&attempt.model_id);
@@ -136,7 +159,11 @@ impl CallRecord {
     /// Records how the running attempt ended: with content, or for a reason.
     pub(crate) fn attempt_ended(&self, failure: Option<Reason>) {
         let mut state = self.state.lock();
-        self.metrics.attempted(&state.attempts.region, failure);
+        self.metrics.attempted(&state.model_label, &state.attempts.region, failure);
+        // Methods without a stream have no content.
+        if let (None, true, Some(began)) = (failure, state.is_stream, state.attempt_began) {
+            self.metrics.attempt_answered(&state.model_label, &state.attempts.region, began.elapsed());
+        }
         let State { attempts, observed, .. } = &mut *state;
         if let (Some(last), Some(reason)) = (attempts.attempts.last_mut(), failure) {
             reason.name().clone_into(&mut last.reason);
@@ -146,8 +173,9 @@ impl CallRecord {
 
     /// Records that the call has become a stream. From now on only the stream ends it.
     pub(crate) fn stream_begun(&self) {
-        self.state.lock().is_stream = true;
-        self.metrics.begun();
+        let mut state = self.state.lock();
+        state.is_stream = true;
+        self.metrics.stream_begun(&state.model_label);
     }
 
     /// Records that the first content has arrived.
@@ -156,8 +184,7 @@ impl CallRecord {
         let mut state = self.state.lock();
         state.first_content = Some(after);
         state.observed.answered();
-        drop(state);
-        self.metrics.answered(after);
+        self.metrics.first_content(&state.model_label, after);
     }
 
     /// Records a chunk after the first content.
@@ -201,47 +228,24 @@ impl CallRecord {
             first_content: state.first_content,
             used: answer.used,
             stop_reason: answer.stop_reason,
+            pace: answer.pace,
         };
-        self.log(&summary, state.client.as_ref(), trace_id.as_deref());
+        let at = event::Circumstances {
+            generation_id: self.generation_id.as_str(),
+            client: state.client.as_ref(),
+            trace_id: trace_id.as_deref(),
+            is_for_callers: self.path.starts_with(GENERATION),
+        };
+        event::log(&summary, &at);
         observed.end(&summary);
+        if state.is_stream {
+            self.metrics.stream_over(&state.model_label);
+        }
         if self.path.starts_with(GENERATION) || !matches!(outcome, Outcome::Answered | Outcome::Left) {
             self.metrics.call_ended(&summary);
         }
         if let Some(audited) = audited {
             audited.ended(&summary);
-        }
-    }
-
-    /// The one event of the call in the log.
-    fn log(&self, summary: &CallSummary<'_>, client: Option<&ClientId>, trace_id: Option<&str>) {
-        let generation_id = self.generation_id.as_str();
-        let caller = summary.identity.map(Identity::caller);
-        let client = client.map(ToString::to_string);
-        let CallSummary { method, model, stop_reason, outcome, used, .. } = summary;
-        let CallContext { model_id, region, request_id, attempts } = summary.attempts;
-        let (attempts, elapsed_ms) = (attempts.len(), millis(summary.duration));
-        let first_content_ms = summary.first_content.map(millis);
-        let (input_tokens, output_tokens) = (used.map(|used| used.input), used.map(|used| used.output));
-        // The level of an event is fixed where it is written, so each level has its own.
-        macro_rules! event {
-            ($level:ident, $($words:tt)*) => {
-                $level!(
-                    %generation_id, method, caller, client, model, model_id, region, request_id, attempts, first_content_ms, elapsed_ms,
-                    input_tokens, output_tokens, stop_reason, trace_id, $($words)*
-                )
-            };
-        }
-        match outcome {
-            Outcome::Answered if self.path.starts_with(GENERATION) => event!(info, "answered"),
-            Outcome::Answered => event!(debug, "answered"),
-            Outcome::Finished => event!(info, "finished"),
-            Outcome::Left => event!(info, "the caller left before it was answered"),
-            Outcome::Abandoned { mode, result } => event!(info, mode, "abandoned by the caller: {result}"),
-            Outcome::Refused(error) if error.reason().is_of_any_client() => {
-                event!(debug, error = %error.for_log(), "refused");
-            }
-            Outcome::Refused(error) => event!(warn, error = %error.for_log(), "refused"),
-            Outcome::Failed(error) => event!(warn, error = %error.for_log(), "failed"),
         }
     }
 }
@@ -250,8 +254,4 @@ impl Drop for CallRecord {
     fn drop(&mut self) {
         self.end(Outcome::Left, &Answer::default());
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -105,18 +105,22 @@ async fn metrics_that_others_can_reach_are_for_callers_with_the_permission() {
     .await;
     let port = harness.metrics_address.unwrap().port();
     let http = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
-    let status = async |credentials: Option<String>| {
-        let mut request = http::Request::get(format!("http://127.0.0.1:{port}/metrics"));
+    let status_of = async |page: &str, credentials: Option<String>| {
+        let mut request = http::Request::get(format!("http://127.0.0.1:{port}{page}"));
         if let Some(credentials) = credentials {
             request = request.header("authorization", credentials);
         }
         let body = http_body_util::Empty::<bytes::Bytes>::new();
         http.request(request.body(body).unwrap()).await.unwrap().status().as_u16()
     };
+    let status = async |credentials| status_of("/metrics", credentials).await;
     assert_eq!(status(None).await, 401);
     assert_eq!(status(Some(bearer(&new_key().0))).await, 401);
     assert_eq!(status(Some(bearer(&ada.key))).await, 403);
     assert_eq!(status(Some(bearer(&monitor.key))).await, 200);
+    // Probes have no credentials.
+    assert_eq!((status_of("/livez", None).await, status_of("/readyz", None).await), (200, 200));
+    assert_eq!(status_of("/nothing", None).await, 401);
     let path = "/outcrop.v1.GenerationService/ListModels";
     let wire = Wire::to(&harness.endpoint);
     let answer = wire.call(Protocol::Grpc, path, b"", &[("authorization", &bearer(&monitor.key))]).await;

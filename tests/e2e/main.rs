@@ -41,6 +41,7 @@ mod json_text;
 mod limits;
 mod load;
 mod log;
+mod metrics;
 mod native;
 mod nginx;
 mod not_reading;

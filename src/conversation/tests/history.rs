@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::{
+    metrics::Metrics,
     proto::{
         Citation, ContentBlock, Heartbeat, ImageDelta, ImageSource, ImageStart, OtherEvent, ReasoningDelta, Role,
         ToolResultBlock, ToolResultBlockDelta, ToolResultContentBlock, ToolResultDelta, ToolResultStart, ToolUseStart,
@@ -103,7 +104,8 @@ async fn run(conversations: &Conversations, mut request: GenerateRequest, answer
 #[tokio::test]
 async fn whatever_answer_is_stored_is_accepted_as_history() {
     let bounds = Bounds { messages: u32::MAX, ..Bounds::default() };
-    let conversations = Conversations::open(&ConversationSettings::Memory, bounds, LIMITS).await.unwrap();
+    let conversations =
+        Conversations::open(&ConversationSettings::Memory, bounds, LIMITS, &Metrics::default()).await.unwrap();
     let mut stored = 0;
     for seed in 0..ANSWERS as u64 {
         let random = &mut fastrand::Rng::with_seed(seed);

@@ -18,7 +18,7 @@ struct Model {
 }
 
 fn state(breakers: &CircuitBreakers, target: &Target, read: impl FnOnce(&Breaker)) {
-    if let Some(breaker) = breakers.0.lock().get(target) {
+    if let Some(breaker) = breakers.breakers.lock().get(target) {
         read(breaker);
     }
 }
