@@ -74,7 +74,8 @@ impl Default for All {
     fn default() -> Self {
         let mut new = Registering::default();
         let (call, short, rate) = (|| Histogram::new(CALL), || Histogram::new(SHORT), || Histogram::new(RATE));
-        new.gauges(table::BUILD_INFO).of([env!("CARGO_PKG_VERSION").into()]).set(1);
+        let features = if cfg!(feature = "emulator") { "emulator" } else { "" };
+        new.gauges(table::BUILD_INFO).of([env!("CARGO_PKG_VERSION").into(), features.into()]).set(1);
         let all = Self {
             calls: new.counters(table::CALLS),
             streams_running: new.gauge(table::STREAMS_RUNNING),

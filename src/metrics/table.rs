@@ -151,8 +151,8 @@ table! {
     CERTIFICATE_EXPIRY: Gauge, Seconds, Stable, "outcrop_tls_certificate_expiry_seconds", [],
         "when the certificate of the server expires, in seconds since 1970; 0 without TLS";
     // The process.
-    BUILD_INFO: Gauge, Number, Stable, "outcrop_build_info", ["version"],
-        "1, with the version of the program";
+    BUILD_INFO: Gauge, Number, Stable, "outcrop_build_info", ["version", "features"],
+        "1, with the version of the program and the features of its build";
     CONFIG_GENERATION: Gauge, Number, Stable, "outcrop_config_generation", [],
         "the number of times that the configuration was applied, including the start";
     CONFIG_RELOADS_FAILED: Counter, Number, Stable, "outcrop_config_reloads_failed_total", [],
