@@ -111,6 +111,20 @@ fn every_file_that_a_document_names_exists() {
 }
 
 #[test]
+fn every_known_failure_of_a_conformance_suite_is_documented() {
+    let document = read("docs/conformance.md");
+    let lists = files(&["tests/conformance/known"], "txt");
+    assert_eq!(lists.len(), 4, "{lists:?}");
+    for path in lists {
+        for case in read(&path).lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            // The document has the transport in words, and the cases of both protocols as one.
+            let case = case.trim_start_matches("plaintext | ").replace("gRPC-Web Unexpected", "gRPC Unexpected");
+            assert!(document.contains(&format!("- `{case}`")), "docs/conformance.md lacks {case} of {path}");
+        }
+    }
+}
+
+#[test]
 fn every_heading_that_a_document_links_to_exists() {
     let anchor = |heading: &str| {
         let kept = |c: &char| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_';

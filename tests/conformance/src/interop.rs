@@ -19,7 +19,7 @@ const ECHOED: HeaderName = HeaderName::from_static("x-grpc-test-echo-initial");
 const ECHOED_LAST: HeaderName = HeaderName::from_static("x-grpc-test-echo-trailing-bin");
 
 /// The service.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Interop;
 
 /// A stream of answers.

@@ -1,0 +1,75 @@
+"""The Connect conformance runner against its service in the edge, over gRPC and gRPC-Web."""
+
+import re
+import subprocess
+
+import pytest
+
+from conftest import FIGURES, HERE, TARGET, documented, known, suite
+
+SERVER = [TARGET / "conformance-server", "runner"]
+FLAKY = "connect-flaky.txt"
+
+
+def config(tmp_path, protocol):
+    path = tmp_path / "connect.yaml"
+    path.write_text((HERE / "connect.yaml").read_text() + f"  protocols: [PROTOCOL_{protocol}]\n")
+    return path
+
+
+def run(tmp_path, protocol, *flags):
+    return suite("connectconformance", "--mode", "server", "--conf", config(tmp_path, protocol), *flags, "--", *SERVER)
+
+
+def matches(pattern, name):
+    """As the runner does: `*` is one part of a name, `**` any number of parts."""
+    parts = {"**": "(?:[^/]+/)*", "*": "[^/]+/"}
+    return re.fullmatch("".join(parts.get(part, re.escape(part) + "/") for part in pattern.split("/")), name + "/")
+
+
+def failures(output):
+    """Each case that failed as expected, with its problems."""
+    for case in re.finditer(r"^INFO: (.*) failed \(as expected\):\n((?:\t.*\n)+)", output, re.M):
+        yield case.group(1), [line.strip() for line in case.group(2).splitlines()]
+
+
+@pytest.mark.parametrize("protocol, name", [("GRPC", "gRPC"), ("GRPC_WEB", "gRPC-Web")])
+def test_every_case_passes_or_fails_as_it_is_known_to(tmp_path, protocol, name):
+    listed = f"connect-{name.lower()}.txt"
+    done = run(tmp_path, protocol, "--known-failing", f"@{HERE}/known/{listed}", "--known-flaky", f"@{HERE}/known/{FLAKY}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    groups = known(listed) + known(FLAKY)
+    failed, by_time = 0, 0
+    for case, problems in failures(done.stdout + done.stderr):
+        is_flaky = any(matches(pattern, case) for group in known(FLAKY) for pattern in group.cases)
+        failed, by_time = failed + (not is_flaky), by_time + is_flaky
+        expected = [group.fails_with for group in groups if any(matches(pattern, case) for pattern in group.cases)]
+        assert [problems] == [[line] for line in expected], f"{case} fails otherwise than is known: {problems}"
+    total, passed = re.search(r"Total cases: (\d+)\n(\d+) passed, 0 failed", done.stdout + done.stderr).groups()
+    assert int(total) == int(passed) + failed + by_time, done.stdout
+    FIGURES.append(f"Connect runner, {name}: {total} cases, {passed} passed, {failed} failed as is known, {by_time} failed by time")
+    flaky = [flag for group in known(FLAKY) for pattern in group.cases for flag in ["--run", pattern]]
+    either = int(re.search(r"Total cases: (\d+)", run(tmp_path, protocol, *flaky).stdout).group(1))
+    documented(f"| Connect runner, {name} | {total} | {int(total) - failed - either} | {failed} | {either} |")
+
+
+def test_a_listed_case_that_passes_fails_the_run(tmp_path):
+    case = "Basic/**/unary/success"
+    assert run(tmp_path, "GRPC", "--run", case).returncode == 0
+    stale = run(tmp_path, "GRPC", "--run", case, "--known-failing", case)
+    assert stale.returncode != 0 and "was expected to fail but did not" in stale.stdout + stale.stderr
+    unknown = run(tmp_path, "GRPC", "--known-failing", "Basic/**/no-such-case")
+    assert unknown.returncode != 0, "a pattern without a case is taken"
+
+
+def test_the_proto_files_are_those_of_the_runner():
+    tools = HERE / "tools"
+    listed = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", "connectrpc.com/conformance"], cwd=tools, capture_output=True, text=True, check=True
+    )
+    copies = sorted((HERE / "proto/connectrpc").rglob("*.proto"))
+    assert copies
+    for copy in copies:
+        original = f"{listed.stdout.strip()}/proto/{copy.relative_to(HERE / 'proto')}"
+        with open(original) as file:
+            assert copy.read_text() == file.read(), f"{copy} differs from the module"
