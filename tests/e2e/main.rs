@@ -46,6 +46,7 @@ mod native;
 mod nginx;
 mod not_reading;
 mod open_connections;
+mod order_of_checks;
 mod overload;
 mod page;
 mod process;

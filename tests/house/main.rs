@@ -3,6 +3,7 @@
 //! - `documents` ARCHITECTURE.md and `lib.rs` name files and modules that exist
 //! - `imports` no file imports itself through others
 //! - `layout` every file is short and says what it is for
+//! - `semantics` every promise to callers links to its test
 //! - `servers` servers that tests start leave no files
 //! - `words` names, comments, documents and messages use the terms of the field
 //! - `workflows` CI pins what it runs
@@ -12,6 +13,7 @@
 mod documents;
 mod imports;
 mod layout;
+mod semantics;
 mod servers;
 mod words;
 mod workflows;
