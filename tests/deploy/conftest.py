@@ -5,6 +5,7 @@ OUTCROP_PRODUCTION names the program that was built without the emulator. Tools 
 """
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -34,3 +35,21 @@ def folder(tmp_path):
     """An empty folder that only its owner can enter."""
     tmp_path.chmod(0o700)
     return tmp_path
+
+
+@pytest.fixture
+def redis(folder):
+    """The address of a Redis with the password `swordfish`. Nothing remains of it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--requirepass", "swordfish"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        for line in server.stdout:
+            if "Ready to accept connections" in line:
+                break
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.communicate()

@@ -23,10 +23,14 @@ fn actions_are_pinned_and_may_only_read() {
 
 #[test]
 fn python_packages_are_pinned_with_their_hashes() {
-    let lines = read("tests/interop/requirements.txt");
-    let packages = lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()));
-    for package in packages {
-        assert!(package.contains("==") && package.ends_with('\\'), "{package} has no hash");
+    for (requirements, script) in [("tests/interop", ".ci/run"), ("tests/deploy", ".ci/deploy")] {
+        let lines = read(format!("{requirements}/requirements.txt"));
+        let packages: Vec<_> =
+            lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic())).collect();
+        assert!(packages.len() > 3, "{requirements} pins {packages:?}");
+        for package in packages {
+            assert!(package.contains("==") && package.ends_with('\\'), "{package} has no hash");
+        }
+        assert!(read(script).contains("--require-hashes"), "{script} does not check the hashes");
     }
-    assert!(read(".ci/run").contains("--require-hashes"), ".ci/run does not check the hashes");
 }
