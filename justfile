@@ -33,6 +33,7 @@ page:
 bench:
     cargo bench --bench cancellation
     cargo bench --bench identity
+    cargo bench --bench telemetry
 
 # Everything that CI runs
 ci:
