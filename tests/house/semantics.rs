@@ -1,6 +1,6 @@
 //! docs/semantics.md: every sentence about what a caller may rely on links to a test that exists and runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use crate::{files, read};
 
@@ -33,7 +33,7 @@ fn page(text: &str) -> (Vec<Promise>, Vec<String>) {
 
 /// Whether this file has a test of this name that is not ignored.
 fn has_test(text: &str, path: &str, name: &str) -> bool {
-    if path.ends_with(".py") {
+    if Path::new(path).extension().is_some_and(|extension| extension == "py") {
         return name.starts_with("test_") && text.lines().any(|line| line.starts_with(&format!("def {name}(")));
     }
     let lines: Vec<_> = text.lines().map(str::trim).collect();
