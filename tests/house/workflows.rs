@@ -34,3 +34,13 @@ fn python_packages_are_pinned_with_their_hashes() {
         assert!(read(script).contains("--require-hashes"), "{script} does not check the hashes");
     }
 }
+
+#[test]
+fn the_build_of_an_image_has_every_member_of_the_workspace() {
+    let manifest = read("Cargo.toml");
+    let members = manifest.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).unwrap().0;
+    let context = read(".dockerignore");
+    for member in members.split(',').map(|member| member.trim().trim_matches('"')) {
+        assert!(context.lines().any(|line| line == format!("!{member}")), ".dockerignore leaves out {member}");
+    }
+}
