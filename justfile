@@ -29,11 +29,20 @@ page:
     npm --prefix web run check
     npm --prefix web test
 
-# How soon Bedrock sees that a caller has left
+# How soon Bedrock sees that a caller has left, and what callers and streams cost
 bench:
     cargo bench --bench cancellation
     cargo bench --bench identity
     cargo bench --bench telemetry
+    cargo bench --bench size
+
+# What is deployed: the production build, the chart, the compose file, the unit
+deploy:
+    bash .ci/deploy
+
+# Archive and SBOM of a release, into dist/
+release:
+    bash packaging/release
 
 # Everything that CI runs
 ci:
