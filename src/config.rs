@@ -13,7 +13,7 @@
 //! - `models` routes and aliases
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
-//! - `variables` finds misspelt variables
+//! - `variables` finds misspelt variables, and `standard` names those of OpenTelemetry
 //! - `reload` reads the file again when it changes
 
 mod access;
@@ -32,6 +32,7 @@ mod origin;
 mod problems;
 mod reload;
 mod serve;
+mod standard;
 mod telemetry;
 mod timeouts;
 mod tls;

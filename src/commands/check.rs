@@ -12,6 +12,7 @@ use crate::{
     config::{Checked, Inputs, Layers, ServeArgs, Settings, TlsSettings},
     conversation::settings::{ConversationSettings, check as check_storage},
     edge::tls::{self, EXPIRES_SOON, written},
+    telemetry::otlp,
 };
 
 /// Checks everything.
@@ -24,6 +25,9 @@ pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Ex
         writeln!(stderr(), "outcrop: {warning}")?;
     }
     let mut problems: Vec<_> = check_storage(&settings.conversations).await.err().into_iter().collect();
+    if let Some(otlp) = &settings.otlp {
+        problems.extend(otlp::check(otlp).await.err());
+    }
     let valid_until = settings.tls.as_ref().map(check_tls).transpose();
     let valid_until = valid_until.map_err(|problem| problems.push(problem)).ok().flatten();
     if problems.is_empty() {
@@ -63,9 +67,10 @@ fn summary(settings: &Settings) -> String {
         0 => "none: every client is served".to_owned(),
         count => format!("{count}, with {} issuers of tokens", settings.identity.issuers.len()),
     };
+    let telemetry = settings.otlp.as_ref().map_or("not sent", |otlp| otlp.endpoint.as_str());
     let routes = settings.rules.routes.names().count();
     format!(
-        "listens on: {}\nanswers from: {upstream}\nroutes: {routes}\ncallers: {callers}\nconversations: {storage}\n",
+        "listens on: {}\nanswers from: {upstream}\nroutes: {routes}\ncallers: {callers}\nconversations: {storage}\ntraces and metrics: {telemetry}\n",
         settings.listen
     )
 }

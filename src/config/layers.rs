@@ -12,7 +12,7 @@ use super::{
     file::{ConfigFile, Known},
     flags::{CONFIG, CONFIGURED, arguments, command, is_boolean, is_list, key, long, raw, refusal},
     origin::{Origin, Origins},
-    telemetry::{STANDARD, STANDARD_OF_FLAGS},
+    standard::{STANDARD, STANDARD_OF_FLAGS, is_standard},
     variables::{self, PREFIX},
 };
 
@@ -225,9 +225,4 @@ impl Given<'_> {
         let name = format!("{}:{line}: {}", file.path, value.key);
         Some(Value { texts, origin: Origin::File { key: value.key.clone(), line }, name })
     }
-}
-
-/// Whether this is a standard variable of OpenTelemetry that is read here.
-fn is_standard(name: &str) -> bool {
-    STANDARD.contains(&name) || STANDARD_OF_FLAGS.iter().any(|(_, standard)| *standard == name)
 }

@@ -6,27 +6,14 @@ use clap::Args;
 use outcrop_secret_file::ExposeSecret;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::{Layers, file::read, origin::Origin, problems::Problems};
+use super::{
+    Layers,
+    file::read,
+    origin::Origin,
+    problems::Problems,
+    standard::{ENDPOINT, STANDARD_OF_FLAGS},
+};
 use crate::telemetry::otlp::settings::{Header, OtlpSettings, endpoint_problem};
-
-/// The standard variable of the endpoint.
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-
-/// The standard variables that stand for a flag, below the configuration file.
-pub(super) const STANDARD_OF_FLAGS: [(&str, &str); 3] = [
-    ("otlp-endpoint", ENDPOINT),
-    ("otlp-ca", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
-    ("otlp-service-name", "OTEL_SERVICE_NAME"),
-];
-
-/// The standard variables that are read besides. The SDK reads further ones by itself.
-pub(super) const STANDARD: [&str; 5] = [
-    "OTEL_SDK_DISABLED",
-    "OTEL_TRACES_EXPORTER",
-    "OTEL_METRICS_EXPORTER",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-];
 
 /// The signals that can be sent.
 const SIGNALS: [&str; 2] = ["traces", "metrics"];
@@ -67,13 +54,18 @@ impl fmt::Debug for TelemetryArgs {
 }
 
 impl TelemetryArgs {
-    /// The settings of the exporter. `None` if nothing is sent.
+    /// The settings of the exporter. `None` if nothing is sent. Files are not read for a running server, which has read them: one that is
+    /// missing now must not keep a key from being revoked.
     pub(super) fn otlp(&self, layers: &Layers, problems: &mut Problems) -> Option<OtlpSettings> {
+        let reads_files = !layers.of_running_server;
         let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
         let (mut traces, mut metrics) = self.signals(problems);
         traces &= layers.standard("OTEL_TRACES_EXPORTER") != Some("none");
         metrics &= layers.standard("OTEL_METRICS_EXPORTER") != Some("none");
-        let headers = set(&self.otlp_headers_file).map(|path| Self::headers(&path, problems)).unwrap_or_default();
+        let headers = set(&self.otlp_headers_file)
+            .filter(|_| reads_files)
+            .map(|path| Self::headers(&path, problems))
+            .unwrap_or_default();
         let ca = self.ca(layers, problems);
         let sample_ratio = set(&self.trace_sample_ratio).and_then(|ratio| Self::ratio(&ratio, problems));
         let Some(endpoint) = set(&self.otlp_endpoint) else {
@@ -109,7 +101,7 @@ impl TelemetryArgs {
 
     /// The certificate authorities, in PEM. The standard variable can be meant for other programs, so it is read for https:// alone.
     fn ca(&self, layers: &Layers, problems: &mut Problems) -> Option<Vec<u8>> {
-        let path = self.otlp_ca.clone().filter(|path| !path.is_empty())?;
+        let path = self.otlp_ca.clone().filter(|path| !path.is_empty() && !layers.of_running_server)?;
         let is_tls = self.otlp_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("https:"));
         if !is_tls && *layers.origins.of("otlp-ca") == of_standard("ca") {
             return None;

@@ -15,7 +15,7 @@ pub mod losses;
 mod queue;
 pub mod settings;
 
-use std::{fmt, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 use opentelemetry::{
     InstrumentationScope,
@@ -36,7 +36,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::{
     export::{BoundedExporter, Bounds},
@@ -50,6 +50,9 @@ const FLUSH: Duration = Duration::from_secs(3);
 
 /// The time in which the threads end after that. Their exports are cancelled.
 const CANCEL: Duration = Duration::from_millis(500);
+
+/// The time in which [`check`] must be connected.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// The exporter of a server.
 pub struct Otlp {
@@ -83,6 +86,8 @@ impl Otlp {
         let tracers =
             if settings.traces { Some(tracers(settings, channel.clone(), &bounds, resource.clone())?) } else { None };
         let meters = if settings.metrics { Some(meters(settings, channel, bounds, resource)?) } else { None };
+        let OtlpSettings { endpoint, traces, metrics, .. } = settings;
+        info!(%endpoint, traces, metrics, "traces and metrics are sent by OTLP");
         Ok(Self { cancel: cancelled.drop_guard(), tracers, meters, losses })
     }
 
@@ -116,6 +121,23 @@ impl Otlp {
         }
         losses.report_all();
     }
+}
+
+/// Connects to the collector and sends nothing.
+///
+/// # Errors
+/// Why it cannot be reached.
+pub async fn check(settings: &OtlpSettings) -> Result<(), String> {
+    let reached = timeout(CHECK, channel::endpoint(settings)?.connect()).await;
+    let problem = match reached {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        Err(_) => format!("it did not answer within {CHECK:?}"),
+    };
+    let endpoint = &settings.endpoint;
+    Err(format!(
+        "traces and metrics would be lost: the collector at {endpoint} cannot be reached ({problem}). Check --otlp-endpoint"
+    ))
 }
 
 /// Who describes the calls: this program.

@@ -1,12 +1,14 @@
 """What a real collector receives from the real program, by the names of the conventions of OpenTelemetry."""
 
+import subprocess
+
 import grpc
 import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from collector import Collector
-from conftest import SERVICE, outcrop
+from conftest import SERVICE, TARGET, outcrop
 from provider import certificates
 
 METHOD = f"{SERVICE}/Generate"
@@ -242,6 +244,19 @@ def test_a_call_without_credentials_over_tls_and_with_a_header(tmp_path):
     assert span["attributes"]["rpc.status_code"] == "UNAUTHENTICATED"
     assert span["attributes"]["outcrop.reason"] == "CREDENTIALS_MISSING"
     assert (span["name"], status(span)) == (METHOD, 0)
+
+
+def test_the_check_connects_to_the_collector(tmp_path):
+    collector = Collector(tmp_path)
+
+    def check():
+        command = [str(TARGET / "outcrop"), "check", "--local", "--otlp-endpoint", collector.endpoint]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert f"traces and metrics: {collector.endpoint}" in check().stdout
+    collector.stop()
+    done = check()
+    assert done.returncode == 1 and f"the collector at {collector.endpoint} cannot be reached" in done.stderr, done
 
 
 def test_the_environment_alone_turns_it_on_and_off(tmp_path):

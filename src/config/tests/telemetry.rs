@@ -109,4 +109,9 @@ fn headers_come_from_a_private_file_and_are_in_no_output() {
     let found = problems("otlp-line", "", &[&["--local"], &flags[..]].concat(), &[]);
     assert!(found[0].contains("whose line 2 is not NAME: VALUE") && !found[0].contains("swordfish"), "{found:?}");
     assert_eq!(sent.timeout, Duration::from_secs(10));
+    // A running server has read it, and does not read it again.
+    let arguments = [&["outcrop", "serve", "--local"], &flags[..3], &["/nowhere"]].concat();
+    let (cli, layers) = Inputs::new(arguments, []).load().unwrap();
+    let Command::Serve(args) = cli.command else { panic!("serve") };
+    args.resolve(&Layers { of_running_server: true, ..layers }).unwrap();
 }

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trace_is_not_passed_on() {
+    fn an_invalid_trace_is_not_passed_on() {
         for parent in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",

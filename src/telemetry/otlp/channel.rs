@@ -4,8 +4,13 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::settings::OtlpSettings;
 
-/// A connection that is made with the first export, and again after it broke. It does not go through a proxy: collectors are nearby.
+/// A connection that is made with the first export, and again after it broke.
 pub(super) fn channel(settings: &OtlpSettings) -> Result<Channel, String> {
+    endpoint(settings).map(|endpoint| endpoint.connect_lazy())
+}
+
+/// The collector, with its TLS. Connections do not go through a proxy, because collectors are nearby.
+pub(super) fn endpoint(settings: &OtlpSettings) -> Result<Endpoint, String> {
     let wrong = |error: tonic::transport::Error| format!("--otlp-endpoint cannot be used: {error}");
     let mut endpoint = Endpoint::from_shared(settings.endpoint.clone())
         .map_err(wrong)?
@@ -18,5 +23,5 @@ pub(super) fn channel(settings: &OtlpSettings) -> Result<Channel, String> {
         };
         endpoint = endpoint.tls_config(tls).map_err(wrong)?;
     }
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint)
 }

@@ -94,8 +94,7 @@ impl fmt::Debug for Header {
 pub fn endpoint_problem(endpoint: &str) -> Option<String> {
     if endpoint.contains('@') {
         return Some(
-            "has a user or a password, which everybody can read who reads the settings. Use --otlp-headers-file"
-                .to_owned(),
+            "has a user or a password, which all readers of the settings can see. Use --otlp-headers-file".to_owned(),
         );
     }
     let wanted = "it must be http:// or https:// with a host and a port, such as http://127.0.0.1:4317";
