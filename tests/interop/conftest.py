@@ -47,7 +47,8 @@ class Program:
             "OUTCROP_LOG": "debug",
             "OUTCROP_AUDIT_LOG": f"{written}.audit",
         }
-        with open(f"{written}.log", "w") as log:
+        self.log = Path(f"{written}.log")
+        with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [str(TARGET / arguments[0]), *arguments[1:]],
                 stdout=subprocess.PIPE,

@@ -37,6 +37,7 @@ def observed(tmp_path_factory):
         "abandonment": calls.left("emulator.endless"),
         "refusal": calls.ended("emulator.default", prompt=""),
         "count": calls.count("emulator.default"),
+        "log": server.log,
     }
     stop(server)
     collector.stop()
@@ -115,6 +116,7 @@ def test_a_success(observed):
     assert (server["traceId"], server["parentSpanId"]) == (TRACE, PARENT), "the trace of the caller goes on"
     assert [span["kind"] for span in (server, inference, attempt)] == [SERVER, CLIENT, CLIENT]
     assert [status(span) for span in (server, inference, attempt)] == [0, 0, 0]
+    assert f'trace_id="{TRACE}"' in ended["log"].read_text(), "the event of the call in the log"
     assert server["name"] == METHOD
     assert server["resource"]["service.name"] == "checkout"
     assert server["resource"]["deployment.environment.name"] == "test"
@@ -261,7 +263,8 @@ def test_the_check_connects_to_the_collector(tmp_path):
 
 def test_the_environment_alone_turns_it_on_and_off(tmp_path):
     collector = Collector(tmp_path)
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    # The filter of the log does not change spans.
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OUTCROP_LOG": "off"}
     for further in [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_SAMPLER": "always_off"}, {}]:
         server = outcrop("--local", environment={**environment, "OTEL_METRICS_EXPORTER": "none", **further})
         assert Caller(server.address).ended("emulator.default") == "OK"

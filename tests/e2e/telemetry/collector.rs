@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, transport::Server};
 
 /// A collector. It ends when it is dropped.
 pub(crate) struct Collector {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     received: Arc<Received>,
     _server: JoinSet<()>,
 }
@@ -44,16 +44,21 @@ struct Services(Arc<Received>);
 
 impl Collector {
     pub(crate) async fn start() -> Self {
-        Self::with(Received::default()).await
+        Self::at(loopback(), Received::default()).await
+    }
+
+    /// Where another one was.
+    pub(crate) async fn again(address: SocketAddr) -> Self {
+        Self::at(address, Received::default()).await
     }
 
     /// It accepts everything and answers nothing.
     pub(crate) async fn hanging() -> Self {
-        Self::with(Received { hangs: true, ..Received::default() }).await
+        Self::at(loopback(), Received { hangs: true, ..Received::default() }).await
     }
 
-    async fn with(received: Received) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn at(address: SocketAddr, received: Received) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(received);
         let services = Services(Arc::clone(&received));
@@ -111,6 +116,11 @@ impl Collector {
     pub(crate) fn authorizations(&self) -> Vec<String> {
         self.received.headers.lock().clone()
     }
+}
+
+/// A free port.
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 impl Received {

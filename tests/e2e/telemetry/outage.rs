@@ -4,7 +4,7 @@ use bedrock_emulator::Script;
 use outcrop::telemetry::otlp::settings::OtlpSettings;
 use tokio::task::JoinSet;
 
-use super::{Collector, observed};
+use super::{Collector, flushed, observed};
 use crate::harness::{Harness, collect, request, soon};
 
 /// Calls with more spans than may wait for a collector.
@@ -56,4 +56,20 @@ async fn a_collector_that_is_not_there_costs_the_spans_alone() {
     harness.ended().await;
     assert_eq!(harness.count("telemetry_spans_dropped_total", &[]), 3 * CALLS as u64);
     assert!(harness.count("telemetry_exports_failed_total", &["metrics"]) >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_comes_back_gets_the_spans_from_then_on() {
+    let first = Collector::start().await;
+    let (endpoint, address) = (first.endpoint(), first.address);
+    drop(first);
+    let harness = Harness::with(|settings| settings.otlp = Some(OtlpSettings::to(endpoint))).await;
+    harness.ask(request("emulator.default")).await.whole();
+    // It is tried again a few times, and then the spans are lost.
+    harness.counted("telemetry_spans_dropped_total", &["export_failed"], 3).await;
+    let second = Collector::again(address).await;
+    harness.ask(request("emulator.default")).await.whole();
+    flushed(harness).await;
+    assert_eq!(second.spans().len(), 3);
+    assert!(!second.metrics().is_empty());
 }
