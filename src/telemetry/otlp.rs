@@ -4,13 +4,14 @@
 //! what does not fit is dropped and counted. Metrics are sums and histograms in memory, which another thread sends at an interval.
 //!
 //! - [`settings`] where they are sent
-//! - `channel` the connection
+//! - `channel` the connection, and `headers` what is sent with every export
 //! - `queue` the bound of spans that wait
 //! - `export` bounds one export in time, and counts what is lost
 //! - [`losses`] what was lost
 
 mod channel;
 mod export;
+mod headers;
 pub mod losses;
 mod queue;
 pub mod settings;
@@ -22,9 +23,7 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider},
     trace::TracerProvider,
 };
-use opentelemetry_otlp::{
-    MetricExporter, RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig, tonic_types::metadata::MetadataMap,
-};
+use opentelemetry_otlp::{MetricExporter, RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
     Resource,
     metrics::{PeriodicReader, SdkMeterProvider},
@@ -40,6 +39,7 @@ use tracing::{info, warn};
 
 use self::{
     export::{BoundedExporter, Bounds},
+    headers::OwnHeaders,
     losses::Losses,
     queue::{Backlog, BoundedProcessor},
     settings::OtlpSettings,
@@ -151,11 +151,6 @@ fn resource(settings: &OtlpSettings) -> Resource {
     Resource::builder().with_attribute(version).with_service_name(settings.service_name.clone()).build()
 }
 
-/// The headers of every export.
-fn metadata(settings: &OtlpSettings) -> MetadataMap {
-    MetadataMap::from_headers(settings.headers.iter().filter_map(settings::Header::parts).collect())
-}
-
 fn tracers(
     settings: &OtlpSettings,
     channel: Channel,
@@ -165,7 +160,7 @@ fn tracers(
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_channel(channel)
-        .with_metadata(metadata(settings))
+        .with_interceptor(OwnHeaders::of(settings))
         .with_timeout(settings.timeout)
         .with_retry_policy(RetryPolicy::default())
         .build()
@@ -192,7 +187,7 @@ fn meters(
     let exporter = MetricExporter::builder()
         .with_tonic()
         .with_channel(channel)
-        .with_metadata(metadata(settings))
+        .with_interceptor(OwnHeaders::of(settings))
         .with_timeout(settings.timeout)
         .with_retry_policy(RetryPolicy::default())
         .build()
