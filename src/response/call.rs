@@ -134,7 +134,7 @@ impl Call {
             State::Over(error) => Step::Over(error.take()),
             State::Pending(response) => match ready!(Pin::new(response).poll(cx)) {
                 Ok(reader) => {
-                    if let Some(resources) = &self.resources {
+                    if let Some(resources) = &mut self.resources {
                         resources.accounting.answered();
                     }
                     self.state = State::Reading(reader);
@@ -147,7 +147,9 @@ impl Call {
                     if let Some(turn) = &mut self.turn {
                         turn.add(&mut chunk);
                     }
-                    if let Some(resources) = self.resources.as_ref().filter(|_| chunk.sequence > Some(FIRST_CONTENT)) {
+                    if let Some(resources) = &mut self.resources
+                        && chunk.sequence > Some(FIRST_CONTENT)
+                    {
                         resources.accounting.chunk();
                     }
                     Step::Chunk(chunk)

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Phase, Reason},
     metrics::Metrics,
     outcome::{Answer, Outcome, pace::Pace},
-    telemetry::call::CallRecord,
+    telemetry::{call::CallRecord, observer::ChunkMeter},
 };
 
 /// The accounting of a running stream.
@@ -17,23 +17,27 @@ pub(crate) struct UsageAccounting {
     reservation: Reservation,
     metrics: Metrics,
     pace: Pace,
+    /// Measures chunks for a collector.
+    chunk_meter: Option<ChunkMeter>,
 }
 
 impl UsageAccounting {
     /// Opens the accounting of a call that has become a stream.
     pub(crate) fn open(record: Arc<CallRecord>, reservation: Reservation, metrics: Metrics) -> Self {
         record.stream_begun();
-        Self { record, reservation, metrics, pace: Pace::default() }
+        Self { record, reservation, metrics, pace: Pace::default(), chunk_meter: None }
     }
 
     /// Records that the first content has arrived.
-    pub(crate) fn answered(&self) {
-        self.record.answered();
+    pub(crate) fn answered(&mut self) {
+        self.chunk_meter = self.record.answered();
     }
 
     /// Records a chunk after the first content.
-    pub(crate) fn chunk(&self) {
-        self.record.chunk();
+    pub(crate) fn chunk(&mut self) {
+        if let Some(meter) = &mut self.chunk_meter {
+            meter.chunk();
+        }
     }
 
     /// Records that the stream waits for a chunk of Bedrock.

@@ -21,7 +21,7 @@ use crate::{
     request::generation_id::GenerationId,
     telemetry::{
         event,
-        observer::{ObservedCall, request::Asked},
+        observer::{ChunkMeter, ObservedCall, request::Asked},
     },
 };
 
@@ -178,18 +178,13 @@ impl CallRecord {
         self.metrics.stream_begun(&state.model_label);
     }
 
-    /// Records that the first content has arrived.
-    pub(crate) fn answered(&self) {
+    /// Records that the first content has arrived. Returns what measures the chunks after it for a collector, if there is one.
+    pub(crate) fn answered(&self) -> Option<ChunkMeter> {
         let after = self.began.elapsed();
         let mut state = self.state.lock();
         state.first_content = Some(after);
-        state.observed.answered();
         self.metrics.first_content(&state.model_label, after);
-    }
-
-    /// Records a chunk after the first content.
-    pub(crate) fn chunk(&self) {
-        self.state.lock().observed.chunk();
+        state.observed.answered()
     }
 
     /// Ends a call that never became a stream with OK.

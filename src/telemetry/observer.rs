@@ -21,6 +21,7 @@ use http::{HeaderMap, Request};
 use opentelemetry::Context;
 use tokio::time::Instant;
 
+pub(crate) use self::measurements::ChunkMeter;
 use self::{
     attributes::Status,
     measurements::{Label, Measurements},
@@ -56,7 +57,6 @@ struct Measured {
     began: Instant,
     /// Of the inference, if there is one.
     label: Option<Label>,
-    last_chunk: Option<Instant>,
 }
 
 impl Observer {
@@ -84,7 +84,6 @@ impl Observer {
             method: attributes::method(method).to_owned(),
             began: Instant::now(),
             label: None,
-            last_chunk: None,
         });
         ObservedCall { remote, spans, measured, inferring_since: None }
     }
@@ -136,26 +135,15 @@ impl ObservedCall {
         self.with_spans(|spans| spans.attempt_failed(reason));
     }
 
-    /// Records that the first content has arrived.
-    pub(crate) fn answered(&mut self) {
-        let Some(since) = self.inferring_since else { return };
+    /// Records that the first content has arrived. The chunks after it are measured without the lock of the record.
+    pub(crate) fn answered(&mut self) -> Option<ChunkMeter> {
         let now = Instant::now();
-        let after = now.saturating_duration_since(since);
-        if let Some(Measured { measurements, label: Some(label), last_chunk, .. }) = &mut self.measured {
-            *last_chunk = Some(now);
-            measurements.first_chunk(label, after);
-        }
+        let after = now.saturating_duration_since(self.inferring_since?);
         self.with_spans(|spans| spans.answered(after));
-    }
-
-    /// Records a chunk after the first.
-    pub(crate) fn chunk(&mut self) {
-        if let Some(Measured { measurements, label: Some(label), last_chunk, .. }) = &mut self.measured {
-            let now = Instant::now();
-            if let Some(last) = last_chunk.replace(now) {
-                measurements.chunk(label, now.saturating_duration_since(last));
-            }
-        }
+        let Measured { measurements, label, .. } = self.measured.as_ref()?;
+        let label = label.as_ref()?;
+        measurements.first_chunk(label, after);
+        Some(measurements.chunks_of(label, now))
     }
 
     /// Ends the spans and records what is known at the end.

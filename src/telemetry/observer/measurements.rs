@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, Meter},
+    metrics::{BoundHistogram, Counter, Histogram, Meter},
 };
+use tokio::time::Instant;
 
 use super::{
     attributes::{
@@ -53,6 +54,23 @@ pub(super) struct Measurements {
     output_tokens: Counter<u64>,
     cache_read_tokens: Counter<u64>,
     cache_write_tokens: Counter<u64>,
+}
+
+/// Measures the chunks of one stream, without looking for their attributes and without the lock of the call.
+#[derive(Debug)]
+pub(crate) struct ChunkMeter {
+    gaps: BoundHistogram<f64>,
+    /// When the last chunk arrived.
+    last: Instant,
+}
+
+impl ChunkMeter {
+    /// Records a chunk.
+    pub(crate) fn chunk(&mut self) {
+        let now = Instant::now();
+        self.gaps.record(seconds(now.saturating_duration_since(self.last)));
+        self.last = now;
+    }
 }
 
 /// The attributes of the inferences of a model.
@@ -132,8 +150,9 @@ impl Measurements {
         self.first_chunks.record(seconds(after), &label.0);
     }
 
-    pub(super) fn chunk(&self, label: &Label, after: Duration) {
-        self.chunks.record(seconds(after), &label.0);
+    /// Measures the chunks of a stream whose first one has arrived.
+    pub(super) fn chunks_of(&self, label: &Label, first: Instant) -> ChunkMeter {
+        ChunkMeter { gaps: self.chunks.bind(&label.0), last: first }
     }
 
     /// Without usage the tokens are 0, as the conventions want it.
