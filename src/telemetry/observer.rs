@@ -75,7 +75,7 @@ impl Observer {
         generation_id: &str,
     ) -> ObservedCall {
         let remote = trace_context::extract(request.headers());
-        let spans = self.tracing.as_ref().map(|tracing| tracing.begin(request.uri(), method, &remote));
+        let spans = self.tracing.as_ref().map(|tracing| tracing.begin(request, method, &remote));
         if let Some(spans) = &spans {
             spans.has_id(generation_id);
         }

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use http::Uri;
+use http::{Request, header::HOST, uri::Authority};
 use opentelemetry::{
     Array, Context, KeyValue, StringValue, Value,
     trace::{Status as SpanStatus, TraceContextExt},
@@ -74,13 +74,13 @@ impl Tracing {
         Self(Dispatch::new(Registry::default().with(own).with(spans)))
     }
 
-    pub(super) fn begin(&self, uri: &Uri, path: Option<&str>, remote: &Context) -> CallSpans {
+    pub(super) fn begin(&self, request: &Request<impl Sized>, path: Option<&str>, remote: &Context) -> CallSpans {
         let name = method(path);
         let mut attributes = vec![KeyValue::new(RPC_SYSTEM, "grpc"), KeyValue::new(RPC_METHOD, name.to_owned())];
         if path.is_none() {
-            attributes.push(KeyValue::new(RPC_METHOD_ORIGINAL, text(uri.path().trim_start_matches('/'))));
+            attributes.push(KeyValue::new(RPC_METHOD_ORIGINAL, text(request.uri().path().trim_start_matches('/'))));
         }
-        if let Some(authority) = uri.authority() {
+        if let Some(authority) = authority(request) {
             attributes.push(KeyValue::new(SERVER_ADDRESS, text(authority.host())));
             attributes.extend(authority.port_u16().map(|port| KeyValue::new(SERVER_PORT, i64::from(port))));
         }
@@ -236,6 +236,12 @@ impl CallSpans {
     pub(super) fn has_id(&self, generation_id: &str) {
         self.server.set(GENERATION_ID, text(generation_id));
     }
+}
+
+/// The address that the caller used. HTTP/1.1, of gRPC-Web, has it in a header.
+fn authority(request: &Request<impl Sized>) -> Option<Authority> {
+    let in_header = || request.headers().get(HOST)?.to_str().ok()?.parse().ok();
+    request.uri().authority().cloned().or_else(in_header)
 }
 
 /// Adds what is known at the end of an inference.
