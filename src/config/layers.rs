@@ -12,7 +12,7 @@ use super::{
     file::{ConfigFile, Known},
     flags::{CONFIG, CONFIGURED, arguments, command, is_boolean, is_list, key, long, raw, refusal},
     origin::{Origin, Origins},
-    standard::{STANDARD, STANDARD_OF_FLAGS, is_standard},
+    standard::{STANDARD, STANDARD_OF_FLAGS, is_standard, without_effect},
     variables::{self, PREFIX},
 };
 
@@ -167,9 +167,10 @@ impl Inputs {
         }
     }
 
-    /// Warnings about the environment: variables that look like settings and are none.
+    /// Warnings about the environment: variables that look like settings and are not read.
     pub fn warnings(&self) -> Vec<String> {
-        variables::unknown(self.variables.keys().map(String::as_str))
+        let names = || self.variables.keys().map(String::as_str);
+        variables::unknown(names()).into_iter().chain(without_effect(names())).collect()
     }
 
     /// A variable that is set. An empty one counts as unset, because compose files set empty variables.
