@@ -6,6 +6,7 @@
 //! - `measured` measures its connections
 //! - `connected` connects to AWS, or to an emulator in this process
 //! - `local` the emulator, in a build that has it
+//! - [`account`] lists the models of the AWS account
 //! - [`client`] configures the SDK: credentials, region, endpoint, timeouts
 //! - [`converse`] maps a request to ConverseStream
 //! - [`invoke`] maps a request to a native body, and native chunks to events; one file for each family
@@ -15,6 +16,7 @@
 //! - [`classify`] maps failures to [`Error`]
 //! - `redaction` removes details of the operator's account from messages
 
+pub(crate) mod account;
 pub(crate) mod classify;
 mod client;
 mod connected;
@@ -38,11 +40,11 @@ use aws_sdk_bedrockruntime::{Config, config::Region};
 #[cfg(not(feature = "emulator"))]
 pub use self::local::NO_EMULATOR;
 pub(crate) use self::pool::PooledClient;
+use self::{account::Account, frames::Frames, http::Http, pool::Pool, tap::Tap};
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
     connected::{ConnectError, Connected, Prepared, UpstreamSettings},
 };
-use self::{frames::Frames, http::Http, pool::Pool, tap::Tap};
 use crate::{
     error::{CallContext, Error, Reason},
     event::native::Decode,
@@ -58,6 +60,7 @@ pub struct Bedrock {
     config: Config,
     http: Http,
     home: String,
+    account: Account,
     /// By region. The configuration bounds their number.
     pools: Arc<Mutex<HashMap<String, Pool>>>,
 }
@@ -109,8 +112,9 @@ impl Upstream {
 }
 
 impl Bedrock {
-    fn new(config: Config, http: Http, home: String) -> Self {
-        Self { config, http, home, pools: Arc::default() }
+    fn new(config: Config, control: aws_sdk_bedrock::config::Builder, http: Http, home: String) -> Self {
+        let account = Account::new(control.http_client(http.client()).build(), &home);
+        Self { config, http, home, account, pools: Arc::default() }
     }
 
     /// The Bedrock emulator at this address. `max_connect` is the maximum connect timeout of a call.
@@ -124,6 +128,11 @@ impl Bedrock {
     /// Measures the connections from now on.
     pub(crate) fn measure(&self, metrics: &Metrics) {
         self.http.measure(metrics);
+    }
+
+    /// The models of the account.
+    pub(crate) fn account(&self) -> Account {
+        self.account.clone()
     }
 
     /// The region of a target that names none.

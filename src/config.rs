@@ -2,7 +2,7 @@
 //! all problems at once, before a port is bound.
 //!
 //! - `serve` the flags of `outcrop serve`
-//! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `tls`, `telemetry` groups of flags
+//! - `timeouts`, `admission`, `connections`, `conversations`, `access`, `account`, `tls`, `telemetry` groups of flags
 //! - `check` what `serve` and `check` begin with
 //! - `layers` puts flags, environment, file and defaults together
 //! - `flags` the flags as clap describes them
@@ -17,6 +17,7 @@
 //! - `reload` reads the file again when it changes
 
 mod access;
+mod account;
 mod admission;
 mod check;
 mod connections;
@@ -45,6 +46,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::file::caller_name;
 pub use self::{
     access::AccessArgs,
+    account::AccountArgs,
     admission::LimitArgs,
     check::Checked,
     connections::ConnectionArgs,
@@ -167,6 +169,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// The maximum number of attempts of a call, including the first.
     pub attempts: u32,
+    /// Whether ListModels also lists the models and inference profiles of the AWS account.
+    pub list_account_models: bool,
     /// Concurrency limits and rate limits.
     pub limits: LimitSettings,
     /// Where conversations are stored.
@@ -217,6 +221,7 @@ impl Settings {
             max_request_memory: 512 << 20,
             body_timeout: Duration::from_secs(30),
             attempts: 3,
+            list_account_models: false,
             limits: LimitSettings::default(),
             conversations: ConversationSettings::Memory,
             conversation_bounds: Bounds::default(),

@@ -1,4 +1,8 @@
 //! The gRPC methods, thin: validate -> admit -> make attempts -> return the stream. The order is part of the contract.
+//!
+//! - `models` what ListModels lists
+
+pub(crate) mod models;
 
 use std::sync::Arc;
 
@@ -6,6 +10,7 @@ use prost::Message as _;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
+use self::models::AccountModels;
 use crate::{
     admission::{AdmissionControl, Permit, request_memory::MemoryPermit},
     conversation::{self, Conversations, RunningTurn},
@@ -52,6 +57,8 @@ pub struct Service {
     pub(crate) directory: Directory,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// The models of the AWS account, if the server lists them.
+    pub(crate) account: Option<AccountModels>,
 }
 
 /// A call that may make attempts.
@@ -150,13 +157,6 @@ impl Service {
         self.failover.count_tokens(call, rules.timeouts.default, &AttemptLog::of(record)).await
     }
 
-    /// The models and routes that the caller may use.
-    fn models(identity: &Identity) -> ListModelsResponse {
-        let mut models = identity.in_force().rules.models();
-        models.retain(|model| identity.permissions().allow_model(&model.name));
-        ListModelsResponse { models, ..ListModelsResponse::default() }
-    }
-
     /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends with
     /// the total timeout, and when the server no longer waits for calls.
     async fn unary<Q, A>(
@@ -211,7 +211,10 @@ impl GenerationService for Service {
     }
 
     async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
-        self.unary(request, async |_, Admitted { identity, .. }, _| Ok(Self::models(identity))).await
+        self.unary(request, async |service, Admitted { identity, .. }, _| {
+            Ok(models::list(identity, service.account.as_ref()).await)
+        })
+        .await
     }
 
     async fn create_conversation(

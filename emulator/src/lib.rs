@@ -8,11 +8,13 @@
 //! - `connection` accepts connections, with TLS and HTTP, and can reset them
 //! - `routes` has the operations, and finds the script of a model
 //! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
+//! - `account` has the listings of the control plane
 //! - `reply`, `native` make the answer of an ordinary model; `whole` makes answers that do not stream
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
 //! - `body` sends them, and `ledger` counts
 
+mod account;
 mod body;
 mod catalogue;
 mod connection;
@@ -38,15 +40,16 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{catalogue::Catalogue, ledger::Ledger};
+use crate::{account::Account, catalogue::Catalogue, ledger::Ledger};
 pub use crate::{
     catalogue::{RECORDING_PREFIX, SCRIPT_PREFIX},
     ledger::{CapturedRequest, Stats},
     reply::STORY_PROMPT,
-    script::{At, Delivery, Fault, FaultKind, Script, Step},
+    script::{At, Delivery, Fault, FaultKind, Refusal, Script, Step},
 };
 
 /// A complete answer with this text in the native format of this model, without pauses.
@@ -137,6 +140,7 @@ pub struct Emulator {
     certificate: Option<String>,
     catalogue: Arc<Catalogue>,
     ledger: Arc<Ledger>,
+    account: Arc<Account>,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }
@@ -156,7 +160,13 @@ impl Emulator {
         let address = listener.local_addr().map_err(unusable)?;
         let ledger = Arc::new(Ledger::default());
         let stop = CancellationToken::new();
-        let shared = routes::Shared { catalogue: Arc::clone(&catalogue), ledger: Arc::clone(&ledger), unpaced };
+        let account = Arc::new(Account::default());
+        let shared = routes::Shared {
+            catalogue: Arc::clone(&catalogue),
+            ledger: Arc::clone(&ledger),
+            account: Arc::clone(&account),
+            unpaced,
+        };
         let serving = connection::serve(
             listener,
             acceptor,
@@ -170,7 +180,7 @@ impl Emulator {
             reason = "`Emulator::stop` waits for it, and dropping the emulator ends it"
         )]
         let serving = Some(tokio::spawn(serving));
-        Ok(Self { address, certificate, catalogue, ledger, stop, serving })
+        Ok(Self { address, certificate, catalogue, ledger, account, stop, serving })
     }
 
     /// The address on which it listens.
@@ -209,6 +219,22 @@ impl Emulator {
         let model_id = format!("{SCRIPT_PREFIX}{name}");
         self.catalogue.register_in(&model_id, region, scripts);
         model_id
+    }
+
+    /// Replaces what ListFoundationModels and ListInferenceProfiles list, in the form of Bedrock's summaries. A page has at most `page` of the
+    /// profiles.
+    pub fn set_account(&self, models: Vec<Value>, profiles: Vec<Value>, page: usize) {
+        self.account.replace(models, profiles, page);
+    }
+
+    /// Refuses the next requests to list, one by one.
+    pub fn refuse_listings(&self, refusals: impl IntoIterator<Item = Refusal>) {
+        self.account.refuse(refusals);
+    }
+
+    /// How many requests to list there were.
+    pub fn listings(&self) -> u64 {
+        self.account.requests()
     }
 
     /// The current counts.

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
+    account::{self, Account},
     body::ScriptBody,
     catalogue::{Catalogue, Entry, SCRIPT_PREFIX},
     connection::Hangup,
@@ -39,6 +40,7 @@ const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 pub(crate) struct Shared {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) account: Arc<Account>,
     /// Whether ordinary models answer without pauses.
     pub(crate) unpaced: bool,
 }
@@ -87,8 +89,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/model/{model}/invoke-with-response-stream", operation(Operation::InvokeModelWithResponseStream))
         .route("/model/{model}/invoke", operation(Operation::InvokeModel))
         .route("/model/{model}/count-tokens", operation(Operation::CountTokens))
-        .route("/foundation-models", get(foundation_models))
-        .route("/inference-profiles", get(inference_profiles))
+        .route("/foundation-models", get(account::models))
+        .route("/inference-profiles", get(account::profiles))
         .route("/_emulator/stats", get(async |State(shared): State<Shared>| json_body(&shared.ledger.stats_json())))
         .route(
             "/_emulator/last-request",
@@ -275,37 +277,16 @@ fn finish_headers(response: &mut Response, shared: &Shared, script: &Script) {
     }
 }
 
-async fn foundation_models(State(shared): State<Shared>) -> Response {
-    let models: Vec<_> = shared
-        .catalogue
-        .names()
-        .into_iter()
-        .map(|id| {
-            json!({
-                "modelArn": format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"), "modelName": id,
-                "modelId": id, "providerName": "Emulator", "inputModalities": ["TEXT"],
-                "outputModalities": ["TEXT"], "responseStreamingSupported": true, "customizationsSupported": [],
-                "inferenceTypesSupported": ["ON_DEMAND"], "modelLifecycle": {"status": "ACTIVE"},
-            })
-        })
-        .collect();
-    json_body(&json!({"modelSummaries": models}))
-}
-
-async fn inference_profiles() -> Response {
-    json_body(&json!({"inferenceProfileSummaries": []}))
-}
-
 fn invalid(message: &str) -> Refusal {
     Refusal { status: 400, exception: Some("ValidationException".into()), body: None, message: message.to_owned() }
 }
 
-fn refuse(status: u16, exception: &str, message: &str) -> Response {
+pub(crate) fn refuse(status: u16, exception: &str, message: &str) -> Response {
     let body = json!({"message": message}).to_string();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
     (status, [("content-type", "application/json"), ("x-amzn-errortype", exception)], body).into_response()
 }
 
-fn json_body(value: &Value) -> Response {
+pub(crate) fn json_body(value: &Value) -> Response {
     ([("content-type", "application/json")], value.to_string()).into_response()
 }

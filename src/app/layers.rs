@@ -28,7 +28,7 @@ use crate::{
     metrics::endpoint,
     proto::{self, generation_service_server::GenerationServiceServer},
     response::abandoned::AbandonedCalls,
-    service::Service,
+    service::{Service, models::AccountModels},
     telemetry::observer::Observer,
 };
 
@@ -91,6 +91,7 @@ pub(super) fn metrics_router(settings: &Settings, shared: &Shared) -> Router {
 
 fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service {
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
+    let account = settings.list_account_models.then(|| AccountModels::new(bedrock.account()));
     Service {
         failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts).with_metrics(&metrics)),
         admission: shared.admission.clone(),
@@ -99,6 +100,7 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
         conversations: shared.conversations.clone(),
         directory: shared.directory.clone(),
         metrics,
+        account,
     }
 }
 

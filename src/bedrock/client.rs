@@ -48,7 +48,8 @@ impl Environment {
     pub(super) fn bedrock(self) -> Result<Bedrock, Vec<String>> {
         match (self.sdk.region(), self.http) {
             (Some(region), Some(http)) if self.problems.is_empty() => {
-                Ok(Bedrock::new(config(Builder::from(&self.sdk)), http, region.to_string()))
+                let control = control(aws_sdk_bedrock::config::Builder::from(&self.sdk));
+                Ok(Bedrock::new(config(Builder::from(&self.sdk)), control, http, region.to_string()))
             }
             _ => Err(self.problems),
         }
@@ -58,13 +59,25 @@ impl Environment {
 /// Bedrock at the address of an emulator.
 pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedrock> {
     let region = "us-east-1";
+    let credentials = Credentials::new("emulator", "emulator", None, None, "emulator");
     let builder = Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
-        .credentials_provider(Credentials::new("emulator", "emulator", None, None, "emulator"))
+        .credentials_provider(credentials.clone())
+        .endpoint_url(endpoint);
+    let of_control = aws_sdk_bedrock::config::Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .credentials_provider(credentials)
         .endpoint_url(endpoint);
     let http = Http::load(max_connect).or_else(|_| Http::without_authorities(max_connect))?;
-    Ok(Bedrock::new(config(builder), http, region.to_owned()))
+    Ok(Bedrock::new(config(builder), control(of_control), http, region.to_owned()))
+}
+
+/// The settings of the control plane, whose answers are short and which nothing else retries.
+fn control(builder: aws_sdk_bedrock::config::Builder) -> aws_sdk_bedrock::config::Builder {
+    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(200));
+    builder.retry_config(retries).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 fn config(builder: Builder) -> Config {

@@ -6,6 +6,7 @@ use tracing::info;
 
 use super::{
     Bedrock,
+    account::Account,
     client::Environment,
     local::{Emulator, StartError, start},
 };
@@ -76,6 +77,14 @@ impl Prepared {
                 let (scripts, recordings) = (scripts.clone(), recordings.clone());
                 Ok(Self(Upstream::Local { scripts, recordings, max_connect }))
             }
+        }
+    }
+
+    /// The models of the AWS account, if AWS is the upstream.
+    pub(crate) fn account(&self) -> Option<Account> {
+        match &self.0 {
+            Upstream::Aws(bedrock) => Some(bedrock.account()),
+            Upstream::Local { .. } => None,
         }
     }
 

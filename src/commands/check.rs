@@ -1,4 +1,8 @@
 //! `outcrop check`: checks the settings as `serve` does, and then what would fail while it runs. It binds nothing and changes nothing.
+//!
+//! - `models` whether the models are in their regions
+
+mod models;
 
 use std::{
     error::Error,
@@ -20,7 +24,7 @@ use crate::{
 /// # Errors
 /// If the settings have problems, or the output is closed.
 pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
-    let Checked { settings, .. } = Box::pin(Checked::load(args, layers)).await?;
+    let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
     for warning in inputs.warnings() {
         writeln!(stderr(), "outcrop: {warning}")?;
     }
@@ -30,6 +34,13 @@ pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Ex
     }
     let valid_until = settings.tls.as_ref().map(check_tls).transpose();
     let valid_until = valid_until.map_err(|problem| problems.push(problem)).ok().flatten();
+    if let Some(account) = upstream.account() {
+        let models::Found { problems: missing, warnings } = Box::pin(models::check(&settings, &account)).await;
+        problems.extend(missing);
+        for warning in warnings {
+            writeln!(stderr(), "outcrop: {warning}")?;
+        }
+    }
     if problems.is_empty() {
         write!(stdout(), "ok\n{}{}", summary(&settings), valid_until.unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    AccessArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings, TelemetryArgs,
-    TimeArgs, TlsArgs, access::Listening, identity, problems::Problems,
+    AccessArgs, AccountArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings,
+    TelemetryArgs, TimeArgs, TlsArgs, access::Listening, identity, problems::Problems,
 };
 use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, request::Rules, telemetry::logs};
 
@@ -96,6 +96,9 @@ pub struct ServeArgs {
     pub max_request_memory: String,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub account: AccountArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub time: TimeArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
@@ -161,6 +164,7 @@ impl ServeArgs {
             max_request_memory,
             body_timeout: self.time.body_timeout(&mut problems),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+            list_account_models: self.account.list_account_models,
             limits,
             conversations: self.conversations.storage(self.local, reads_files, &mut problems),
             conversation_bounds: self.conversations.bounds(&mut problems),

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and says on standard output what it skipped"
 )]
 
+mod account_models;
 mod aliases;
 mod audit;
 mod backpressure;

@@ -1,0 +1,107 @@
+//! The listings of the control plane: the models of the account, page by page its inference profiles, and refusals of both.
+
+use std::collections::VecDeque;
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::{
+    routes::{Shared, json_body, refuse},
+    script::Refusal,
+};
+
+/// The largest page of inference profiles: Bedrock's limit.
+const PAGE: usize = 1_000;
+
+/// What the account has. Without its own models it has those of the emulator.
+#[derive(Debug)]
+pub(crate) struct Account {
+    models: Mutex<Option<Vec<Value>>>,
+    profiles: Mutex<Vec<Value>>,
+    refusals: Mutex<VecDeque<Refusal>>,
+    /// The largest page.
+    page: Mutex<usize>,
+    /// The requests for listings so far.
+    requests: Mutex<u64>,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        let (models, profiles, refusals, requests) = Default::default();
+        Self { models, profiles, refusals, page: Mutex::new(PAGE), requests }
+    }
+}
+
+impl Account {
+    /// Replaces the models and inference profiles, in the form of Bedrock's summaries. A page has at most `page` of the profiles.
+    pub(crate) fn replace(&self, models: Vec<Value>, profiles: Vec<Value>, page: usize) {
+        *self.page.lock() = page.clamp(1, PAGE);
+        *self.models.lock() = Some(models);
+        *self.profiles.lock() = profiles;
+    }
+
+    /// Refuses the next requests for listings.
+    pub(crate) fn refuse(&self, refusals: impl IntoIterator<Item = Refusal>) {
+        self.refusals.lock().extend(refusals);
+    }
+
+    /// The requests for listings so far.
+    pub(crate) fn requests(&self) -> u64 {
+        *self.requests.lock()
+    }
+
+    /// The refusal of this request, if it is refused.
+    fn admit(&self) -> Result<(), Box<Response>> {
+        *self.requests.lock() += 1;
+        match self.refusals.lock().pop_front() {
+            None => Ok(()),
+            Some(Refusal { status, exception, message, .. }) => {
+                Err(Box::new(refuse(status, &exception.unwrap_or_default(), &message)))
+            }
+        }
+    }
+}
+
+pub(crate) async fn models(State(shared): State<Shared>) -> Response {
+    if let Err(refused) = shared.account.admit() {
+        return *refused;
+    }
+    let own = shared.account.models.lock().clone();
+    let models = own.unwrap_or_else(|| shared.catalogue.names().iter().map(|id| summary(id)).collect());
+    json_body(&json!({"modelSummaries": models}))
+}
+
+pub(crate) async fn profiles(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
+    if let Err(refused) = shared.account.admit() {
+        return *refused;
+    }
+    let profiles = shared.account.profiles.lock().clone();
+    let parameter = |name: &str, otherwise: usize| {
+        let mut parameters = query.iter().flat_map(|query| query.split('&')).filter_map(|one| one.split_once('='));
+        parameters.find(|(own, _)| *own == name).map_or(Ok(otherwise), |(_, value)| value.parse())
+    };
+    let (Ok(start), Ok(size)) = (parameter("nextToken", 0), parameter("maxResults", PAGE)) else {
+        return refuse(400, "ValidationException", "The page is not valid.");
+    };
+    let largest = *shared.account.page.lock();
+    let end = start.saturating_add(size.clamp(1, largest)).min(profiles.len());
+    let mut answer = json!({"inferenceProfileSummaries": profiles.get(start..end).unwrap_or_default()});
+    if let (true, Some(answer)) = (end < profiles.len(), answer.as_object_mut()) {
+        answer.insert("nextToken".to_owned(), end.to_string().into());
+    }
+    json_body(&answer)
+}
+
+/// A model of the emulator as Bedrock describes one.
+fn summary(id: &str) -> Value {
+    json!({
+        "modelArn": format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"), "modelName": id,
+        "modelId": id, "providerName": "Emulator", "inputModalities": ["TEXT"],
+        "outputModalities": ["TEXT"], "responseStreamingSupported": true, "customizationsSupported": [],
+        "inferenceTypesSupported": ["ON_DEMAND"], "modelLifecycle": {"status": "ACTIVE"},
+    })
+}
