@@ -9,7 +9,10 @@ use std::{
 use outcrop::{
     app::App,
     bedrock::{ConnectError, Connected},
-    commands::{check, demo, keys, print_config},
+    commands::{
+        banner::{Banner, Started},
+        check, demo, keys, print_config,
+    },
     config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher},
     error::ConfigError,
     shutdown::{Signals, runtime},
@@ -60,6 +63,7 @@ async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Exit
         warn!("{warning}");
     }
     let Connected { bedrock, emulator } = upstream.connect().await?;
+    let region = bedrock.home().to_owned();
     let watcher = Watcher::new(inputs, layers, &settings)?;
     let app = App::build(&settings, bedrock).await?.with_watcher(Some(watcher), Some(log));
     // The first signal begins the graceful shutdown, and the second ends the running calls.
@@ -68,6 +72,9 @@ async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Exit
     if let Some(address) = app.metrics_address() {
         writeln!(stdout(), "metrics on {address}")?;
     }
+    let started = Started { address: app.address(), metrics: app.metrics_address(), region: &region };
+    // The server also serves if standard error is closed.
+    let _ = write!(stderr(), "{}", Banner::new(&settings, started));
     if let Some(link) = app.page_link() {
         writeln!(stderr(), "open the page, once and within 10 minutes: {}", link.as_str())?;
     }

@@ -11,10 +11,11 @@ use std::{
     time::SystemTime,
 };
 
+use super::summary;
 use crate::{
     bedrock::UpstreamSettings,
     config::{Checked, Inputs, Layers, ServeArgs, Settings, TlsSettings},
-    conversation::settings::{ConversationSettings, check as check_storage},
+    conversation::settings::check as check_storage,
     edge::tls::{self, EXPIRES_SOON, written},
     telemetry::otlp,
 };
@@ -42,7 +43,7 @@ pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Ex
         }
     }
     if problems.is_empty() {
-        write!(stdout(), "ok\n{}{}", summary(&settings), valid_until.unwrap_or_default())?;
+        write!(stdout(), "ok\n{}{}", described(&settings), valid_until.unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(stderr(), "outcrop: the settings are valid, and the server would fail while it runs:")?;
@@ -62,22 +63,13 @@ fn check_tls(settings: &TlsSettings) -> Result<String, String> {
 }
 
 /// What the settings come to, a line for each part.
-fn summary(settings: &Settings) -> String {
+fn described(settings: &Settings) -> String {
     let upstream = match &settings.upstream {
         UpstreamSettings::Aws { region: Some(region) } => format!("AWS, {region}"),
         UpstreamSettings::Aws { region: None } => "AWS, the region of its standard chain".to_owned(),
         UpstreamSettings::Local { .. } => "the emulator in the process".to_owned(),
     };
-    let storage = match &settings.conversations {
-        ConversationSettings::Off => "off".to_owned(),
-        ConversationSettings::Memory => "in memory".to_owned(),
-        ConversationSettings::File(path) => path.display().to_string(),
-        ConversationSettings::Redis(redis) => redis.address.clone(),
-    };
-    let callers = match settings.identity.callers.len() {
-        0 => "none: every client is served".to_owned(),
-        count => format!("{count}, with {} issuers of tokens", settings.identity.issuers.len()),
-    };
+    let (storage, callers) = (summary::storage(settings), summary::callers(settings));
     let telemetry = settings.otlp.as_ref().map_or("not sent", |otlp| otlp.endpoint.as_str());
     let routes = settings.rules.routes.names().count();
     format!(

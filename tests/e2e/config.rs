@@ -242,6 +242,23 @@ async fn callers_routes_and_limits_of_a_changed_file_hold_for_the_next_call_and_
 }
 
 #[test]
+fn a_server_says_at_its_start_where_it_is_reached_and_what_is_not_protected() {
+    let folder = Folder::new("config-banner");
+    let file = folder.file("outcrop.toml");
+    fs::write(&file, "[alias.support]\nmodel = \"emulator.default\"\nsystem = \"swordfish\"\n").unwrap();
+    let flags = ["--log", "off", "--config", &file, "--metrics-listen", "127.0.0.1:0"];
+    let mut serving = Serving::start(&flags);
+    let lines = log_lines(&mut serving);
+    let fact = |name: &str| line_with(&lines, name).trim_start().strip_prefix(name).unwrap().trim().to_owned();
+    assert_eq!(fact("page"), format!("{}/", serving.endpoint));
+    assert_eq!(fact("metrics"), format!("http://{}/metrics", serving.metrics.unwrap()));
+    assert_eq!(fact("answers from"), "the emulator in this process");
+    assert_eq!(fact("models"), "default emulator.default; routes none; aliases support");
+    assert!(fact("not protected").contains("only this machine can connect"));
+    assert!(lines.try_recv().is_err(), "nothing else is said");
+}
+
+#[test]
 fn a_check_tells_of_a_certificate_that_expires_soon() {
     let folder = Folder::new("config-certificate");
     let (now, day) = (SystemTime::now(), Duration::from_hours(24));
