@@ -74,7 +74,7 @@ use crate::{
     request::Rules,
     response::abandoned::AbandonmentSettings,
     shutdown::steps::ShutdownSettings,
-    telemetry::otlp::settings::OtlpSettings,
+    telemetry::{logs::LogFormat, otlp::settings::OtlpSettings},
 };
 
 /// The default model with `--local`.
@@ -147,6 +147,8 @@ pub enum KeysCommand {
 pub struct Settings {
     /// The filter of log lines.
     pub log: String,
+    /// How they are written.
+    pub log_format: LogFormat,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// Whether the web page is served.
@@ -210,6 +212,7 @@ impl Settings {
     pub fn local() -> Self {
         Self {
             log: LOG.to_owned(),
+            log_format: LogFormat::Text,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             page: true,
             page_login: None,

@@ -58,7 +58,7 @@ async fn run(Cli { command, .. }: Cli, inputs: &Inputs, layers: &Layers) -> Resu
 
 async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
-    let log = telemetry::logs::start(&settings.log)?;
+    let log = telemetry::logs::start(&settings.log, settings.log_format)?;
     for warning in inputs.warnings() {
         warn!("{warning}");
     }

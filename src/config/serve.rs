@@ -152,6 +152,7 @@ impl ServeArgs {
         }
         let settings = Settings {
             log,
+            log_format: self.telemetry.log_format(&mut problems),
             listen,
             page: !self.no_page,
             page_login,

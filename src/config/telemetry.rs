@@ -1,4 +1,4 @@
-//! The flags about traces and metrics by OTLP, and the standard variables `OTEL_*` beside them.
+//! The flags about log lines, and about traces and metrics by OTLP, and the standard variables `OTEL_*` beside them.
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +13,10 @@ use super::{
     problems::Problems,
     standard::{ENDPOINT, STANDARD_OF_FLAGS},
 };
-use crate::telemetry::otlp::settings::{Header, OtlpSettings, endpoint_problem};
+use crate::telemetry::{
+    logs::LogFormat,
+    otlp::settings::{Header, OtlpSettings, endpoint_problem},
+};
 
 /// The signals that can be sent.
 const SIGNALS: [&str; 2] = ["traces", "metrics"];
@@ -22,6 +25,9 @@ const SIGNALS: [&str; 2] = ["traces", "metrics"];
 #[derive(Clone, Args)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {
+    /// How log lines are written: `text` for people, or `json`, an object on each line
+    #[arg(long, env = "OUTCROP_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: String,
     /// The OpenTelemetry collector that gets traces and metrics by OTLP over gRPC, such as http://127.0.0.1:4317
     /// [default: OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is sent]
     // An address can contain a password, which is refused, and which `--help` would print.
@@ -54,6 +60,14 @@ impl fmt::Debug for TelemetryArgs {
 }
 
 impl TelemetryArgs {
+    /// How log lines are written.
+    pub(super) fn log_format(&self, problems: &mut Problems) -> LogFormat {
+        LogFormat::by_name(&self.log_format).unwrap_or_else(|| {
+            problems.add(format!("--log-format is {:?}; it must be text or json", self.log_format));
+            LogFormat::Text
+        })
+    }
+
     /// The settings of the exporter. `None` if nothing is sent. Files are not read for a running server, which has read them: one that is
     /// missing now must not keep a key from being revoked.
     pub(super) fn otlp(&self, layers: &Layers, problems: &mut Problems) -> Option<OtlpSettings> {

@@ -32,7 +32,7 @@ pub(crate) fn router(metrics: Metrics, authentication: Option<Authentication>) -
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     });
-    let router = Router::new().route("/metrics", page);
+    let router = Router::new().route("/metrics", page).fallback(async || StatusCode::NOT_FOUND);
     match authentication {
         Some(authentication) => router.layer(from_fn_with_state(authentication, known)),
         None => router,

@@ -1,11 +1,12 @@
 //! Logs to standard error. Standard output has only what the program promises to print.
 //!
+//! `lines` writes them as text or as JSON.
+//!
 //! No log line has a prompt, a completion or a credential, unless the filter names the crates of the AWS SDK, which trace whole requests.
 
-use std::{
-    fmt,
-    io::{IsTerminal, stderr},
-};
+mod lines;
+
+use std::{fmt, io::stderr};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
@@ -15,6 +16,8 @@ use tracing_subscriber::{
     reload::{self, Handle},
     util::SubscriberInitExt,
 };
+
+pub use self::lines::LogFormat;
 
 /// The prefix of the names of the SDK's crates.
 const SDK: &str = "aws";
@@ -63,15 +66,14 @@ impl LogFilter {
     }
 }
 
-/// Starts logging with this filter, such as `info` or `outcrop=debug,warn`. A second call has no effect.
+/// Starts logging in this format, with this filter, such as `info` or `outcrop=debug,warn`. A second call has no effect.
 ///
 /// # Errors
 /// If the filter cannot be parsed.
-pub fn start(filter: &str) -> Result<LogFilter, String> {
-    let lines = tracing_subscriber::fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
+pub fn start(filter: &str, format: LogFormat) -> Result<LogFilter, String> {
     let (filters, handle) = reload::Layer::new(filters(filter)?);
     // Fails only if logging was started already, as in tests.
-    let _ = tracing_subscriber::registry().with(filters).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(filters).with(lines::lines(format, stderr)).try_init();
     Ok(LogFilter(handle))
 }
 
