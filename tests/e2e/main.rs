@@ -26,6 +26,7 @@ mod deadline;
 mod descriptors;
 mod drain;
 mod error_table;
+mod events;
 mod failover;
 mod failures;
 mod fidelity;

@@ -141,7 +141,7 @@ mod tests {
             let event: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(event["quoted"].as_str(), Some(value.as_str()));
             prop_assert_eq!(event["shown"].as_str(), Some(value.as_str()));
-            prop_assert_eq!(event["message"].as_str(), Some(format!("said {value}").as_str()));
+            prop_assert_eq!(&event["message"], &Value::from(format!("said {value}")));
             prop_assert_eq!(event["level"].as_str(), Some("INFO"));
         }
 
