@@ -241,6 +241,23 @@ async fn callers_routes_and_limits_of_a_changed_file_hold_for_the_next_call_and_
     assert!(soon(Client::connect(&serving.endpoint).await.unwrap().generate(request("emulator.tools"))).await.is_err());
 }
 
+#[tokio::test]
+async fn a_call_that_waits_in_the_queue_begins_when_a_changed_file_raises_the_limit() {
+    let folder = Folder::new("config-queue");
+    let file = folder.file("outcrop.toml");
+    let limits = |streams: u32| format!("queue_time = \"10m\"\nmax_streams = {streams}\n");
+    fs::write(&file, limits(1)).unwrap();
+    let serving = Serving::start(&["--config", &file]);
+    let client = Client::connect(&serving.endpoint).await.unwrap();
+    let _running = soon(client.generate(request("emulator.endless"))).await.unwrap();
+    let waiting = client.generate(request("emulator.default"));
+    tokio::pin!(waiting);
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
+    assert!(waited.is_err(), "there is no permit");
+    fs::write(&file, limits(2)).unwrap();
+    soon(collect(soon(waiting).await.unwrap())).await.whole();
+}
+
 #[test]
 fn a_server_says_at_its_start_where_it_is_reached_and_what_is_not_protected() {
     let folder = Folder::new("config-banner");
