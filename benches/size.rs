@@ -54,6 +54,7 @@ impl Server {
             .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", emulator.endpoint())
             .env("SSL_CERT_FILE", &authorities)
             .envs([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "us-east-1")])
+            .env_remove("OUTCROP_PROGRAM")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -24,9 +24,10 @@ def run(command, check=True, **options):
 
 
 def outcrop(*arguments, check=True, **variables):
-    """The production build, with an AWS account that is never called."""
+    """The production build, with an AWS account that is never called. A variable that is None is not set."""
     account = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
     environment = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true", **account, **variables}
+    environment = {name: value for name, value in environment.items() if value is not None}
     return run([PRODUCTION, *arguments], check=check, env=environment)
 
 

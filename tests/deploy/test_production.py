@@ -51,6 +51,6 @@ def test_nothing_offers_the_emulator(arguments):
 
 
 def test_without_an_account_the_emulator_is_not_proposed():
-    done = outcrop("check", check=False, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_REGION="")
+    done = outcrop("check", check=False, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, AWS_REGION=None)
     assert done.returncode == 2
     assert "no AWS credentials" in done.stderr and "--local" not in done.stderr
