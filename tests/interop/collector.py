@@ -54,6 +54,12 @@ class Collector:
         self.process.wait(timeout=30)
         self.log.close()
 
+    def kill(self):
+        """Ends it after a test, also after one that failed."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def exports(self):
         return [json.loads(line) for line in self.file.read_text().splitlines()]
 

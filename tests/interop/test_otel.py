@@ -1,6 +1,7 @@
 """What a real collector receives from the real program, by the names of the conventions of OpenTelemetry."""
 
 import subprocess
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -23,12 +24,33 @@ ROUTE = "failing-over=emulator.refuse-throttle,emulator.default"
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory):
+def start():
+    """Starts collectors and servers, and ends them also if a test fails."""
+    ends = []
+
+    def started(program, end):
+        ends.append(end)
+        return program
+
+    def collector(folder, tls=None):
+        program = Collector(folder, tls)
+        return started(program, program.kill)
+
+    def server(*flags, environment=None):
+        program = outcrop("--local", *flags, environment=environment)
+        return started(program, program.stop)
+
+    yield SimpleNamespace(collector=collector, server=server)
+    for end in ends:
+        end()
+
+
+@pytest.fixture(scope="module")
+def observed(start, tmp_path_factory):
     """A collector that has received one call of every kind, and how the calls ended."""
-    collector = Collector(tmp_path_factory.mktemp("otelcol"))
+    collector = start.collector(tmp_path_factory.mktemp("otelcol"))
     environment = {"OTEL_SERVICE_NAME": "checkout", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}
-    flags = ["--local", "--otlp-endpoint", collector.endpoint, "--route", ROUTE]
-    server = outcrop(*flags, environment=environment)
+    server = start.server("--otlp-endpoint", collector.endpoint, "--route", ROUTE, environment=environment)
     calls = Caller(server.address)
     ended = {
         "success": calls.ended("emulator.default", [("traceparent", f"00-{TRACE}-{PARENT}-01")]),
@@ -221,18 +243,18 @@ def test_no_prompt_leaves(observed):
     assert PROMPT not in received and "two cats" not in received
 
 
-def test_a_call_without_credentials_over_tls_and_with_a_header(tmp_path):
+def test_a_call_without_credentials_over_tls_and_with_a_header(start, tmp_path):
     certificates(tmp_path)
     tls = {"cert_file": str(tmp_path / "server.pem"), "key_file": str(tmp_path / "server.key")}
-    collector = Collector(tmp_path, tls)
+    collector = start.collector(tmp_path, tls)
     headers = tmp_path / "headers"
     headers.write_text("x-tenant: acme\n")
     headers.chmod(0o600)
     file = tmp_path / "outcrop.toml"
     digits = "0" * 64
     file.write_text(f'[[caller]]\nname = "ada"\nkeys = [{{ id = "abcdefghjkmn", sha256 = "{digits}" }}]\n')
-    server = outcrop(
-        *["--local", "--config", str(file), "--otlp-endpoint", collector.endpoint],
+    server = start.server(
+        *["--config", str(file), "--otlp-endpoint", collector.endpoint],
         *["--otlp-ca", str(tmp_path / "ca.pem"), "--otlp-headers-file", str(headers)],
     )
     channel = grpc.insecure_channel(server.address)
@@ -248,8 +270,8 @@ def test_a_call_without_credentials_over_tls_and_with_a_header(tmp_path):
     assert (span["name"], status(span)) == (METHOD, 0)
 
 
-def test_the_check_connects_to_the_collector(tmp_path):
-    collector = Collector(tmp_path)
+def test_the_check_connects_to_the_collector(start, tmp_path):
+    collector = start.collector(tmp_path)
 
     def check():
         command = [str(TARGET / "outcrop"), "check", "--local", "--otlp-endpoint", collector.endpoint]
@@ -261,12 +283,12 @@ def test_the_check_connects_to_the_collector(tmp_path):
     assert done.returncode == 1 and f"the collector at {collector.endpoint} cannot be reached" in done.stderr, done
 
 
-def test_the_environment_alone_turns_it_on_and_off(tmp_path):
-    collector = Collector(tmp_path)
+def test_the_environment_alone_turns_it_on_and_off(start, tmp_path):
+    collector = start.collector(tmp_path)
     # The filter of the log does not change spans.
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OUTCROP_LOG": "off"}
     for further in [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_SAMPLER": "always_off"}, {}]:
-        server = outcrop("--local", environment={**environment, "OTEL_METRICS_EXPORTER": "none", **further})
+        server = start.server(environment={**environment, "OTEL_METRICS_EXPORTER": "none", **further})
         assert Caller(server.address).ended("emulator.default") == "OK"
         stop(server)
     collector.stop()
