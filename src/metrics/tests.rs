@@ -1,5 +1,7 @@
 //! The table, the documentation and what is written at a scrape are the same.
 
+mod named;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
