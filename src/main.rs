@@ -16,7 +16,7 @@ use outcrop::{
     config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher},
     error::ConfigError,
     shutdown::{Signals, runtime},
-    telemetry,
+    telemetry::{self, logs::LogFormat},
 };
 use tracing::warn;
 
@@ -73,8 +73,12 @@ async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Exit
         writeln!(stdout(), "metrics on {address}")?;
     }
     let started = Started { address: app.address(), metrics: app.metrics_address(), region: &region };
-    // The server also serves if standard error is closed.
-    let _ = write!(stderr(), "{}", Banner::new(&settings, started));
+    let banner = Banner::new(&settings, started);
+    match settings.log_format {
+        // The server also serves if standard error is closed.
+        LogFormat::Text => drop(write!(stderr(), "{banner}")),
+        LogFormat::Json => banner.log(),
+    }
     if let Some(link) = app.page_link() {
         writeln!(stderr(), "open the page, once and within 10 minutes: {}", link.as_str())?;
     }

@@ -276,6 +276,17 @@ fn a_server_says_at_its_start_where_it_is_reached_and_what_is_not_protected() {
 }
 
 #[test]
+fn a_log_of_json_has_what_is_said_at_the_start_as_one_event() {
+    let mut serving = Serving::start(&["--log", "info", "--log-format", "json"]);
+    let lines = log_lines(&mut serving);
+    let started: serde_json::Value = serde_json::from_str(&line_with(&lines, "\"started\"")).unwrap();
+    assert_eq!(started["page"], format!("{}/", serving.endpoint));
+    assert_eq!(started["upstream"], "the emulator in this process");
+    let mut further = std::iter::from_fn(|| lines.try_recv().ok());
+    assert!(further.all(|line| line.starts_with('{')), "each line is an object");
+}
+
+#[test]
 fn a_check_tells_of_a_certificate_that_expires_soon() {
     let folder = Folder::new("config-certificate");
     let (now, day) = (SystemTime::now(), Duration::from_hours(24));
