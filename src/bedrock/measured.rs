@@ -68,3 +68,36 @@ impl Drop for Connecting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, io, time::Duration};
+
+    use tokio::time::{sleep, timeout};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    /// What is measured of a connection that is made like this, and given up after a minute.
+    async fn measured<F: Future<Output = Result<(), BoxError>> + Send + 'static>(connect: fn() -> F) -> String {
+        let metrics = Metrics::default();
+        let by = MeasuredBy::default();
+        by.set(metrics.clone()).unwrap();
+        let connector = Measured::new(service_fn(move |_: Uri| connect()), by);
+        let _ = timeout(Duration::from_mins(1), connector.oneshot(Uri::from_static("https://bedrock"))).await;
+        metrics.text().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_timed_until_they_are_there_or_given_up() {
+        let made = measured(|| async {
+            sleep(Duration::from_secs(2)).await;
+            Ok(())
+        });
+        assert!(made.await.contains("outcrop_upstream_connect_seconds_sum{outcome=\"connected\"} 2.0\n"));
+        let refused = measured(|| async { Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()) });
+        assert!(refused.await.contains("outcrop_upstream_connect_seconds_count{outcome=\"failed\"} 1\n"));
+        let given_up = measured(pending);
+        assert!(given_up.await.contains("outcrop_upstream_connect_seconds_sum{outcome=\"failed\"} 60.0"));
+    }
+}

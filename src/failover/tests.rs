@@ -173,7 +173,8 @@ async fn a_single_target_is_never_passed_over() {
 
 #[tokio::test(start_paused = true)]
 async fn when_every_attempt_fails_the_retry_budget_runs_out() {
-    let (attempts, calls) = (Arc::new(AttemptPolicy::new(3, "us-east-1")), 1_000);
+    let (metrics, calls) = (Metrics::default(), 1_000);
+    let attempts = Arc::new(AttemptPolicy::new(3, "us-east-1").with_metrics(metrics.clone()));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..calls {
         let attempts = Arc::clone(&attempts);
@@ -196,6 +197,10 @@ async fn when_every_attempt_fails_the_retry_budget_runs_out() {
     }
     assert!(exhausted > calls / 2, "{exhausted} calls were told");
     assert!(made < calls * 3 / 2, "{made} attempts for {calls} calls, and not three for each");
+    let text = metrics.text().unwrap();
+    assert!(text.contains(&format!("outcrop_retry_budget_exhausted_total {exhausted}\n")), "{exhausted} in {text}");
+    let repeated = format!("outcrop_retries_total{{kind=\"repeat\"}} {}\n", made - calls);
+    assert!(text.contains(&repeated), "{repeated} in {text}");
 }
 
 #[tokio::test(start_paused = true)]
