@@ -33,7 +33,8 @@ impl Environment {
         }
         let sdk = loader.load().await;
         let mut problems = Vec::new();
-        if sdk.region().is_none() {
+        // A variable that is set to nothing is a region without a name to the chain.
+        if sdk.region().is_none_or(|region| region.as_ref().is_empty()) {
             problems.push("no AWS region: set --region, OUTCROP_REGION or AWS_REGION, such as us-east-1".to_owned());
         }
         problems.extend(check_credentials(&sdk).await.err());

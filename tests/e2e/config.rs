@@ -98,8 +98,12 @@ fn a_misspelt_variable_is_warned_about() {
 
 #[test]
 fn without_a_region_the_lines_that_say_what_to_set_are_the_only_ones() {
-    for command in ["serve", "check"] {
-        let (out, err, code) = run(&mut outcrop(&[command]));
+    for (command, empty) in [("serve", false), ("check", false), ("check", true)] {
+        let mut program = outcrop(&[command]);
+        if empty {
+            program.env("AWS_REGION", "");
+        }
+        let (out, err, code) = run(&mut program);
         let lines: Vec<_> = err.lines().collect();
         let [head, region, credentials] = lines[..] else { panic!("{err}") };
         assert!(head.contains("the configuration cannot be used"), "{err}");
