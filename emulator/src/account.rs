@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::{
-    routes::{Shared, json_body, refuse},
+    answer::{json_body, refuse},
+    routes::Shared,
     script::Refusal,
 };
 

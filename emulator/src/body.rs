@@ -40,13 +40,15 @@ enum Outcome {
     Faulted,
 }
 
-/// The body of one streaming answer.
+/// The body of one answer.
 pub(crate) struct ScriptBody {
     actions: Actions,
     sleep: Option<Pin<Box<Sleep>>>,
     ending: Option<Action>,
     outcome: Outcome,
     has_fault: bool,
+    /// The bytes to come of a body that declares its length. HTTP drops such a body after the last byte, without reading its end.
+    left: Option<usize>,
     ledger: Arc<Ledger>,
     hangup: Hangup,
 }
@@ -55,7 +57,18 @@ impl ScriptBody {
     /// `has_fault`: whether a clean end of these actions is a fault of the script too.
     pub(crate) fn new(actions: Actions, has_fault: bool, ledger: Arc<Ledger>, hangup: Hangup) -> Self {
         ledger.count(|stats| stats.opened += 1);
-        Self { actions, sleep: None, ending: None, outcome: Outcome::Running, has_fault, ledger, hangup }
+        Self { actions, sleep: None, ending: None, outcome: Outcome::Running, has_fault, left: None, ledger, hangup }
+    }
+
+    /// A body that declares this length in bytes.
+    #[must_use]
+    pub(crate) fn of_length(mut self, length: usize) -> Self {
+        self.left = Some(length);
+        self
+    }
+
+    fn complete(&mut self) {
+        self.outcome = if self.has_fault { Outcome::Faulted } else { Outcome::Completed };
     }
 
     fn pause(&mut self, how_long: Duration) {
@@ -91,6 +104,10 @@ impl Body for ScriptBody {
             match self.actions.next() {
                 Some(Action::Send(bytes)) => {
                     self.ledger.count(|stats| stats.bytes_sent += bytes.len() as u64);
+                    self.left = self.left.map(|left| left.saturating_sub(bytes.len()));
+                    if self.left == Some(0) {
+                        self.complete();
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Some(Action::Wait(how_long)) => self.pause(how_long),
@@ -108,8 +125,10 @@ impl Body for ScriptBody {
                     self.pause(FLUSH);
                     self.ending = Some(ending);
                 }
+                // HTTP/1.1 drops what it has not flushed when a body is shorter than it declares.
+                None if self.left.take().is_some_and(|left| left > 0) => self.pause(FLUSH),
                 None => {
-                    self.outcome = if self.has_fault { Outcome::Faulted } else { Outcome::Completed };
+                    self.complete();
                     return Poll::Ready(None);
                 }
             }

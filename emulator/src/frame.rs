@@ -1,12 +1,14 @@
-//! Encodes `application/vnd.amazon.eventstream` frames as Bedrock does.
+//! Encodes and decodes `application/vnd.amazon.eventstream` frames as Bedrock does.
 //!
 //! The encoder is the SDK's. The order of headers is Bedrock's.
 
-use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_eventstream::frame::{read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
+
+use crate::script::Step;
 
 /// The characters of Bedrock's padding, in the order in which it uses them.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -65,6 +67,32 @@ pub(crate) fn split(mut bytes: Bytes) -> Vec<Bytes> {
     frames
 }
 
+/// The step that a frame is. `None` if it is damaged, or the frame of no step.
+pub(crate) fn decode(mut bytes: Bytes) -> Option<Step> {
+    let message = read_message_from(&mut bytes).ok()?;
+    let header = |name: &str| {
+        let found = message.headers().iter().find(|header| header.name().as_str() == name)?;
+        Some(found.value().as_string().ok()?.as_str().to_owned())
+    };
+    let mut payload: Value = serde_json::from_slice(message.payload()).unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if let Some(exception_type) = header(":exception-type") {
+        return Some(Step::Exception { exception_type, message: text(&payload["message"]) });
+    }
+    if let Some(code) = header(":error-code") {
+        return Some(Step::Error { code, message: header(":error-message").unwrap_or_default() });
+    }
+    let event_type = header(":event-type")?;
+    if event_type == "chunk" {
+        let inner = BASE64_STANDARD.decode(text(&payload["bytes"])).ok()?;
+        return Some(Step::Chunk(serde_json::from_slice(&inner).ok()?));
+    }
+    if let Some(members) = payload.as_object_mut() {
+        members.remove("p");
+    }
+    Some(Step::Event { event_type, payload })
+}
+
 fn encode(headers: &[(&'static str, &str)], payload: String) -> Bytes {
     let header =
         |(name, value): &(&'static str, &str)| Header::new(*name, HeaderValue::String(value.to_string().into()));
@@ -79,8 +107,6 @@ fn encode(headers: &[(&'static str, &str)], payload: String) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_eventstream::frame::read_message_from;
-
     use super::*;
 
     #[test]

@@ -9,22 +9,27 @@
 //! - `routes` has the operations, and finds the script of a model
 //! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
 //! - `account` has the listings of the control plane
-//! - `reply`, `native` make the answer of an ordinary model; `whole` makes answers that do not stream
+//! - `reply`, `native` make the answer of an ordinary model
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
+//! - `answer` makes the HTTP response of a script, for each `operation`
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
+//! - `whole` does so for the operations that do not stream; `fold` joins the events to the answer of Converse
 //! - `body` sends them, and `ledger` counts
 
 mod account;
+mod answer;
 mod body;
 mod catalogue;
 mod connection;
 mod delivery;
+mod fold;
 mod frame;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod ledger;
 mod native;
+mod operation;
 mod playback;
 pub mod recording;
 mod reply;

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    fold::Event,
     script::{Script, Step},
     whole,
 };
@@ -97,8 +98,7 @@ pub(crate) fn reply(model_id: &str, text: &str) -> Script {
 }
 
 /// The answer of the non-streaming operation: the largest chunk, with the text of all.
-pub(crate) fn whole(script: &Script) -> Value {
-    let events = whole::events(script);
+pub(crate) fn whole(events: &[Event]) -> Value {
     let texts = events.iter().filter_map(|(_, chunk)| {
         let places = [
             "/text",
@@ -122,7 +122,8 @@ pub(crate) fn whole(script: &Script) -> Value {
 }
 
 fn texts(converse: &Script) -> Vec<String> {
-    whole::events(converse)
+    whole::tell(converse)
+        .events
         .iter()
         .filter_map(|(_, payload)| payload["delta"]["text"].as_str().map(str::to_owned))
         .collect()

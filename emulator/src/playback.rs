@@ -69,7 +69,7 @@ pub(crate) fn pruned(steps: &[Step], wanted: &impl Fn(&Step) -> bool) -> Vec<Ste
 }
 
 /// Expands replies and repetitions into steps, lazily.
-fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
+pub(crate) fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
     Box::new(steps.into_iter().flat_map(|step| -> Box<dyn Iterator<Item = Step> + Send> {
         match step {
             Step::Reply(text) => Box::new(reply::steps(&text, 0).into_iter()),
@@ -80,7 +80,7 @@ fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> {
     }))
 }
 
-fn encode(step: &Step, pad: Option<usize>) -> Bytes {
+pub(crate) fn encode(step: &Step, pad: Option<usize>) -> Bytes {
     match step {
         Step::Event { event_type, payload } => frame::event(event_type, payload, pad),
         Step::Chunk(inner) => frame::chunk(inner, pad),
@@ -93,7 +93,7 @@ fn encode(step: &Step, pad: Option<usize>) -> Bytes {
 }
 
 /// Inserts the fault. Actions after a fault that ends the stream are not reached.
-fn with_fault(actions: Actions, fault: Fault) -> Actions {
+pub(crate) fn with_fault(actions: Actions, fault: Fault) -> Actions {
     let (mut frame, mut byte, mut over) = (0, 0, false);
     Box::new(actions.flat_map(move |action| {
         let Action::Send(bytes) = action else { return if over { vec![] } else { vec![action] } };

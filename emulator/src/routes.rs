@@ -1,29 +1,29 @@
 //! The HTTP surface of Bedrock Runtime, the listings of its control plane, and `/_emulator/…`.
 //!
-//! A request is captured, and the script of its model id ([`crate::catalogue`]) is sent as a stream ([`crate::body`]) or as a whole.
+//! A request is captured, and the script of its model id ([`crate::catalogue`]) is its answer ([`crate::answer`]).
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension, Router,
-    body::Body,
     extract::{DefaultBodyLimit, Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use http::HeaderMap;
+use serde_json::Value;
 
 use crate::{
     account::{self, Account},
-    body::ScriptBody,
+    answer::{Answer, invalid, json_body, refuse},
     catalogue::{Catalogue, Entry, SCRIPT_PREFIX},
     connection::Hangup,
     ledger::{CapturedRequest, Ledger},
-    native, playback, reply,
-    script::{Refusal, Script, Step},
-    whole,
+    native,
+    operation::Operation,
+    reply,
+    script::{Refusal, Script},
 };
 
 /// The largest body in bytes: Bedrock's limit, plus the overhead of base64.
@@ -45,32 +45,6 @@ pub(crate) struct Shared {
     pub(crate) unpaced: bool,
 }
 
-/// The operations of Bedrock Runtime that the emulator has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    ConverseStream,
-    Converse,
-    InvokeModelWithResponseStream,
-    InvokeModel,
-    CountTokens,
-}
-
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::ConverseStream => "ConverseStream",
-            Self::Converse => "Converse",
-            Self::InvokeModelWithResponseStream => "InvokeModelWithResponseStream",
-            Self::InvokeModel => "InvokeModel",
-            Self::CountTokens => "CountTokens",
-        }
-    }
-
-    fn is_converse(self) -> bool {
-        matches!(self, Self::ConverseStream | Self::Converse)
-    }
-}
-
 pub(crate) fn router(shared: Shared) -> Router {
     let operation = |operation: Operation| {
         post(
@@ -79,7 +53,7 @@ pub(crate) fn router(shared: Shared) -> Router {
                   Extension(hangup),
                   headers: HeaderMap,
                   body: Bytes| async move {
-                answer(&shared, Call { operation, model_id: &model_id, headers: &headers, body: &body }, hangup)
+                answer(&shared, Call { operation, model_id: &model_id, headers: &headers, body: &body }, hangup).await
             },
         )
     };
@@ -110,7 +84,7 @@ struct Call<'a> {
     body: &'a Bytes,
 }
 
-fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
+async fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
     let Call { operation, model_id, headers, body } = call;
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     shared.ledger.count(|stats| stats.requests += 1);
@@ -127,12 +101,13 @@ fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
         Some(body) => script_for(shared, call, &body).map(|script| (script, body)),
         None => Err(invalid("The request body is not JSON.")),
     };
+    let answer = Answer { ledger: &shared.ledger, hangup };
     match result {
         Ok((script, body)) => match &script.refuse {
-            Some(refusal) => refused(shared, refusal, &script, hangup),
-            None => respond(shared, operation, &script, &body, hangup),
+            Some(refusal) => answer.refuse(refusal, &script),
+            None => answer.respond(operation, &script, &body).await,
         },
-        Err(refusal) => refused(shared, &refusal, &Script::default(), hangup),
+        Err(refusal) => answer.refuse(&refusal, &Script::default()),
     }
 }
 
@@ -210,83 +185,4 @@ fn check_conversation(body: &Value) -> Result<(), Refusal> {
         return Err(invalid("Input is too long for requested model."));
     }
     Ok(())
-}
-
-fn respond(shared: &Shared, operation: Operation, script: &Script, body: &Value, hangup: Hangup) -> Response {
-    let mut response = match operation {
-        _ if operation == Operation::CountTokens && is_bytes(&script.steps) => play(shared, script, hangup),
-        Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
-            let mut response = play(shared, script, hangup);
-            let content_type = HeaderValue::from_static("application/vnd.amazon.eventstream");
-            response.headers_mut().insert("content-type", content_type);
-            response.headers_mut().insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
-            response
-        }
-        Operation::Converse => json_body(&whole::converse(script)),
-        Operation::InvokeModel => json_body(&native::whole(script)),
-        Operation::CountTokens => json_body(&json!({"inputTokens": reply::input_tokens(body)})),
-    };
-    finish_headers(&mut response, shared, script);
-    response
-}
-
-/// The steps of the script as the body.
-fn play(shared: &Shared, script: &Script, hangup: Hangup) -> Response {
-    let ledger = Arc::clone(&shared.ledger);
-    Response::new(Body::new(ScriptBody::new(playback::actions(script), script.fault.is_some(), ledger, hangup)))
-}
-
-/// Whether there are steps, and all are bytes: the body of an answer that is no stream.
-fn is_bytes(steps: &[Step]) -> bool {
-    let bytes = |step: &Step| match step {
-        Step::Bytes(_) => true,
-        Step::Repeat { steps, .. } => is_bytes(steps),
-        _ => false,
-    };
-    !steps.is_empty() && steps.iter().all(bytes)
-}
-
-fn refused(shared: &Shared, refusal: &Refusal, script: &Script, hangup: Hangup) -> Response {
-    shared.ledger.count(|stats| stats.refused += 1);
-    let mut response = match &refusal.body {
-        _ if is_bytes(&script.steps) => play(shared, script, hangup),
-        Some(body) => Response::new(Body::from(body.clone())),
-        None => json_body(&json!({"message": refusal.message})),
-    };
-    *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(exception) = &refusal.exception {
-        let value = format!("{exception}:http://internal.amazon.com/coral/com.amazon.bedrock/");
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert("x-amzn-errortype", value);
-        }
-    }
-    finish_headers(&mut response, shared, script);
-    response
-}
-
-/// Adds the AWS request id and the headers of the script.
-fn finish_headers(response: &mut Response, shared: &Shared, script: &Script) {
-    let number = shared.ledger.stats().requests;
-    let id = format!("00000000-0000-4000-8000-{number:012}");
-    let headers = response.headers_mut();
-    headers.extend(HeaderValue::from_str(&id).ok().map(|id| (http::HeaderName::from_static("x-amzn-requestid"), id)));
-    for (name, value) in &script.headers {
-        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), HeaderValue::from_str(value)) {
-            headers.insert(name, value);
-        }
-    }
-}
-
-fn invalid(message: &str) -> Refusal {
-    Refusal { status: 400, exception: Some("ValidationException".into()), body: None, message: message.to_owned() }
-}
-
-pub(crate) fn refuse(status: u16, exception: &str, message: &str) -> Response {
-    let body = json!({"message": message}).to_string();
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
-    (status, [("content-type", "application/json"), ("x-amzn-errortype", exception)], body).into_response()
-}
-
-pub(crate) fn json_body(value: &Value) -> Response {
-    ([("content-type", "application/json")], value.to_string()).into_response()
 }

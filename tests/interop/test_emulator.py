@@ -1,11 +1,13 @@
 """boto3 as a second, independent decoder of the emulator's frames, for both streaming operations and the rest."""
 
+import itertools
 import json
 import time
 
 import boto3
 import botocore.config
 import botocore.exceptions
+import h2.exceptions
 import httpx
 import pytest
 from botocore.eventstream import EventStreamBuffer
@@ -15,14 +17,14 @@ from conftest import Program
 PROMPT = [{"role": "user", "content": [{"text": "hi"}]}]
 
 
-def client_of(endpoint, service="bedrock-runtime", **options):
+def client_of(endpoint, service="bedrock-runtime", read_timeout=60, **options):
     return boto3.client(
         service,
         region_name="us-east-1",
         endpoint_url=endpoint,
         aws_access_key_id="emulator",
         aws_secret_access_key="emulator",
-        config=botocore.config.Config(retries={"total_max_attempts": 1}),
+        config=botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout),
         **options,
     )
 
@@ -80,6 +82,125 @@ def test_the_other_operations(emulator, bedrock):
     assert counted["inputTokens"] == 1
     listed = client_of(emulator.address, "bedrock").list_foundation_models()["modelSummaries"]
     assert "emulator.default" in [model["modelId"] for model in listed]
+
+
+def converse_of(stream):
+    """The answer of Converse that these events of ConverseStream add up to, made without the emulator's code."""
+    blocks, answer = {}, {}
+    for event in stream:
+        ((kind, payload),) = event.items()
+        if kind == "messageStart":
+            role = payload["role"]
+        elif kind == "contentBlockStart":
+            (tool,) = payload["start"].values()
+            blocks[payload["contentBlockIndex"]] = {"toolUse": {**tool, "input": ""}}
+        elif kind == "contentBlockDelta":
+            block = blocks.setdefault(payload["contentBlockIndex"], {})
+            ((name, value),) = payload["delta"].items()
+            if name == "text":
+                block["text"] = block.get("text", "") + value
+            elif name == "toolUse":
+                block["toolUse"]["input"] += value["input"]
+            elif "redactedContent" in value:
+                block["reasoningContent"] = value
+            else:
+                reasoning = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {})
+                for member, text in value.items():
+                    reasoning[member] = reasoning.get(member, "") + text
+        elif kind != "contentBlockStop":
+            answer.update(payload)
+    for block in blocks.values():
+        if "toolUse" in block:
+            block["toolUse"]["input"] = json.loads(block["toolUse"]["input"] or "{}")
+    content = [blocks[index] for index in sorted(blocks)]
+    return {**answer, "output": {"message": {"role": role, "content": content}}}
+
+
+def whole_of(bedrock, model, **request):
+    answer = bedrock.converse(modelId=model, messages=PROMPT, **request)
+    del answer["ResponseMetadata"]
+    return answer
+
+
+def test_converse_tells_what_converse_stream_tells(bedrock):
+    for model in ["emulator.tools", "emulator.reasoning", "a.model"]:
+        stream = bedrock.converse_stream(modelId=model, messages=PROMPT)["stream"]
+        assert whole_of(bedrock, model) == converse_of(stream), model
+    everything = whole_of(bedrock, "emulator.everything")
+    content = everything["output"]["message"]["content"]
+    kinds = ["reasoningContent", "reasoningContent", "citationsContent", "toolUse", "toolResult", "image"]
+    assert [kind for block in content for kind in block] == kinds
+    assert content[3]["toolUse"]["input"] == {"query": "cats", "limit": 3}
+    assert (everything["stopReason"], everything["usage"]["totalTokens"]) == ("end_turn", 70)
+    assert everything["trace"]["guardrail"]["actionReason"] == "No action."
+    assert everything["performanceConfig"] == {"latency": "standard"}
+
+
+def test_a_recorded_stream_is_told_as_a_whole_too(bedrock, recordings):
+    told = 0
+    for path in sorted(recordings.glob("*/*.json")):
+        recording = json.loads(path.read_text())
+        events = recording["events"]
+        if recording["operation"] != "ConverseStream" or "event_type" not in (events or [{}])[-1]:
+            continue
+        texts = [event["payload"].get("delta", {}).get("text", "") for event in events]
+        answer = whole_of(bedrock, f"recording.{path.relative_to(recordings).with_suffix('')}")
+        assert sum(len(block.get("text", "")) for block in answer["output"]["message"]["content"]) <= len("".join(texts))
+        stopped = [event["payload"]["stopReason"] for event in events if event["event_type"] == "messageStop"]
+        assert answer["stopReason"] == stopped[0], path
+        told += 1
+    assert told > 0
+
+
+def test_a_fault_of_a_script_is_a_fault_of_the_whole_answer(emulator):
+    impatient = client_of(emulator.address, read_timeout=1)
+    before = stats_of(emulator)
+    for model, error in [
+        ("reset", botocore.exceptions.ConnectionClosedError),
+        ("stall", botocore.exceptions.ReadTimeoutError),
+        ("oversized", botocore.exceptions.ReadTimeoutError),
+        ("corrupt", UnicodeDecodeError),
+    ]:
+        with pytest.raises(error):
+            print(model, impatient.converse(modelId=f"emulator.{model}", messages=PROMPT))
+    # botocore takes the start of a body for an answer without members.
+    for model in ["cut", "end", "undersized"]:
+        assert whole_of(impatient, f"emulator.{model}") == {}, model
+    after = stats_of(emulator)
+    assert after["faulted"] - before["faulted"] == 5, (before, after)
+    # The two that hang are those that the client left.
+    assert after["abandoned"] - before["abandoned"] == 2, (before, after)
+
+
+def test_a_short_body_is_noticed_by_http(emulator):
+    for model, version in itertools.product(["cut", "end"], [False, True]):
+        with httpx.Client(http1=not version, http2=version) as client:
+            url = f"{emulator.address}/model/emulator.{model}/converse"
+            with client.stream("POST", url, json={"messages": PROMPT}) as answer:
+                assert answer.status_code == 200
+                assert int(answer.headers["content-length"]) > 0
+                with pytest.raises((httpx.RemoteProtocolError, h2.exceptions.ProtocolError)):
+                    answer.read()
+
+
+def test_an_exception_of_a_script_is_the_error_of_the_whole_answer(bedrock):
+    with pytest.raises(bedrock.exceptions.ThrottlingException) as caught:
+        bedrock.converse(modelId="emulator.throttle-first", messages=PROMPT)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    with pytest.raises(bedrock.exceptions.ModelErrorException, match="The model stopped unexpectedly.") as caught:
+        bedrock.converse(modelId="emulator.exception", messages=PROMPT)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 424
+
+
+def test_a_whole_answer_takes_the_time_of_its_stream(emulator):
+    impatient = client_of(emulator.address, read_timeout=0.2)
+    before = stats_of(emulator)
+    with pytest.raises(botocore.exceptions.ReadTimeoutError):
+        impatient.converse(modelId="emulator.slow", messages=PROMPT)
+    deadline = time.monotonic() + 10
+    while stats_of(emulator)["abandoned"] == before["abandoned"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert stats_of(emulator)["abandoned"] == before["abandoned"] + 1
 
 
 def test_exceptions_are_exceptions(bedrock):

@@ -1,0 +1,155 @@
+//! The HTTP response of a script: a stream, a whole answer or an error, with Bedrock's headers.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    body::ScriptBody,
+    connection::Hangup,
+    fold, frame,
+    ledger::Ledger,
+    native,
+    operation::Operation,
+    playback, reply,
+    script::{Refusal, Script, Step},
+    whole,
+};
+
+/// The answer to one request.
+pub(crate) struct Answer<'a> {
+    pub(crate) ledger: &'a Arc<Ledger>,
+    pub(crate) hangup: Hangup,
+}
+
+impl Answer<'_> {
+    /// The answer of this script to this operation. A whole answer comes after the time of the script.
+    pub(crate) async fn respond(self, operation: Operation, script: &Script, body: &Value) -> Response {
+        let mut response = match operation {
+            Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
+                let mut response = self.play(script);
+                let content_type = HeaderValue::from_static("application/vnd.amazon.eventstream");
+                response.headers_mut().insert("content-type", content_type);
+                response
+                    .headers_mut()
+                    .insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
+                response
+            }
+            // A recording of the operation itself.
+            _ if is_bytes(&script.steps) && !is_stream(&script.steps) => {
+                let mut response = self.play(script);
+                response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+                response
+            }
+            Operation::Converse | Operation::InvokeModel => return self.whole(operation, script).await,
+            Operation::CountTokens => json_body(&json!({"inputTokens": reply::input_tokens(body)})),
+        };
+        self.finish_headers(&mut response, script);
+        response
+    }
+
+    async fn whole(self, operation: Operation, script: &Script) -> Response {
+        let telling = whole::tell(script);
+        if let Some(refusal) = &telling.refusal {
+            sleep(telling.time).await;
+            // Not the steps: they are what the error replaces.
+            let script = Script { headers: script.headers.clone(), ..Script::default() };
+            return self.refuse(refusal, &script);
+        }
+        let answer = match operation {
+            Operation::InvokeModel => native::whole(&telling.events),
+            _ => fold::converse(&telling.events),
+        };
+        let (declared, actions) = telling.send(Bytes::from(answer.to_string()), script.delivery.clone());
+        // Before the pause, so that a client that leaves in it is counted.
+        let body = ScriptBody::new(actions, telling.is_faulty(), Arc::clone(self.ledger), self.hangup.clone());
+        sleep(telling.time).await;
+        let mut response = Response::new(Body::new(body.of_length(declared)));
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+        response.headers_mut().insert("content-length", declared.into());
+        self.finish_headers(&mut response, script);
+        response
+    }
+
+    /// The steps of the script as the body.
+    fn play(&self, script: &Script) -> Response {
+        let (ledger, hangup) = (Arc::clone(self.ledger), self.hangup.clone());
+        Response::new(Body::new(ScriptBody::new(playback::actions(script), script.fault.is_some(), ledger, hangup)))
+    }
+
+    /// An HTTP error.
+    pub(crate) fn refuse(&self, refusal: &Refusal, script: &Script) -> Response {
+        self.ledger.count(|stats| stats.refused += 1);
+        let mut response = match &refusal.body {
+            _ if is_bytes(&script.steps) => self.play(script),
+            Some(body) => Response::new(Body::from(body.clone())),
+            None => json_body(&json!({"message": refusal.message})),
+        };
+        *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(exception) = &refusal.exception {
+            let value = format!("{exception}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert("x-amzn-errortype", value);
+            }
+        }
+        self.finish_headers(&mut response, script);
+        response
+    }
+
+    /// Adds the AWS request id and the headers of the script.
+    fn finish_headers(&self, response: &mut Response, script: &Script) {
+        let number = self.ledger.stats().requests;
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let headers = response.headers_mut();
+        headers
+            .extend(HeaderValue::from_str(&id).ok().map(|id| (http::HeaderName::from_static("x-amzn-requestid"), id)));
+        let is_stream_type = |value: &str| value.starts_with("application/vnd.amazon.eventstream");
+        let is_stream = headers.get("content-type").is_some_and(|value| value.to_str().is_ok_and(is_stream_type));
+        for (name, value) in &script.headers {
+            // A recorded stream that is told as a whole is JSON.
+            if !is_stream && is_stream_type(value) {
+                continue;
+            }
+            if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Whether there are steps, and all are bytes: the body of an answer that is no stream.
+fn is_bytes(steps: &[Step]) -> bool {
+    let bytes = |step: &Step| match step {
+        Step::Bytes(_) => true,
+        Step::Repeat { steps, .. } => is_bytes(steps),
+        _ => false,
+    };
+    !steps.is_empty() && steps.iter().all(bytes)
+}
+
+/// Whether these bytes begin with a frame.
+fn is_stream(steps: &[Step]) -> bool {
+    let first = playback::expand(steps.to_vec()).next();
+    matches!(first, Some(Step::Bytes(bytes)) if frame::decode(bytes.clone().into()).is_some())
+}
+
+pub(crate) fn invalid(message: &str) -> Refusal {
+    Refusal { status: 400, exception: Some("ValidationException".into()), body: None, message: message.to_owned() }
+}
+
+pub(crate) fn refuse(status: u16, exception: &str, message: &str) -> Response {
+    let body = json!({"message": message}).to_string();
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+    (status, [("content-type", "application/json"), ("x-amzn-errortype", exception)], body).into_response()
+}
+
+pub(crate) fn json_body(value: &Value) -> Response {
+    ([("content-type", "application/json")], value.to_string()).into_response()
+}

@@ -1,0 +1,27 @@
+//! The operations of Bedrock Runtime that the emulator has.
+
+/// The operations of Bedrock Runtime that the emulator has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    ConverseStream,
+    Converse,
+    InvokeModelWithResponseStream,
+    InvokeModel,
+    CountTokens,
+}
+
+impl Operation {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ConverseStream => "ConverseStream",
+            Self::Converse => "Converse",
+            Self::InvokeModelWithResponseStream => "InvokeModelWithResponseStream",
+            Self::InvokeModel => "InvokeModel",
+            Self::CountTokens => "CountTokens",
+        }
+    }
+
+    pub(crate) fn is_converse(self) -> bool {
+        matches!(self, Self::ConverseStream | Self::Converse)
+    }
+}
