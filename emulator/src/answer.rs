@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -16,12 +16,17 @@ use crate::{
     connection::Hangup,
     fold, frame,
     ledger::Ledger,
-    native,
+    native::{self, Format, Translator},
     operation::Operation,
-    playback, reply,
+    playback::{self, Actions},
+    reply,
     script::{Refusal, Script, Step},
     whole,
 };
+
+/// The headers of InvokeModel with the counts of tokens.
+const COUNTS: [(&str, &str); 2] =
+    [("x-amzn-bedrock-input-token-count", "inputTokens"), ("x-amzn-bedrock-output-token-count", "outputTokens")];
 
 /// The answer to one request.
 pub(crate) struct Answer<'a> {
@@ -30,11 +35,28 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The answer of this script to this operation. A whole answer comes after the time of the script.
-    pub(crate) async fn respond(self, operation: Operation, script: &Script, body: &Value) -> Response {
+    /// The answer of this script to this operation. A whole answer comes after the time of the script. `format` is that of native answers,
+    /// if the request tells it.
+    pub(crate) async fn respond(
+        self,
+        operation: Operation,
+        script: &Script,
+        body: &Value,
+        format: Option<Format>,
+    ) -> Response {
+        if operation.is_native() && format.is_none() && native::needs_format(&script.steps) {
+            let message = "Neither the model id nor the members of the request body tell the native format.";
+            return self.refuse(&invalid(message), &Script::default());
+        }
         let mut response = match operation {
             Operation::ConverseStream | Operation::InvokeModelWithResponseStream => {
-                let mut response = self.play(script);
+                let mut response = match format.filter(|_| operation.is_native()) {
+                    Some(format) => {
+                        let mut translator = Translator::new(format, script);
+                        self.stream(playback::actions_of(script, move |step| translator.step(step)), script)
+                    }
+                    None => self.play(script),
+                };
                 let content_type = HeaderValue::from_static("application/vnd.amazon.eventstream");
                 response.headers_mut().insert("content-type", content_type);
                 response
@@ -48,24 +70,27 @@ impl Answer<'_> {
                 response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
                 response
             }
-            Operation::Converse | Operation::InvokeModel => return self.whole(operation, script).await,
+            Operation::Converse | Operation::InvokeModel => return self.whole(operation, script, format).await,
             Operation::CountTokens => json_body(&json!({"inputTokens": reply::input_tokens(body)})),
         };
         self.finish_headers(&mut response, script);
         response
     }
 
-    async fn whole(self, operation: Operation, script: &Script) -> Response {
-        let telling = whole::tell(script);
+    async fn whole(self, operation: Operation, script: &Script, format: Option<Format>) -> Response {
+        let mut telling = whole::tell(script);
         if let Some(refusal) = &telling.refusal {
             sleep(telling.time).await;
             // Not the steps: they are what the error replaces.
             let script = Script { headers: script.headers.clone(), ..Script::default() };
             return self.refuse(refusal, &script);
         }
-        let answer = match operation {
-            Operation::InvokeModel => native::whole(&telling.events),
-            _ => fold::converse(&telling.events),
+        let (events, of_chunks) = native::events(std::mem::take(&mut telling.events));
+        let answer = fold::converse(&events);
+        let usage = answer["usage"].clone();
+        let answer = match of_chunks.or(format) {
+            Some(format) if operation.is_native() => native::whole(format, &answer),
+            _ => answer,
         };
         let (declared, actions) = telling.send(Bytes::from(answer.to_string()), script.delivery.clone());
         // Before the pause, so that a client that leaves in it is counted.
@@ -74,14 +99,23 @@ impl Answer<'_> {
         let mut response = Response::new(Body::new(body.of_length(declared)));
         response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         response.headers_mut().insert("content-length", declared.into());
+        for (name, count) in COUNTS.into_iter().filter(|_| operation.is_native()) {
+            response
+                .headers_mut()
+                .extend(usage[count].as_u64().map(|count| (HeaderName::from_static(name), count.into())));
+        }
         self.finish_headers(&mut response, script);
         response
     }
 
     /// The steps of the script as the body.
     fn play(&self, script: &Script) -> Response {
+        self.stream(playback::actions(script), script)
+    }
+
+    fn stream(&self, actions: Actions, script: &Script) -> Response {
         let (ledger, hangup) = (Arc::clone(self.ledger), self.hangup.clone());
-        Response::new(Body::new(ScriptBody::new(playback::actions(script), script.fault.is_some(), ledger, hangup)))
+        Response::new(Body::new(ScriptBody::new(actions, script.fault.is_some(), ledger, hangup)))
     }
 
     /// An HTTP error.
@@ -108,8 +142,7 @@ impl Answer<'_> {
         let number = self.ledger.stats().requests;
         let id = format!("00000000-0000-4000-8000-{number:012}");
         let headers = response.headers_mut();
-        headers
-            .extend(HeaderValue::from_str(&id).ok().map(|id| (http::HeaderName::from_static("x-amzn-requestid"), id)));
+        headers.extend(HeaderValue::from_str(&id).ok().map(|id| (HeaderName::from_static("x-amzn-requestid"), id)));
         let is_stream_type = |value: &str| value.starts_with("application/vnd.amazon.eventstream");
         let is_stream = headers.get("content-type").is_some_and(|value| value.to_str().is_ok_and(is_stream_type));
         for (name, value) in &script.headers {
@@ -117,7 +150,7 @@ impl Answer<'_> {
             if !is_stream && is_stream_type(value) {
                 continue;
             }
-            if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), HeaderValue::from_str(value)) {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
                 headers.insert(name, value);
             }
         }

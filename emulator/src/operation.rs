@@ -24,4 +24,9 @@ impl Operation {
     pub(crate) fn is_converse(self) -> bool {
         matches!(self, Self::ConverseStream | Self::Converse)
     }
+
+    /// Whether the answer is in the format of the model's family.
+    pub(crate) fn is_native(self) -> bool {
+        matches!(self, Self::InvokeModelWithResponseStream | Self::InvokeModel)
+    }
 }

@@ -36,12 +36,20 @@ pub(crate) type Actions = Box<dyn Iterator<Item = Action> + Send>;
 
 /// The actions of a script. Without an ending fault as the last one, the body ends cleanly.
 pub(crate) fn actions(script: &Script) -> Actions {
+    actions_of(script, |step| [step])
+}
+
+/// The actions of a script whose steps are translated first. Positions are those of the translated steps.
+pub(crate) fn actions_of<S>(script: &Script, translate: impl FnMut(Step) -> S + Send + 'static) -> Actions
+where
+    S: IntoIterator<Item = Step, IntoIter: Send> + 'static,
+{
     let padding = !script.no_padding;
     let pace = script.pace;
     // Chunks of other bounds than those of the frames have no pauses between them.
     let paused = matches!(script.delivery, Delivery::Frames | Delivery::EveryByte);
     let steps = pruned(&script.steps, &|step| paused || !matches!(step, Step::WaitMs(_)));
-    let frames = expand(steps).enumerate().flat_map(move |(at, step)| match step {
+    let frames = expand(steps).flat_map(translate).enumerate().flat_map(move |(at, step)| match step {
         Step::WaitMs(wait) => [Some(Action::Wait(Duration::from_millis(wait))), None],
         step => {
             let wait = pace.before(at);

@@ -20,7 +20,7 @@ use crate::{
     catalogue::{Catalogue, Entry, SCRIPT_PREFIX},
     connection::Hangup,
     ledger::{CapturedRequest, Ledger},
-    native,
+    native::Format,
     operation::Operation,
     reply,
     script::{Refusal, Script},
@@ -105,7 +105,7 @@ async fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
     match result {
         Ok((script, body)) => match &script.refuse {
             Some(refusal) => answer.refuse(refusal, &script),
-            None => answer.respond(operation, &script, &body).await,
+            None => answer.respond(operation, &script, &body, Format::of(model_id, &body)).await,
         },
         Err(refusal) => answer.refuse(&refusal, &Script::default()),
     }
@@ -142,13 +142,7 @@ fn script_for(shared: &Shared, call: Call<'_>, body: &Value) -> Result<Script, R
             if operation.is_converse() {
                 check_conversation(body)?;
             }
-            let script = reply::script(&reply::prompt_of(body), reply::input_tokens(body), shared.unpaced);
-            match operation {
-                Operation::InvokeModelWithResponseStream | Operation::InvokeModel => {
-                    native::script(model_id, body, script).map_err(|message| invalid(&message))
-                }
-                _ => Ok(script),
-            }
+            Ok(reply::script(&reply::prompt_of(body), reply::input_tokens(body), shared.unpaced))
         }
         Entry::Unknown => {
             let names = shared.catalogue.names();

@@ -1,5 +1,6 @@
 """boto3 as a second, independent decoder of the emulator's frames, for both streaming operations and the rest."""
 
+import concurrent.futures
 import itertools
 import json
 import time
@@ -201,6 +202,102 @@ def test_a_whole_answer_takes_the_time_of_its_stream(emulator):
     while stats_of(emulator)["abandoned"] == before["abandoned"] and time.monotonic() < deadline:
         time.sleep(0.02)
     assert stats_of(emulator)["abandoned"] == before["abandoned"] + 1
+
+
+MESSAGES = {"messages": [{"role": "user", "content": "hi"}]}
+
+# A model of each native format, a request to it, and where its whole answer has the text.
+FAMILIES = {
+    "anthropic.claude-3-haiku-20240307-v1:0": (
+        {**MESSAGES, "anthropic_version": "bedrock-2023-05-31", "max_tokens": 9},
+        lambda answer: answer["content"][0]["text"],
+        lambda chunk: chunk.get("delta", {}).get("text"),
+    ),
+    "anthropic.claude-v2": (
+        {"prompt": "\n\nHuman: hi\n\nAssistant:", "max_tokens_to_sample": 9},
+        lambda answer: answer["completion"],
+        lambda chunk: chunk["completion"],
+    ),
+    "amazon.nova-lite-v1:0": (
+        {"schemaVersion": "messages-v1", "messages": PROMPT},
+        lambda answer: answer["output"]["message"]["content"][0]["text"],
+        lambda chunk: chunk.get("contentBlockDelta", {}).get("delta", {}).get("text"),
+    ),
+    "amazon.titan-text-express-v1": (
+        {"inputText": "hi"},
+        lambda answer: answer["results"][0]["outputText"],
+        lambda chunk: chunk["outputText"],
+    ),
+    "cohere.command-text-v14": (
+        {"prompt": "hi", "stream": True},
+        lambda answer: answer["generations"][0]["text"],
+        lambda chunk: chunk.get("text"),
+    ),
+    "cohere.command-r-v1:0": ({"message": "hi"}, lambda answer: answer["text"], lambda chunk: chunk.get("text")),
+    "meta.llama3-8b-instruct-v1:0": (
+        {"prompt": "hi"},
+        lambda answer: answer["generation"],
+        lambda chunk: chunk["generation"],
+    ),
+    "mistral.mistral-7b-instruct-v0:2": (
+        {"prompt": "<s>[INST] hi [/INST]"},
+        lambda answer: answer["outputs"][0]["text"],
+        lambda chunk: chunk["outputs"][0]["text"],
+    ),
+    "ai21.j2-ultra-v1": (
+        {"prompt": "hi"},
+        lambda answer: answer["completions"][0]["data"]["text"],
+        lambda chunk: chunk["completions"][0]["data"]["text"],
+    ),
+    "ai21.jamba-1-5-mini-v1:0": (
+        MESSAGES,
+        lambda answer: answer["choices"][0]["message"]["content"],
+        lambda chunk: chunk["choices"][0]["delta"].get("content"),
+    ),
+    "deepseek.r1-v1:0": (
+        {"prompt": "<｜User｜>hi<｜Assistant｜>"},
+        lambda answer: answer["choices"][0]["text"],
+        lambda chunk: chunk["choices"][0]["text"],
+    ),
+}
+
+
+def test_each_family_answers_in_its_own_format(bedrock):
+    def asked(family):
+        model, (body, text_of, part_of) = family
+        answer = bedrock.invoke_model(modelId=model, body=json.dumps(body))
+        whole = text_of(json.loads(answer["body"].read()))
+        assert "Bedrock emulator answering" in whole, model
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        assert int(headers["x-amzn-bedrock-output-token-count"]) == len(whole.split()), model
+        stream = bedrock.invoke_model_with_response_stream(modelId=model, body=json.dumps(body))["body"]
+        chunks = [json.loads(event["chunk"]["bytes"]) for event in stream]
+        assert "".join(part_of(chunk) or "" for chunk in chunks) == whole, model
+        assert chunks[-1]["amazon-bedrock-invocationMetrics"]["outputTokenCount"] == len(whole.split()), model
+        return model
+
+    with concurrent.futures.ThreadPoolExecutor(len(FAMILIES)) as pool:
+        assert list(pool.map(asked, FAMILIES.items())) == list(FAMILIES)
+
+
+def test_a_script_is_told_in_the_format_of_the_request(bedrock):
+    body = json.dumps(FAMILIES["anthropic.claude-3-haiku-20240307-v1:0"][0])
+    answer = json.loads(bedrock.invoke_model(modelId="emulator.tools", body=body)["body"].read())
+    tool = {"type": "tool_use", "id": "tooluse_emulated1", "name": "get_weather", "input": {"city": "Paris"}}
+    assert answer["content"] == [{"type": "text", "text": "Let me look."}, tool]
+    assert answer["stop_reason"] == "tool_use"
+    stream = bedrock.invoke_model_with_response_stream(modelId="emulator.tools", body=body)["body"]
+    chunks = [json.loads(event["chunk"]["bytes"]) for event in stream]
+    assert [chunk["type"] for chunk in chunks[:3]] == ["message_start", "content_block_start", "content_block_delta"]
+    arguments = "".join(chunk.get("delta", {}).get("partial_json", "") for chunk in chunks)
+    assert json.loads(arguments) == {"city": "Paris"}
+    assert chunks[-1]["type"] == "message_stop"
+    with pytest.raises(botocore.exceptions.EventStreamError, match="modelStreamErrorException"):
+        list(bedrock.invoke_model_with_response_stream(modelId="emulator.exception", body=body)["body"])
+    with pytest.raises(bedrock.exceptions.ModelErrorException):
+        bedrock.invoke_model(modelId="emulator.exception", body=body)
+    with pytest.raises(bedrock.exceptions.ValidationException, match="native format"):
+        bedrock.invoke_model(modelId="emulator.tools", body="{}")
 
 
 def test_exceptions_are_exceptions(bedrock):
