@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::{json_body, refuse},
+    listed,
     routes::Shared,
     script::Refusal,
 };
@@ -18,7 +19,7 @@ use crate::{
 /// The largest page of inference profiles: Bedrock's limit.
 const PAGE: usize = 1_000;
 
-/// What the account has. Without its own models it has those of the emulator.
+/// What the account has. Without its own models it has the default ones ([`crate::listed`]).
 #[derive(Debug)]
 pub(crate) struct Account {
     models: Mutex<Option<Vec<Value>>>,
@@ -32,8 +33,8 @@ pub(crate) struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        let (models, profiles, refusals, requests) = Default::default();
-        Self { models, profiles, refusals, page: Mutex::new(PAGE), requests }
+        let (models, refusals, requests) = Default::default();
+        Self { models, profiles: Mutex::new(listed::profiles()), refusals, page: Mutex::new(PAGE), requests }
     }
 }
 
@@ -72,7 +73,7 @@ pub(crate) async fn models(State(shared): State<Shared>) -> Response {
         return *refused;
     }
     let own = shared.account.models.lock().clone();
-    let models = own.unwrap_or_else(|| shared.catalogue.names().iter().map(|id| summary(id)).collect());
+    let models = own.unwrap_or_else(|| listed::models(&shared.catalogue.names()));
     json_body(&json!({"modelSummaries": models}))
 }
 
@@ -95,14 +96,4 @@ pub(crate) async fn profiles(State(shared): State<Shared>, RawQuery(query): RawQ
         answer.insert("nextToken".to_owned(), end.to_string().into());
     }
     json_body(&answer)
-}
-
-/// A model of the emulator as Bedrock describes one.
-fn summary(id: &str) -> Value {
-    json!({
-        "modelArn": format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"), "modelName": id,
-        "modelId": id, "providerName": "Emulator", "inputModalities": ["TEXT"],
-        "outputModalities": ["TEXT"], "responseStreamingSupported": true, "customizationsSupported": [],
-        "inferenceTypesSupported": ["ON_DEMAND"], "modelLifecycle": {"status": "ACTIVE"},
-    })
 }

@@ -19,7 +19,7 @@ use crate::{
     native::{self, Format, Translator},
     operation::Operation,
     playback::{self, Actions},
-    reply,
+    prompt,
     script::{Refusal, Script, Step},
     whole,
 };
@@ -71,7 +71,13 @@ impl Answer<'_> {
                 response
             }
             Operation::Converse | Operation::InvokeModel => return self.whole(operation, script, format).await,
-            Operation::CountTokens => json_body(&json!({"inputTokens": reply::input_tokens(body)})),
+            Operation::CountTokens => match prompt::counted(body) {
+                Some(counted) => json_body(&json!({"inputTokens": prompt::input_tokens(&counted)})),
+                None => {
+                    let message = "The input must be that of Converse, or the body of InvokeModel as JSON.";
+                    return self.refuse(&invalid(message), &Script::default());
+                }
+            },
         };
         self.finish_headers(&mut response, script);
         response

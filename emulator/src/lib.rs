@@ -8,10 +8,10 @@
 //! - `connection` accepts connections, with TLS and HTTP, and can reset them
 //! - `routes` has the operations, and finds the script of a model
 //! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
-//! - `account` has the listings of the control plane
-//! - `reply`, `native` make the answer of an ordinary model
+//! - `account` has the listings of the control plane, and `listed` what they have by default
+//! - `prompt` reads what a request says; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
-//! - `answer` makes the HTTP response of a script, for each `operation`
+//! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
 //! - `whole` does so for the operations that do not stream; `fold` joins the events to the answer of Converse
 //! - `body` sends them, and `ledger` counts
@@ -28,14 +28,18 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ledger;
+mod listed;
 mod native;
 mod operation;
 mod playback;
+mod prompt;
 pub mod recording;
 mod reply;
 mod routes;
+mod schema;
 pub mod script;
 mod tls;
+mod tools;
 mod whole;
 
 use std::{

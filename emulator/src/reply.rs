@@ -1,35 +1,44 @@
 //! The answer of an ordinary model: a story for the prompt of the demo, and an echo for any other prompt.
 
-use serde_json::Value;
-
-use crate::script::{Pace, Script, Step};
+use crate::{
+    prompt,
+    script::{Pace, Script, Step},
+};
 
 /// The prompt that the demo and the README use.
 pub const STORY_PROMPT: &str = "Write a story about two cats that go on an adventure:";
 
 const STORY: &str = include_str!("story.txt");
 
-/// How much of a prompt the echo quotes, in characters.
-const QUOTED: usize = 240;
+/// How much of the user's last words the echo quotes, in characters: their end.
+const QUOTED: usize = 400;
 
 /// The first word after 350 ms, then forty words a second: about the speed of a small model.
 const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25 };
 
-/// The answer to a request for an ordinary model.
-pub(crate) fn script(prompt: &str, input_tokens: u32, unpaced: bool) -> Script {
-    let text = if prompt.trim() == STORY_PROMPT { STORY.trim_end().to_owned() } else { echo(prompt) };
-    Script {
-        steps: steps(&text, input_tokens),
-        pace: if unpaced { Pace::default() } else { MODEL_PACE },
-        ..Script::default()
-    }
+/// The events of the answer of an ordinary model to this prompt.
+pub(crate) fn said(prompt: &str, input_tokens: u32) -> Vec<Step> {
+    let words = prompt::last_words(prompt);
+    let text = if asks_for_story(words) { STORY.trim_end().to_owned() } else { echo(words) };
+    steps(&text, input_tokens)
+}
+
+/// The same whatever the end of the sentence.
+fn asks_for_story(words: &str) -> bool {
+    let sentence = |text: &str| text.trim_end_matches([':', '.', '!', ' ']).to_lowercase();
+    sentence(words) == sentence(STORY_PROMPT)
+}
+
+/// The answer of an ordinary model with these events.
+pub(crate) fn script(steps: Vec<Step>, unpaced: bool) -> Script {
+    Script { steps, pace: if unpaced { Pace::default() } else { MODEL_PACE }, ..Script::default() }
 }
 
 fn echo(prompt: &str) -> String {
-    let quoted: String = prompt.chars().take(QUOTED).collect();
-    let dots = if quoted.len() < prompt.len() { "…" } else { "" };
+    let start = prompt.char_indices().rev().nth(QUOTED - 1).map_or(0, |(start, _)| start);
+    let (dots, quoted) = (if start > 0 { "…" } else { "" }, &prompt[start..]);
     format!(
-        "This is the Bedrock emulator answering, not a model. You wrote: “{quoted}{dots}” Point the server at AWS to \
+        "This is the Bedrock emulator answering, not a model. You wrote: “{dots}{quoted}” Point the server at AWS to \
          hear what a model makes of that."
     )
 }
@@ -61,42 +70,6 @@ pub(crate) fn words(text: &str) -> Vec<&str> {
     pieces
 }
 
-/// The text of the last user message of a Converse body, or the prompt of a native one.
-pub(crate) fn prompt_of(body: &Value) -> String {
-    let blocks = |message: &Value| -> String {
-        match &message["content"] {
-            Value::String(text) => text.clone(),
-            content => content.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
-        }
-    };
-    if let Some(message) =
-        body["messages"].as_array().and_then(|all| all.iter().rfind(|message| message["role"] == "user"))
-    {
-        return blocks(message);
-    }
-    ["prompt", "inputText", "message"].iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned()
-}
-
-/// An approximate number of input tokens: one for each word of every text of the body.
-pub(crate) fn input_tokens(body: &Value) -> u32 {
-    fn count(value: &Value) -> usize {
-        match value {
-            Value::Object(members) => members
-                .iter()
-                .map(|(name, member)| match member {
-                    Value::String(text) if matches!(name.as_str(), "text" | "prompt" | "inputText" | "message") => {
-                        text.split_whitespace().count()
-                    }
-                    other => count(other),
-                })
-                .sum(),
-            Value::Array(items) => items.iter().map(count).sum(),
-            _ => 0,
-        }
-    }
-    u32::try_from(count(body)).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +86,16 @@ mod tests {
     fn the_echo_quotes_and_says_who_answers() {
         let text = echo("hi");
         assert!(text.contains("“hi”") && text.contains("emulator"));
-        assert!(echo(&"x".repeat(1_000)).len() < 600);
+        let long = echo(&format!("{}the end", "x".repeat(1_000)));
+        assert!(long.len() < 700 && long.contains("the end”"), "{long}");
+    }
+
+    #[test]
+    fn the_story_is_for_last_words_that_ask_for_it() {
+        let text = |prompt: &str| format!("{:?}", said(prompt, 0));
+        let asked = format!("A conversation.\n\nHuman: hello\nAI: Hi!\nHuman: {STORY_PROMPT}\nAI:");
+        assert!(text(&asked).contains("Pepper"));
+        assert!(text("Human: write a story about two cats that go on an adventure.\nAI:").contains("Pepper"));
+        assert!(!text(&format!("Human: {STORY_PROMPT}\nAI: no\nHuman: why?\nAI:")).contains("Pepper"));
     }
 }

@@ -22,8 +22,9 @@ use crate::{
     ledger::{CapturedRequest, Ledger},
     native::Format,
     operation::Operation,
-    reply,
+    prompt, reply,
     script::{Refusal, Script},
+    tools,
 };
 
 /// The largest body in bytes: Bedrock's limit, plus the overhead of base64.
@@ -142,7 +143,10 @@ fn script_for(shared: &Shared, call: Call<'_>, body: &Value) -> Result<Script, R
             if operation.is_converse() {
                 check_conversation(body)?;
             }
-            Ok(reply::script(&reply::prompt_of(body), reply::input_tokens(body), shared.unpaced))
+            let tokens = prompt::input_tokens(body);
+            let call = tools::call(body, tokens).map_err(|message| invalid(&message))?;
+            let steps = call.unwrap_or_else(|| reply::said(&prompt::prompt_of(body), tokens));
+            Ok(reply::script(steps, shared.unpaced))
         }
         Entry::Unknown => {
             let names = shared.catalogue.names();
@@ -175,7 +179,7 @@ fn check_conversation(body: &Value) -> Result<(), Refusal> {
         }
         None => return Err(invalid("The messages are missing.")),
     }
-    if reply::prompt_of(body).len() > MAX_TEXT {
+    if prompt::prompt_of(body).len() > MAX_TEXT {
         return Err(invalid("Input is too long for requested model."));
     }
     Ok(())

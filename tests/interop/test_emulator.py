@@ -300,6 +300,75 @@ def test_a_script_is_told_in_the_format_of_the_request(bedrock):
         bedrock.invoke_model(modelId="emulator.tools", body="{}")
 
 
+def test_the_tokens_of_a_native_body_are_counted(bedrock):
+    def counted(body):
+        return bedrock.count_tokens(modelId="a.model", input={"invokeModel": {"body": body}})["inputTokens"]
+
+    assert counted(json.dumps({**MESSAGES, "system": "be brief"})) == 3
+    assert counted(json.dumps({"inputText": "one two three"})) == 3
+    with pytest.raises(bedrock.exceptions.ValidationException):
+        counted("no JSON")
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["city", "unit", "days", "rain"],
+    "properties": {
+        "city": {"type": "string"},
+        "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+        "days": {"type": "integer", "minimum": 2},
+        "rain": {"type": "boolean"},
+        "note": {"type": "string"},
+    },
+}
+
+
+def test_a_forced_tool_is_called_with_what_its_schema_asks_for(bedrock):
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    names = ["forecast", "finish"]
+    tools = [{"toolSpec": {"name": name, "inputSchema": {"json": SCHEMA}}} for name in names]
+    expected = {"city": "emulated", "unit": "celsius", "days": 2, "rain": True}
+    for choice, name in [({"any": {}}, "forecast"), ({"tool": {"name": "finish"}}, "finish")]:
+        config = {"tools": tools, "toolChoice": choice}
+        whole = whole_of(bedrock, model, toolConfig=config)
+        stream = bedrock.converse_stream(modelId=model, messages=PROMPT, toolConfig=config)["stream"]
+        assert whole == converse_of(stream)
+        assert whole["stopReason"] == "tool_use"
+        tool = whole["output"]["message"]["content"][0]["toolUse"]
+        assert (tool["name"], tool["input"]) == (name, expected)
+    native = {
+        **FAMILIES[model][0],
+        "tools": [{"name": name, "input_schema": SCHEMA} for name in names],
+        "tool_choice": {"type": "tool", "name": "finish"},
+    }
+    answer = json.loads(bedrock.invoke_model(modelId=model, body=json.dumps(native))["body"].read())
+    tool = {"type": "tool_use", "id": "tooluse_emulated1", "name": "finish", "input": expected}
+    assert (answer["content"], answer["stop_reason"]) == ([tool], "tool_use")
+    with pytest.raises(bedrock.exceptions.ValidationException, match="missing"):
+        bedrock.converse(
+            modelId=model, messages=PROMPT, toolConfig={"tools": tools, "toolChoice": {"tool": {"name": "missing"}}}
+        )
+
+
+def test_the_end_of_a_dialogue_is_answered(bedrock):
+    dialogue = "A friendly conversation.\n\nHuman: hello\nAI: Hi!\nHuman: {}\nAI:"
+    story = "Write a story about two cats that go on an adventure:"
+    for words, wanted in [(story, "Pepper and Moss"), ("what now?", "“what now?”")]:
+        body = json.dumps({"prompt": dialogue.format(words), "stream": True})
+        answer = bedrock.invoke_model(modelId="cohere.command-text-v14", body=body)
+        assert wanted in json.loads(answer["body"].read())["generations"][0]["text"]
+
+
+def test_what_is_listed_is_answered(emulator, bedrock):
+    account = client_of(emulator.address, "bedrock")
+    models = [model["modelId"] for model in account.list_foundation_models()["modelSummaries"]]
+    profiles = [one["inferenceProfileId"] for one in account.list_inference_profiles()["inferenceProfileSummaries"]]
+    assert {"emulator.tools", *FAMILIES} <= {*models} and "us.amazon.nova-lite-v1:0" in profiles
+    for model in [*models, *profiles]:
+        if not model.startswith(("emulator.", "recording.")):
+            bedrock.count_tokens(modelId=model, input={"converse": {"messages": PROMPT}})
+
+
 def test_exceptions_are_exceptions(bedrock):
     with pytest.raises(bedrock.exceptions.ThrottlingException):
         bedrock.converse_stream(modelId="emulator.refuse-throttle", messages=PROMPT)
