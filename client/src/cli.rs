@@ -1,24 +1,20 @@
 //! The program: parses arguments, sends a request, prints the answer as it arrives, and returns an exit code.
 //!
-//! Standard output has only the answer. Notes and usage are printed to standard error. `connection` has the flags about the connection.
+//! Standard output has only the answer. Notes and usage are printed to standard error. `arguments` has the flags of a
+//! request, `connection` those about the connection, and `prompt` puts the prompt together.
 
+mod arguments;
 mod connection;
+mod prompt;
 
-use std::{
-    io::{self, ErrorKind, Read},
-    time::Duration,
-};
+use std::io::{self, ErrorKind};
 
-use clap::Args;
-
-pub use self::connection::ConnectionArgs;
+use self::prompt::PromptError;
+pub use self::{arguments::AskArgs, connection::ConnectionArgs};
 use crate::{
     Client, ClientError,
     printer::{JsonPrinter, Printer, TextPrinter},
-    proto::{
-        CreateConversationRequest, GenerateRequest, InferenceConfiguration, SystemContentBlock,
-        system_content_block::Block,
-    },
+    proto::{CreateConversationRequest, GenerateRequest},
     terminal::Output,
 };
 
@@ -38,97 +34,6 @@ pub enum Exit {
     Cancelled = 130,
 }
 
-/// The request, and how the answer is printed.
-#[derive(Clone, Debug, Args)]
-pub struct AskArgs {
-    /// The prompt; `-` reads it from standard input
-    pub prompt: String,
-    /// The model [default: the server's]
-    #[arg(long, env = "OUTCROP_MODEL", default_value = "", hide_default_value = true)]
-    pub model: String,
-    /// The system prompt
-    #[arg(long)]
-    pub system: Option<String>,
-    /// The maximum number of tokens to generate
-    #[arg(long, value_name = "NUMBER")]
-    pub max_tokens: Option<i32>,
-    /// The temperature, 0 to 1; a lower value makes the answer more predictable
-    #[arg(long, value_name = "NUMBER")]
-    pub temperature: Option<f32>,
-    /// The share of most likely candidates for the next token, 0 to 1
-    #[arg(long, value_name = "NUMBER")]
-    pub top_p: Option<f32>,
-    /// A text that ends the generation; repeatable
-    #[arg(long = "stop", value_name = "TEXT")]
-    pub stop_sequences: Vec<String>,
-    /// The time for the whole call
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub timeout: Option<Duration>,
-    /// The server sends a heartbeat after this time without a chunk, so that proxies keep the connection open
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub heartbeat: Option<Duration>,
-    /// The conversation to continue: its id, or `new` for a new one, whose id is printed to standard error
-    #[arg(long, value_name = "ID")]
-    pub conversation: Option<String>,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
-    pub connection: ConnectionArgs,
-    /// Print each chunk as a line of JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Print only errors to standard error
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-impl AskArgs {
-    /// A request with only a prompt.
-    pub fn new(prompt: String) -> Self {
-        Self {
-            prompt,
-            model: String::new(),
-            system: None,
-            max_tokens: None,
-            temperature: None,
-            top_p: None,
-            stop_sequences: Vec::new(),
-            timeout: None,
-            heartbeat: None,
-            conversation: None,
-            connection: ConnectionArgs::default(),
-            json: false,
-            quiet: false,
-        }
-    }
-
-    fn request(&self) -> io::Result<GenerateRequest> {
-        let mut prompt = self.prompt.clone();
-        if prompt == "-" {
-            prompt.clear();
-            io::stdin().read_to_string(&mut prompt)?;
-        }
-        let config = InferenceConfiguration {
-            max_tokens: self.max_tokens,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            stop_sequences: self.stop_sequences.clone(),
-        };
-        Ok(GenerateRequest {
-            model: self.model.clone(),
-            prompt,
-            system: self
-                .system
-                .iter()
-                .map(|text| SystemContentBlock { block: Some(Block::Text(text.clone())) })
-                .collect(),
-            inference_config: (config != InferenceConfiguration::default()).then_some(config),
-            // The server refuses a duration that is too long.
-            heartbeat_interval: self.heartbeat.and_then(|interval| interval.try_into().ok()),
-            ..GenerateRequest::default()
-        })
-    }
-}
-
 /// Calls the server at the endpoint and prints the answer. Errors are printed to standard error.
 pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
     let mut printer: Box<dyn Printer> = if args.json {
@@ -143,7 +48,7 @@ pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
     let (exit, mut lines) = match failure {
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return Exit::Complete,
         Failure::Output(error) => (Exit::Failed, vec![format!("cannot write the answer: {error}")]),
-        Failure::Prompt(error) => (Exit::Usage, vec![format!("cannot read the prompt from standard input: {error}")]),
+        Failure::Prompt(error) => (Exit::Usage, vec![error.to_string()]),
         Failure::File(problem) => (Exit::Usage, vec![problem]),
         Failure::Interrupted => (Exit::Cancelled, vec!["cancelled".to_owned()]),
         Failure::TimedOut => {
@@ -190,7 +95,7 @@ async fn asked(endpoint: &str, args: &AskArgs, printer: &mut dyn Printer) -> Res
 
 enum Failure {
     Client(ClientError),
-    Prompt(io::Error),
+    Prompt(PromptError),
     File(String),
     Output(io::Error),
     Interrupted,

@@ -12,7 +12,7 @@ use outcrop_client::cli::{AskArgs, run};
 #[derive(Debug, Parser)]
 #[command(name = "outcrop-client", version)]
 struct Cli {
-    /// The URL of the server
+    /// The URL of the server. Without a scheme it gets http:// if the host is this machine, and https:// otherwise
     #[arg(long, env = "OUTCROP_ENDPOINT", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     endpoint: String,
     #[command(flatten)]

@@ -1,14 +1,16 @@
 //! The flags about the connection: the authorities to trust, the certificate of the client and the API key.
 
 use std::{
+    borrow::Cow,
     fs,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use outcrop_secret_file::{SecretString, read_secret};
+use tonic::transport::Uri;
 
-use crate::{Client, ClientBuilder};
+use crate::{Client, ClientBuilder, connect::is_readable_by_others};
 
 /// The variable for the API key. There is no flag for it, because other users can read arguments.
 const API_KEY: &str = "OUTCROP_API_KEY";
@@ -44,7 +46,7 @@ impl ConnectionArgs {
 
     /// Reads the files.
     pub(super) fn builder(&self, endpoint: &str) -> Result<ClientBuilder, String> {
-        let mut builder = Client::builder(endpoint);
+        let mut builder = Client::builder(&with_scheme(endpoint));
         if let Some(file) = &self.ca {
             builder = builder.trusting(&read("--ca", file)?);
         }
@@ -59,10 +61,50 @@ impl ConnectionArgs {
     }
 }
 
+/// The endpoint with a scheme. One without gets `http://` if its host is this machine (`localhost`, a loopback address), and `https://` otherwise.
+pub(super) fn with_scheme(endpoint: &str) -> Cow<'_, str> {
+    if endpoint.contains("://") || endpoint.starts_with("unix:") {
+        return endpoint.into();
+    }
+    let plain = format!("http://{endpoint}");
+    let has_host = plain.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    match (has_host, is_readable_by_others(&plain)) {
+        (false, _) => endpoint.into(),
+        (true, false) => plain.into(),
+        (true, true) => format!("https://{endpoint}").into(),
+    }
+}
+
 fn read(flag: &str, file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|error| format!("cannot read the file of {flag}, {}: {error}", file.display()))
 }
 
 fn secret(flag: &str, file: &Path) -> Result<SecretString, String> {
     read_secret(file).map_err(|error| format!("{flag} is {}, which {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_a_scheme_is_encrypted_unless_it_is_this_machine() {
+        for (endpoint, expected) in [
+            ("localhost:50051", "http://localhost:50051"),
+            ("LOCALHOST", "http://LOCALHOST"),
+            ("127.0.0.1:50051", "http://127.0.0.1:50051"),
+            ("[::1]:50051", "http://[::1]:50051"),
+            ("outcrop.example", "https://outcrop.example"),
+            ("localhost.example:443", "https://localhost.example:443"),
+            ("10.0.0.1:50051", "https://10.0.0.1:50051"),
+            ("localhost@outcrop.example:1", "https://localhost@outcrop.example:1"),
+            ("http://outcrop.example", "http://outcrop.example"),
+            ("unix:/run/outcrop", "unix:/run/outcrop"),
+            ("ftp://localhost", "ftp://localhost"),
+            ("no endpoint", "no endpoint"),
+            ("", ""),
+        ] {
+            assert_eq!(with_scheme(endpoint), expected);
+        }
+    }
 }

@@ -35,17 +35,17 @@ impl Server {
     }
 }
 
-/// The program with an empty environment, and with pipes for what it reads and writes.
+/// The program with an empty environment, without input, and with pipes for what it writes.
 pub(crate) fn client(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outcrop-client"));
     command.env_clear().args(["--endpoint", endpoint]).args(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-/// Standard output, standard error, exit code.
+/// Standard output, standard error, exit code. The input comes from a pipe.
 pub(crate) async fn run(mut command: Command, input: &str) -> (String, String, Option<i32>) {
-    let mut child = command.spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
     let output = timeout(TIMEOUT, child.wait_with_output()).await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

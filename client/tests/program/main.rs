@@ -6,5 +6,6 @@ mod broken;
 mod cli;
 mod credentials;
 mod harness;
+mod prompt;
 mod terminal;
 mod tls;

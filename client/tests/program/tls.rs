@@ -146,8 +146,7 @@ async fn an_endpoint_or_an_authority_that_cannot_be_used_ends_with_2() {
     let (plain, encrypted) = (servers.plain.port.to_string(), format!("https://localhost:{}", servers.encrypted));
     let missing = servers.certificate.with_extension("missing");
     for (endpoint, flags, said) in [
-        (format!("127.0.0.1:{plain}"), vec![], "has no scheme: write http://"),
-        (format!("localhost:{plain}"), vec![], "has no scheme: write http://"),
+        (format!("localhost:{plain}"), vec!["--ca", servers.ca()], "is not encrypted"),
         (format!("ftp://localhost:{plain}"), vec![], "has another scheme"),
         ("http://".to_owned(), vec![], "is not a URL"),
         (format!("http://127.0.0.1:{plain}"), vec!["--ca", servers.ca()], "is not encrypted"),
@@ -157,5 +156,16 @@ async fn an_endpoint_or_an_authority_that_cannot_be_used_ends_with_2() {
         let (out, err, code) = ask(&endpoint, &flags, &[]).await;
         assert_eq!((out.as_str(), code), ("", Some(2)), "{endpoint} {flags:?}: {err}");
         assert!(err.contains(said), "{endpoint} {flags:?}: {err}");
+    }
+    let error = Client::connect(&format!("localhost:{plain}")).await.unwrap_err();
+    assert!(error.to_string().contains("has no scheme: write http://"), "the library guesses no scheme: {error}");
+}
+
+#[tokio::test]
+async fn this_machine_needs_no_scheme() {
+    let servers = Servers::start(b"h2").await;
+    for host in ["localhost", "127.0.0.1"] {
+        let (_, err, code) = ask(&format!("{host}:{}", servers.plain.port), &[], &[]).await;
+        assert_eq!(code, Some(0), "{err}");
     }
 }
