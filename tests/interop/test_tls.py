@@ -162,7 +162,7 @@ def test_the_client_of_the_project(encrypted, guarded, certificates):
         assert done.returncode == 0, done.stderr
         assert "finish" in json.loads(done.stdout.splitlines()[-1])
     refused = call(guarded, *pair("two"))
-    assert refused.returncode == 1 and "exactly one is needed" in refused.stderr, refused.stderr
+    assert refused.returncode == 5 and "exactly one is needed" in refused.stderr, refused.stderr
     without = call(guarded)
     assert "the server needs a client certificate" in without.stderr, without.stderr
 
@@ -180,6 +180,6 @@ def test_an_api_key_over_tls(certificates, go_client):
         client = [TARGET / "outcrop-client", "--endpoint", f"https://{localhost(server)}", "--ca", certificates / "server/cert.pem"]
         assert "“hi”" in run(*client, "--api-key-file", certificates / "api-key", "hi", environment={}).stdout
         refused = run(*client, "hi", check=False, environment={})
-        assert refused.returncode == 1 and "CREDENTIALS_MISSING" in refused.stderr, refused.stderr
+        assert refused.returncode == 5 and "CREDENTIALS_MISSING" in refused.stderr, refused.stderr
     finally:
         server.stop()

@@ -10,6 +10,26 @@ use super::{
 };
 use crate::proto::{GenerateRequest, InferenceConfiguration, SystemContentBlock, system_content_block::Block};
 
+/// What all calls have: the connection, time, retries and the form of the output.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CommonArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub connection: ConnectionArgs,
+    /// The time for the whole call, with its retries
+    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// How often to call again if the server says that it can help (RetryInfo) and no chunk was printed. The client waits as the server says
+    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    pub retry: u32,
+    /// Print JSON: each chunk is a line, and the last line of a failed call has its error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only errors to standard error
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
 /// The request, and how the answer is printed.
 #[derive(Clone, Debug, Args)]
 pub struct AskArgs {
@@ -35,9 +55,6 @@ pub struct AskArgs {
     /// A text that ends the generation; repeatable
     #[arg(long = "stop", value_name = "TEXT")]
     pub stop_sequences: Vec<String>,
-    /// The time for the whole call
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub timeout: Option<Duration>,
     /// The server sends a heartbeat after this time without a chunk, so that proxies keep the connection open
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub heartbeat: Option<Duration>,
@@ -46,13 +63,7 @@ pub struct AskArgs {
     pub conversation: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
-    pub connection: ConnectionArgs,
-    /// Print each chunk as a line of JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Print only errors to standard error
-    #[arg(long, short)]
-    pub quiet: bool,
+    pub common: CommonArgs,
     /// Whether the words alone are the prompt.
     #[arg(skip)]
     pub ignores_stdin: bool,
@@ -70,12 +81,9 @@ impl AskArgs {
             temperature: None,
             top_p: None,
             stop_sequences: Vec::new(),
-            timeout: None,
             heartbeat: None,
             conversation: None,
-            connection: ConnectionArgs::default(),
-            json: false,
-            quiet: false,
+            common: CommonArgs::default(),
         }
     }
 

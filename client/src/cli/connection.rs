@@ -19,19 +19,19 @@ const API_KEY: &str = "OUTCROP_API_KEY";
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConnectionArgs {
     /// For https:// endpoints: a PEM file with the certificate authorities to trust [default: those of the machine]
-    #[arg(long, env = "OUTCROP_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "OUTCROP_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// For https:// endpoints: a PEM file with the certificate of the client
-    #[arg(long, env = "OUTCROP_CERT", value_name = "FILE", requires = "key")]
+    #[arg(long, global = true, env = "OUTCROP_CERT", value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
     /// A PEM file with the private key of --cert, which only its owner can read
-    #[arg(long, env = "OUTCROP_KEY", value_name = "FILE", requires = "cert")]
+    #[arg(long, global = true, env = "OUTCROP_KEY", value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
     /// A file with the API key, which only its owner can read. Alternatively set the variable OUTCROP_API_KEY
-    #[arg(long, env = "OUTCROP_API_KEY_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "OUTCROP_API_KEY_FILE", value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
     /// Send the API key without encryption to an http:// endpoint on another machine, for example through a tunnel
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub insecure_key_over_plaintext: bool,
     /// The API key itself. A file has precedence.
     #[arg(skip)]

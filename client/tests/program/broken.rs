@@ -101,7 +101,7 @@ async fn outcome(end: End, with_content: bool, flags: &[&str]) -> (String, Strin
 async fn a_server_that_breaks_off_is_an_error_that_says_that_the_answer_is_not_whole() {
     for end in ENDS {
         let (out, err, code) = outcome(end, true, &[]).await;
-        assert_eq!((out.as_str(), code), ("half\n", Some(1)), "{end:?}: {err}");
+        assert_eq!((out.as_str(), code), ("half\n", Some(7)), "{end:?}: {err}");
         assert!(err.contains("what was printed is not the complete answer"), "{end:?}: {err}");
         let says =
             ["the connection to the server broke", "stream was terminated without a final status", "without a finish"];
@@ -114,7 +114,9 @@ async fn a_server_that_breaks_off_is_an_error_that_says_that_the_answer_is_not_w
 async fn with_json_as_well() {
     for end in ENDS {
         let (out, err, code) = outcome(end, true, &["--json"]).await;
-        assert_eq!((out.lines().count(), code), (2, Some(1)), "{end:?}: {err}");
+        assert_eq!((out.lines().count(), code), (3, Some(7)), "{end:?}: {err}");
+        let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+        assert_eq!(last["error"]["phase"], "after_content", "{end:?}: {last}");
         assert!(err.contains("what was printed is not the complete answer"), "{end:?}: {err}");
     }
 }

@@ -65,7 +65,7 @@ async fn text_is_flushed_chunk_by_chunk() {
 }
 
 #[tokio::test]
-async fn a_failed_call_keeps_the_text_and_ends_with_1() {
+async fn a_call_that_fails_after_content_keeps_the_text_and_ends_with_7() {
     let server = Server::start(Config::default()).await;
     let (out, err, code) = run(server.client(&["--model", "emulator.exception", "hi"]), "").await;
     assert_eq!(out, "One two three\n");
@@ -73,7 +73,7 @@ async fn a_failed_call_keeps_the_text_and_ends_with_1() {
         err.contains("MODEL_ERROR") && err.contains("not the complete answer") && err.contains("AWS request id"),
         "{err}"
     );
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(7));
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_timeout_holds_for_the_whole_answer() {
     let (out, err, code) = run(server.client(&["--timeout", "700ms", "--model", "emulator.endless", "hi"]), "").await;
     assert!(out.starts_with("tick "), "{out}");
     assert!(err.contains("was not complete within --timeout") || err.contains("CALLER_DEADLINE"), "{err}");
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(7));
 }
 
 #[tokio::test]
@@ -140,5 +140,5 @@ async fn a_conversation_is_begun_and_gone_on_with() {
     assert_eq!(messages[0]["content"][0]["text"], "My name is Ada.");
     assert_eq!(messages.as_array().unwrap().len(), 3);
     let (_, err, code) = run(server.client(&["--conversation", "none", "hi"]), "").await;
-    assert!(code == Some(1) && err.contains("CONVERSATION_NOT_FOUND"), "{err}");
+    assert!(code == Some(4) && err.contains("CONVERSATION_NOT_FOUND"), "{err}");
 }

@@ -5,6 +5,7 @@
 mod broken;
 mod cli;
 mod credentials;
+mod failures;
 mod harness;
 mod prompt;
 mod terminal;
