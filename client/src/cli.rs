@@ -2,18 +2,22 @@
 //!
 //! Standard output has only the answer. Notes and usage are printed to standard error. `arguments` has the flags of a
 //! request, `connection` those about the connection, and `prompt` puts the prompt together.
-//! `failure` has the exit codes and the texts of failures, and `retry` waits for retries.
+//! `failure` has the exit codes and the texts of failures, and `retry` waits for retries. `command` has the subcommands, and
+//! `tables` what they print.
 
 mod arguments;
+mod command;
 mod connection;
 mod failure;
 mod prompt;
 mod retry;
+mod tables;
 
 use std::{io, time::Instant};
 
 pub use self::{
-    arguments::{AskArgs, CommonArgs},
+    arguments::{AskArgs, CommonArgs, PromptArgs, RequestArgs},
+    command::{Command, ConversationCommand, run_command},
     connection::ConnectionArgs,
     failure::Exit,
 };

@@ -37,10 +37,12 @@ pub mod proto;
 mod terminal;
 
 use tonic::{Status, service::interceptor::InterceptedService, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::proto::{
     Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
-    GetConversationRequest, ListConversationsRequest, Turn, generation_service_client::GenerationServiceClient,
+    GetConversationRequest, ListConversationsRequest, ListModelsRequest, ListModelsResponse, Turn,
+    generation_service_client::GenerationServiceClient,
 };
 use crate::{builder::Credentials, connect::DetectedProtocol};
 pub use outcrop_contract::{Answer, Collector};
@@ -59,6 +61,7 @@ const MAX_CHUNK: usize = 32 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     service: GenerationServiceClient<InterceptedService<Channel, Credentials>>,
+    health: HealthClient<InterceptedService<Channel, Credentials>>,
     endpoint: String,
     spoken: DetectedProtocol,
 }
@@ -92,9 +95,10 @@ impl Client {
     }
 
     fn with_credentials(channel: Channel, credentials: Credentials) -> Self {
+        let health = HealthClient::with_interceptor(channel.clone(), credentials.clone());
         let service = GenerationServiceClient::with_interceptor(channel, credentials);
         let service = service.max_decoding_message_size(MAX_CHUNK);
-        Self { service, endpoint: String::new(), spoken: DetectedProtocol::default() }
+        Self { service, health, endpoint: String::new(), spoken: DetectedProtocol::default() }
     }
 
     fn is_encrypted(&self) -> bool {
@@ -132,6 +136,25 @@ impl Client {
     pub async fn count_tokens(&self, request: impl tonic::IntoRequest<CountTokensRequest>) -> Result<i32, ClientError> {
         let response = self.service.clone().count_tokens(request).await.map_err(|status| self.failure(&status))?;
         Ok(response.into_inner().input_tokens)
+    }
+
+    /// Lists the models that requests can name.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with the details of the status.
+    pub async fn models(&self) -> Result<ListModelsResponse, ClientError> {
+        let response = self.service.clone().list_models(ListModelsRequest {}).await;
+        Ok(response.map_err(|status| self.failure(&status))?.into_inner())
+    }
+
+    /// The health of a service by the gRPC health protocol, such as `SERVING`. The empty name means the server as a whole.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with the details of the status: `NOT_FOUND` if the server does not know the service.
+    pub async fn health(&self, service: &str) -> Result<&'static str, ClientError> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let response = self.health.clone().check(request).await.map_err(|status| self.failure(&status))?;
+        Ok(response.into_inner().status().as_str_name())
     }
 
     /// Creates a conversation. `GenerateRequest::conversation_id` takes its id.

@@ -30,9 +30,9 @@ pub struct CommonArgs {
     pub quiet: bool,
 }
 
-/// The request, and how the answer is printed.
-#[derive(Clone, Debug, Args)]
-pub struct AskArgs {
+/// The input of a model.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PromptArgs {
     /// The prompt: all words, joined by spaces. A pipe or file at standard input is appended to it, or is the prompt if there are no words. If
     /// the last word is `-`, standard input is read whatever it is, and waited for without a limit
     #[arg(value_name = "PROMPT")]
@@ -43,6 +43,28 @@ pub struct AskArgs {
     /// The system prompt
     #[arg(long)]
     pub system: Option<String>,
+    /// Whether the words alone are the prompt.
+    #[arg(skip)]
+    pub ignores_stdin: bool,
+}
+
+impl PromptArgs {
+    /// The text of the prompt. Reads standard input, if it is a part of it.
+    pub(super) fn text(&self) -> Result<String, PromptError> {
+        if self.ignores_stdin { Ok(self.prompt.join(" ")) } else { prompt::read(&self.prompt) }
+    }
+
+    pub(super) fn system(&self) -> Vec<SystemContentBlock> {
+        self.system.iter().map(|text| SystemContentBlock { block: Some(Block::Text(text.clone())) }).collect()
+    }
+}
+
+/// A request, except its conversation.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RequestArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub prompt: PromptArgs,
     /// The maximum number of tokens to generate
     #[arg(long, value_name = "NUMBER")]
     pub max_tokens: Option<i32>,
@@ -58,54 +80,46 @@ pub struct AskArgs {
     /// The server sends a heartbeat after this time without a chunk, so that proxies keep the connection open
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub heartbeat: Option<Duration>,
+}
+
+/// The request, and how the answer is printed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AskArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub request: RequestArgs,
     /// The conversation to continue: its id, or `new` for a new one, whose id is printed to standard error
     #[arg(long, value_name = "ID")]
     pub conversation: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub common: CommonArgs,
-    /// Whether the words alone are the prompt.
-    #[arg(skip)]
-    pub ignores_stdin: bool,
 }
 
 impl AskArgs {
-    /// A request with only a prompt. Standard input is not appended to it.
+    /// A request with only a prompt. Standard input is read only if the prompt is `-`.
     pub fn new(prompt: String) -> Self {
-        Self {
-            prompt: vec![prompt],
-            ignores_stdin: true,
-            model: String::new(),
-            system: None,
-            max_tokens: None,
-            temperature: None,
-            top_p: None,
-            stop_sequences: Vec::new(),
-            heartbeat: None,
-            conversation: None,
-            common: CommonArgs::default(),
-        }
+        let ignores_stdin = prompt != "-";
+        let prompt = PromptArgs { prompt: vec![prompt], ignores_stdin, ..PromptArgs::default() };
+        Self { request: RequestArgs { prompt, ..RequestArgs::default() }, ..Self::default() }
     }
 
     /// The request. Reads standard input, if it is a part of the prompt.
     pub(super) fn request(&self) -> Result<GenerateRequest, PromptError> {
+        let args = &self.request;
         let config = InferenceConfiguration {
-            max_tokens: self.max_tokens,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            stop_sequences: self.stop_sequences.clone(),
+            max_tokens: args.max_tokens,
+            temperature: args.temperature,
+            top_p: args.top_p,
+            stop_sequences: args.stop_sequences.clone(),
         };
         Ok(GenerateRequest {
-            model: self.model.clone(),
-            prompt: if self.ignores_stdin { self.prompt.join(" ") } else { prompt::read(&self.prompt)? },
-            system: self
-                .system
-                .iter()
-                .map(|text| SystemContentBlock { block: Some(Block::Text(text.clone())) })
-                .collect(),
+            model: args.prompt.model.clone(),
+            prompt: args.prompt.text()?,
+            system: args.prompt.system(),
             inference_config: (config != InferenceConfiguration::default()).then_some(config),
             // The server refuses a duration that is too long.
-            heartbeat_interval: self.heartbeat.and_then(|interval| interval.try_into().ok()),
+            heartbeat_interval: args.heartbeat.and_then(|interval| interval.try_into().ok()),
             ..GenerateRequest::default()
         })
     }

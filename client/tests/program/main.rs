@@ -4,6 +4,7 @@
 
 mod broken;
 mod cli;
+mod commands;
 mod credentials;
 mod failures;
 mod harness;

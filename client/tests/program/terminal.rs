@@ -34,8 +34,12 @@ impl Hostile {
 
     /// What the program writes, standard output and standard error together, to a terminal or to a pipe.
     async fn shown(&self, to_terminal: bool, model: &str, flags: &[&str]) -> String {
-        let mut command = self.server.client(&["--model", model, "hi"]);
-        command.args(flags);
+        self.written(to_terminal, &[&["--model", model, "hi"], flags].concat()).await
+    }
+
+    /// What the program writes with these arguments.
+    async fn written(&self, to_terminal: bool, arguments: &[&str]) -> String {
+        let mut command = self.server.client(arguments);
         if !to_terminal {
             let (out, err, _) = run(command, "").await;
             return out + &err;
@@ -108,4 +112,26 @@ async fn a_pipe_gets_the_text_unchanged() {
     let hostile = Hostile::start().await;
     let shown = hostile.shown(false, &hostile.text, &["--quiet"]).await;
     assert_eq!(shown, PIECES.concat() + "\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_answer_does_nothing_to_a_terminal_and_reaches_a_pipe_unchanged() {
+    let hostile = Hostile::start().await;
+    let text = PIECES.concat();
+    let note = hostile.written(false, &["--model", &hostile.text, "--conversation", "new", "--", &text]).await;
+    let id = note.lines().find_map(|line| line.strip_prefix("[conversation ")?.strip_suffix(']')).unwrap();
+    for arguments in [
+        &["conversations", "list"][..],
+        &["conversations", "list", "--json"],
+        &["conversations", "show", id],
+        &["conversations", "show", "--json", id],
+        &["conversations", "show", &text],
+        &["health", "--json", "--service", &text],
+    ] {
+        let shown = hostile.written(true, arguments).await;
+        assert!(!shown.is_empty(), "{arguments:?}");
+        assert_eq!(controls(&shown), "", "{arguments:?}: {shown:?}");
+    }
+    let shown = hostile.written(false, &["conversations", "show", id]).await;
+    assert_eq!(shown.matches(&text).count(), 2, "{shown:?}");
 }
