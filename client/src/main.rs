@@ -1,9 +1,16 @@
 //! `outcrop-client "prompt"` and its subcommands: calls a server and prints the answer as it arrives. See [`outcrop_client::cli`].
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, error::ErrorKind, parser::ValueSource};
-use outcrop_client::cli::{AskArgs, Command, run, run_command};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
+use clap_complete::Shell;
+use outcrop_client::cli::{AskArgs, Command, Exit, run, run_command};
+
+const NAME: &str = "outcrop-client";
 
 const AFTER_HELP: &str = "\
 A first word that is the name of a command is that command. Write -- before a prompt that begins with such a word:
@@ -22,7 +29,7 @@ Exit codes:
 
 /// Calls an Outcrop server and prints the answer as it arrives.
 #[derive(Debug, Parser)]
-#[command(name = "outcrop-client", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = NAME, version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 #[command(override_usage = "outcrop-client [OPTIONS] [--] [PROMPT]...\n       outcrop-client [OPTIONS] <COMMAND>")]
 struct Cli {
     /// The URL of the server. Without a scheme it gets http:// if the host is this machine, and https:// otherwise
@@ -31,7 +38,43 @@ struct Cli {
     #[command(flatten)]
     ask: AskArgs,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Program>,
+}
+
+/// The commands: calls of a server, and texts about the program itself.
+#[derive(Debug, Subcommand)]
+enum Program {
+    #[command(flatten)]
+    Call(Command),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages of the program and of its commands to a folder
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+/// Prints the script of a shell.
+fn completions(shell: Shell) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    io::stdout().write_all(&script)
+}
+
+/// Prints why a text could not be written. A reader that closed the output is no error.
+fn written(written: io::Result<()>) -> Exit {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // If standard error is closed, the exit code remains.
+            let _ = writeln!(io::stderr(), "{NAME}: cannot write: {error}");
+            Exit::Failed
+        }
+        _ => Exit::Complete,
+    }
 }
 
 /// Parses the arguments. A flag of a prompt in front of a command is refused, because it would have no effect.
@@ -57,7 +100,9 @@ async fn main() -> ExitCode {
     let Cli { endpoint, mut ask, command } = parse().unwrap_or_else(|error| error.exit());
     ask.common.connection.take_api_key_from_environment();
     let exit = match command {
-        Some(command) => run_command(&endpoint, &ask.common, command).await,
+        Some(Program::Call(command)) => run_command(&endpoint, &ask.common, command).await,
+        Some(Program::Completions { shell }) => written(completions(shell)),
+        Some(Program::Man { folder }) => written(clap_mangen::generate_to(Cli::command(), folder)),
         None => run(&endpoint, &ask).await,
     };
     ExitCode::from(exit as u8)

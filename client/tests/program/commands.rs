@@ -2,7 +2,7 @@
 
 use bedrock_emulator::Config;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, process::Command, task::JoinSet};
 use tonic::transport::server::TcpIncoming;
 
 use crate::harness::{Server, client, run};
@@ -105,4 +105,38 @@ async fn a_flag_that_has_no_effect_on_a_command_is_refused() {
     assert!(err.contains("--max-tokens <NUMBER> has no effect before the command models"), "{err}");
     let (_, err, code) = run(client("http://127.0.0.1:1", &["--help"]), "").await;
     assert_eq!((err.as_str(), code), ("", Some(0)));
+}
+
+#[tokio::test]
+async fn scripts_of_shells_name_the_commands_and_need_no_server() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (script, err, code) = run(client("http://127.0.0.1:1", &["completions", shell]), "").await;
+        assert_eq!(code, Some(0), "{err}");
+        for name in ["models", "conversations", "count", "health", "completions"] {
+            assert!(script.contains(name), "{shell}: {name}");
+        }
+    }
+    let (script, _, _) = run(client("http://127.0.0.1:1", &["completions", "bash"]), "").await;
+    let completed = r#"
+COMP_WORDS=(outcrop-client conv) COMP_CWORD=1
+_outcrop__client outcrop-client conv outcrop-client
+echo "${COMPREPLY[@]}"
+"#;
+    let output = Command::new("bash").args(["-c", &(script + completed)]).output().await.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "conversations\n");
+}
+
+#[tokio::test]
+async fn the_manual_has_a_page_for_each_command() {
+    let folder = std::env::temp_dir().join(format!("outcrop-client-man-{}", std::process::id()));
+    let path = folder.to_str().unwrap();
+    let (_, err, code) = run(client("http://127.0.0.1:1", &["man", path]), "").await;
+    assert!(code == Some(1) && err.contains("cannot write"), "{err}");
+    std::fs::create_dir(&folder).unwrap();
+    let (_, err, code) = run(client("http://127.0.0.1:1", &["man", path]), "").await;
+    let page = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let pages = ["outcrop-client.1", "outcrop-client-conversations-show.1"].map(page);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(pages[0].contains("Exit codes:") && pages[1].contains("Show a conversation"), "{pages:?}");
 }
