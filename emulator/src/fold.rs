@@ -111,9 +111,12 @@ impl Block {
     }
 }
 
-/// Appends a text to a text.
+/// Appends a text to a text, in place because there can be many.
 fn append(whole: &mut Value, more: &Value) {
-    *whole = [whole.as_str(), more.as_str()].into_iter().flatten().collect::<String>().into();
+    match (whole, more) {
+        (Value::String(whole), Value::String(more)) => whole.push_str(more),
+        (whole, more) => *whole = more.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::{iter, time::Duration};
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use crate::{
     delivery::delivered,
@@ -43,12 +44,26 @@ struct Share {
     of: usize,
 }
 
+/// The steps of a script, up to [`MOST`].
+fn steps(script: &Script) -> impl Iterator<Item = Step> {
+    expand(pruned(&script.steps, &|_| true)).take(MOST)
+}
+
+/// The usage that the last metadata of a script has. The other events are not kept.
+pub(crate) fn usage(script: &Script) -> Value {
+    let metadata = steps(script).filter_map(|step| match step {
+        Step::Event { event_type, payload } if event_type == "metadata" => Some(payload["usage"].clone()),
+        _ => None,
+    });
+    metadata.last().unwrap_or_default()
+}
+
 /// Reads a script to its end.
 pub(crate) fn tell(script: &Script) -> Telling {
     let mut telling = Telling::default();
     let is_paused = matches!(script.delivery, Delivery::Frames | Delivery::EveryByte);
     let (mut frames, mut bytes) = (0, 0);
-    for (at, step) in expand(pruned(&script.steps, &|_| true)).take(MOST).enumerate() {
+    for (at, step) in steps(script).enumerate() {
         let is_over = telling.fault.is_some_and(|fault| ends(fault.kind));
         let pause = match step {
             Step::WaitMs(wait) => Duration::from_millis(wait),

@@ -20,7 +20,7 @@ pub(crate) struct Translator {
     format: Format,
     input_tokens: u64,
     output_tokens: u64,
-    /// The text so far.
+    /// The text so far, for formats that have it whole at the end. Other streams can be without end.
     text: String,
     /// The content blocks that have begun.
     blocks: BTreeMap<i64, Block>,
@@ -38,9 +38,8 @@ struct Block {
 impl Translator {
     /// The usage is that of the script, because some formats have it before its end.
     pub(crate) fn new(format: Format, script: &Script) -> Self {
-        let events = whole::tell(script).events;
-        let metadata = events.iter().rfind(|(event_type, _)| event_type == "metadata");
-        let count = |name: &str| metadata.and_then(|(_, payload)| payload["usage"][name].as_u64()).unwrap_or_default();
+        let usage = whole::usage(script);
+        let count = |name: &str| usage[name].as_u64().unwrap_or_default();
         let (input_tokens, output_tokens) = (count("inputTokens"), count("outputTokens"));
         Self { format, input_tokens, output_tokens, text: String::new(), blocks: BTreeMap::new() }
     }
@@ -200,7 +199,9 @@ impl Translator {
     }
 
     fn said(&mut self, text: &str) -> Vec<Value> {
-        self.text.push_str(text);
+        if matches!(self.format, Format::Jurassic | Format::CommandR) {
+            self.text.push_str(text);
+        }
         vec![match self.format {
             // All text is in its only chunk.
             Format::Jurassic => return Vec::new(),
