@@ -35,6 +35,8 @@ EXPECTED = [
     (r"grpcurl .*/CreateConversation$", '"conversationId"'),
     (r"grpcurl .*/ListConversations$", '"conversations"'),
     (r"grpcurl .*/ListModels$", '"emulator.default"'),
+    (r"outcrop-client -- models$", "emulator.default *"),
+    (r"outcrop-client -- conversations list$", "My name is Ada."),
     (r"--conversation new", "“My name is Ada.”"),
     (r"outcrop-client -- .*\"hi\"", "“hi”"),
     (r"^curl ", "<title>Response Streaming</title>"),
