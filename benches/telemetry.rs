@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark says what it measured, or fails")]
 
+mod figures;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -29,6 +31,8 @@ use outcrop_client::{Client, proto::GenerateRequest};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::sleep};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
+
+use self::figures::{median, ratio};
 
 const ROUNDS: usize = 7;
 
@@ -223,19 +227,6 @@ async fn collectors(tasks: &mut JoinSet<()>) -> [String; 3] {
 
 async fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The median of the ratios of the rounds, and their spread.
-fn ratio(of: &[f64], to: &[f64]) -> String {
-    let mut ratios: Vec<_> = of.iter().zip(to).map(|(one, other)| one / other).collect();
-    ratios.sort_by(f64::total_cmp);
-    format!("{:.3} ({:.3} to {:.3})", ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
 }
 
 #[tokio::main]
