@@ -15,6 +15,7 @@
 //! | [`request`] | the request, checked, in another type; its timeouts |
 //! | [`shutdown`] | graceful shutdown: who is still served while the server ends |
 //! | [`admission`] | admission control: concurrency limits, rate limits, clients |
+//! | [`quota`] | the quotas of Bedrock: what a call reserves before it is sent, and what it has cost |
 //! | [`failover`] | attempts until one brings content: retries, backoff, circuit breakers, routes |
 //! | [`bedrock`] | everything that knows AWS: request -> SDK, body -> frames, failure -> error |
 //! | `outbound` | outgoing TCP connections, through a proxy if there is one |
@@ -51,6 +52,7 @@ pub mod metrics;
 mod outbound;
 mod outcome;
 pub mod proto;
+pub mod quota;
 pub mod request;
 pub mod response;
 pub mod service;

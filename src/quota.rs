@@ -1,0 +1,7 @@
+//! The quotas of Amazon Bedrock: what a call reserves before it is sent, who waits for it, and what it has cost.
+//!
+//! [`crate::failover`] reserves at a target before each attempt, and [`crate::response::reader`] settles when the answer ends.
+//!
+//! - [`settings`] quotas, prices and budgets as they are configured
+
+pub mod settings;
