@@ -100,7 +100,7 @@ impl Shared {
     async fn open(settings: &Settings) -> Result<Self, AppError> {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let metrics = Metrics::default();
-        let in_force = InForce::new(&settings.rules, &settings.limits);
+        let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
         metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
         Ok(Self {
             shutdown: Shutdown::default(),

@@ -43,6 +43,7 @@ pub(crate) use self::pool::PooledClient;
 use self::{account::Account, frames::Frames, http::Http, pool::Pool, tap::Tap};
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
+    client::EMULATED_REGION,
     connected::{ConnectError, Connected, Prepared, UpstreamSettings},
 };
 use crate::{

@@ -10,6 +10,7 @@
 //! - `listing` prints all settings: those in force, and the sample of the file
 //! - `file` the configuration file
 //! - `identity` checks callers and issuers
+//! - `quotas` the flags of the waiting for quota, and the checks of quotas, prices and budgets
 //! - `models` routes and aliases
 //! - `origin` where each value comes from
 //! - `problems` parses values and collects problems
@@ -31,6 +32,7 @@ mod local;
 mod models;
 mod origin;
 mod problems;
+mod quotas;
 mod reload;
 mod serve;
 mod standard;
@@ -53,6 +55,7 @@ pub use self::{
     conversations::ConversationArgs,
     layers::{Inputs, Layers},
     listing::{in_force, sample},
+    quotas::{QuotaArgs, quota_warnings},
     reload::{Change, Watcher},
     serve::ServeArgs,
     telemetry::TelemetryArgs,
@@ -71,6 +74,7 @@ use crate::{
     commands::tls::TlsCommand,
     conversation::{bounds::Bounds, settings::ConversationSettings},
     identity::settings::IdentitySettings,
+    quota::settings::QuotaSettings,
     request::Rules,
     response::abandoned::AbandonmentSettings,
     shutdown::steps::ShutdownSettings,
@@ -144,6 +148,7 @@ pub enum KeysCommand {
 
 /// The settings of a server.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, which is on or off")]
 pub struct Settings {
     /// The filter of log lines.
     pub log: String,
@@ -175,6 +180,10 @@ pub struct Settings {
     pub list_account_models: bool,
     /// Concurrency limits and rate limits.
     pub limits: LimitSettings,
+    /// The quotas of models, their prices, and the waiting for them.
+    pub quotas: QuotaSettings,
+    /// Whether servers whose conversations are in one Redis share quotas, budgets and the limits of callers.
+    pub share_limits: bool,
     /// Where conversations are stored.
     pub conversations: ConversationSettings,
     /// The bounds of what is stored of a conversation.
@@ -226,6 +235,8 @@ impl Settings {
             attempts: 3,
             list_account_models: false,
             limits: LimitSettings::default(),
+            quotas: QuotaSettings::default(),
+            share_limits: true,
             conversations: ConversationSettings::Memory,
             conversation_bounds: Bounds::default(),
             max_conversations: 100_000,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     admission::{LimitSettings, Limits},
+    quota::settings::QuotaSettings,
     request::Rules,
 };
 
@@ -17,19 +18,23 @@ pub(crate) struct InForce {
     pub(crate) rules: Rules,
     /// How much is admitted.
     pub(crate) limits: Limits,
+    /// The quotas of models, and the waiting for them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the ledger of quotas follows it"))]
+    pub(crate) quotas: Arc<QuotaSettings>,
 }
 
 impl InForce {
     /// The settings of the first generation.
-    pub(crate) fn new(rules: &Rules, limits: &LimitSettings) -> Arc<Self> {
-        Arc::new(Self { rules: rules.clone(), limits: Limits { settings: limits.clone(), generation: 1 } })
+    pub(crate) fn new(rules: &Rules, limits: &LimitSettings, quotas: &QuotaSettings) -> Arc<Self> {
+        let limits = Limits { settings: limits.clone(), generation: 1 };
+        Arc::new(Self { rules: rules.clone(), limits, quotas: Arc::new(quotas.clone()) })
     }
 
     /// The settings of the next generation. The timeouts stay: other parts of the server have them too.
-    pub(crate) fn next(&self, rules: &Rules, limits: &LimitSettings) -> Arc<Self> {
+    pub(crate) fn next(&self, rules: &Rules, limits: &LimitSettings, quotas: &QuotaSettings) -> Arc<Self> {
         let rules = Rules { timeouts: self.rules.timeouts, ..rules.clone() };
-        let generation = self.limits.generation + 1;
-        Arc::new(Self { rules, limits: Limits { settings: limits.clone(), generation } })
+        let limits = Limits { settings: limits.clone(), generation: self.limits.generation + 1 };
+        Arc::new(Self { rules, limits, quotas: Arc::new(quotas.clone()) })
     }
 }
 
@@ -41,15 +46,17 @@ mod tests {
     use crate::{failover::routes::Routes, request::timeouts::TimeoutSettings};
 
     #[test]
-    fn the_next_generation_has_other_models_and_limits_and_the_same_timeouts() {
-        let first = InForce::new(&Rules::default(), &LimitSettings::default());
+    fn the_next_generation_has_other_models_limits_and_quotas_and_the_same_timeouts() {
+        let first = InForce::new(&Rules::default(), &LimitSettings::default(), &QuotaSettings::default());
         let mut timeouts = TimeoutSettings::default();
         timeouts.max.connect += Duration::from_secs(1);
         let routes = Routes::parse(&["fast=c.d".to_owned()], 3).unwrap();
         let rules = Rules { default_model: Some("fast".to_owned()), routes, timeouts, ..Rules::default() };
-        let next = first.next(&rules, &LimitSettings { streams: 7, ..LimitSettings::default() });
+        let limits = LimitSettings { streams: 7, ..LimitSettings::default() };
+        let next = first.next(&rules, &limits, &QuotaSettings { queue_length: 8, ..QuotaSettings::default() });
         assert_eq!(next.rules.default_model.as_deref(), Some("fast"));
         assert_eq!((next.limits.settings.streams, next.limits.generation), (7, 2));
+        assert_eq!((first.quotas.queue_length, next.quotas.queue_length), (1_000, 8));
         assert_eq!(next.rules.timeouts.max.connect, first.rules.timeouts.max.connect);
     }
 }

@@ -13,7 +13,7 @@ use outcrop::{
         banner::{Banner, Started},
         check, demo, keys, print_config,
     },
-    config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher},
+    config::{Checked, Cli, Command, Inputs, Layers, ServeArgs, Watcher, quota_warnings},
     error::ConfigError,
     shutdown::{Signals, runtime},
     telemetry::{self, logs::LogFormat},
@@ -59,12 +59,12 @@ async fn run(Cli { command, .. }: Cli, inputs: &Inputs, layers: &Layers) -> Resu
 async fn serve(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
     let log = telemetry::logs::start(&settings.log, settings.log_format)?;
-    for warning in inputs.warnings() {
+    for warning in inputs.warnings().into_iter().chain(quota_warnings(&settings)) {
         warn!("{warning}");
     }
     let Connected { bedrock, emulator } = upstream.connect().await?;
     let region = bedrock.home().to_owned();
-    let watcher = Watcher::new(inputs, layers, &settings)?;
+    let watcher = Watcher::new(inputs, layers, &settings, &region)?;
     let app = App::build(&settings, bedrock).await?.with_watcher(Some(watcher), Some(log));
     // The first signal begins the graceful shutdown, and the second ends the running calls.
     let (first, second) = (Signals::listen()?, Signals::listen()?);

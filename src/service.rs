@@ -131,7 +131,7 @@ impl Service {
     ) -> Result<Begun, Error> {
         let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
         permitted::impose(&mut request, identity);
-        let InForce { rules, limits } = &**identity.in_force();
+        let InForce { rules, limits, .. } = &**identity.in_force();
         let (mut checked, serving) = request::check(request, rules)?;
         let asked = Asked::Generation(checked.request.get());
         record.requested(&checked.name, rules.is_configured(&checked.name), asked);

@@ -10,6 +10,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::quota::settings::{Budget, QueueShare};
+
 /// Names a client. Equal ids share their limits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClientId {
@@ -69,12 +71,17 @@ pub struct Client {
     pub id: ClientId,
     /// Its own limits.
     pub limits: ClientLimits,
+    /// Its place among those that wait for the quota of a model.
+    pub queue_share: QueueShare,
+    /// How much it may use in a day and in a month.
+    pub budget: Budget,
 }
 
 impl Client {
     /// A client without limits of its own.
     pub fn of(id: ClientId) -> Self {
-        Self { id, limits: ClientLimits::default() }
+        let (limits, queue_share, budget) = Default::default();
+        Self { id, limits, queue_share, budget }
     }
 }
 

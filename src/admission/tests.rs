@@ -33,7 +33,7 @@ const OWN_STREAMS: usize = 2;
 fn client(number: u8) -> Client {
     let id = ClientId::of_address(IpAddr::from([192, 0, 2, number]));
     let max_streams = (number == 0).then_some(OWN_STREAMS);
-    Client { id, limits: ClientLimits { max_streams, ..ClientLimits::default() } }
+    Client { limits: ClientLimits { max_streams, ..ClientLimits::default() }, ..Client::of(id) }
 }
 
 fn tokens_of(number: u8) -> Bucket {

@@ -1,4 +1,4 @@
-//! What changes while the server runs: the callers, the models, the limits, and the filter of log lines.
+//! What changes while the server runs: the callers, the models, the limits, the quotas, and the filter of log lines.
 
 use std::{future::pending, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     admission::AdmissionControl,
     admission::LimitSettings,
     audit::Audit,
-    config::{Change, Settings, Watcher},
+    config::{Change, Settings, Watcher, quota_warnings},
     error::ConfigError,
     identity::{directory::Directory, settings::IdentitySettings},
     in_force::InForce,
@@ -51,7 +51,7 @@ impl Reload {
 
     /// Applies new settings, except those that take effect at the next start.
     pub fn apply(&self, settings: &Settings, at_next_start: &[String]) {
-        let next = self.directory.in_force().next(&settings.rules, &settings.limits);
+        let next = self.directory.in_force().next(&settings.rules, &settings.limits, &settings.quotas);
         if let Err(problems) = self.replace(&settings.identity, next) {
             self.metrics.reload_failed();
             warn!(problems = problems.join("; "), "the issuers of tokens cannot be used. The settings stay the same");
@@ -60,6 +60,9 @@ impl Reload {
         if let Some(log) = &self.log {
             // The filter was checked with the other settings.
             let _ = log.replace(&settings.log);
+        }
+        for warning in quota_warnings(settings) {
+            warn!("{warning}");
         }
         let generation = self.metrics.reloaded();
         info!(generation, "the configuration file was read again");
@@ -76,7 +79,7 @@ impl Reload {
         self.replace(settings, self.directory.in_force())
     }
 
-    /// Replaces callers, models and limits, all at once.
+    /// Replaces callers, models, limits and quotas, all at once.
     fn replace(&self, settings: &IdentitySettings, in_force: Arc<InForce>) -> Result<(), Vec<String>> {
         let limits = in_force.limits.clone();
         let changes = self.directory.replace(settings, in_force)?;

@@ -11,6 +11,9 @@ use aws_sdk_bedrockruntime::{
 
 use super::{Bedrock, http::Http};
 
+/// The region of the emulator.
+pub const EMULATED_REGION: &str = "us-east-1";
+
 /// The environment variable of a Bedrock API key.
 const API_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
@@ -59,7 +62,7 @@ impl Environment {
 
 /// Bedrock at the address of an emulator.
 pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedrock> {
-    let region = "us-east-1";
+    let region = EMULATED_REGION;
     let credentials = Credentials::new("emulator", "emulator", None, None, "emulator");
     let builder = Builder::new()
         .behavior_version(BehaviorVersion::latest())

@@ -7,7 +7,7 @@ use tracing::info;
 use super::{
     Bedrock,
     account::Account,
-    client::Environment,
+    client::{EMULATED_REGION, Environment},
     local::{Emulator, StartError, start},
 };
 use crate::error::ConfigError;
@@ -77,6 +77,14 @@ impl Prepared {
                 let (scripts, recordings) = (scripts.clone(), recordings.clone());
                 Ok(Self(Upstream::Local { scripts, recordings, max_connect }))
             }
+        }
+    }
+
+    /// The region of the server.
+    pub(crate) fn home(&self) -> &str {
+        match &self.0 {
+            Upstream::Aws(bedrock) => bedrock.home(),
+            Upstream::Local { .. } => EMULATED_REGION,
         }
     }
 

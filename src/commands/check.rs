@@ -14,7 +14,7 @@ use std::{
 use super::summary;
 use crate::{
     bedrock::UpstreamSettings,
-    config::{Checked, Inputs, Layers, ServeArgs, Settings, TlsSettings},
+    config::{Checked, Inputs, Layers, ServeArgs, Settings, TlsSettings, quota_warnings},
     conversation::settings::check as check_storage,
     edge::tls::{self, EXPIRES_SOON, written},
     telemetry::otlp,
@@ -26,7 +26,7 @@ use crate::{
 /// If the settings have problems, or the output is closed.
 pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<ExitCode, Box<dyn Error>> {
     let Checked { settings, upstream } = Box::pin(Checked::load(args, layers)).await?;
-    for warning in inputs.warnings() {
+    for warning in inputs.warnings().into_iter().chain(quota_warnings(&settings)) {
         writeln!(stderr(), "outcrop: {warning}")?;
     }
     let mut problems: Vec<_> = check_storage(&settings.conversations).await.err().into_iter().collect();

@@ -1,6 +1,6 @@
 //! Everything that can be known about the settings before a port is bound. `outcrop serve` and `outcrop check` both begin with it.
 
-use super::{Layers, ServeArgs, Settings};
+use super::{Layers, ServeArgs, Settings, quotas::twins};
 use crate::{
     bedrock::{Prepared, UpstreamSettings},
     edge::descriptors::raise_file_limit,
@@ -34,6 +34,11 @@ impl Checked {
         match args.resolve(layers) {
             Ok(settings) => {
                 let upstream = Prepared::load(&settings.upstream, settings.max_connect()).await?;
+                // Only the chain of AWS knows the region of the server, unless a flag names it.
+                let twins = layers.file.as_ref().map(|file| twins(file, Some(upstream.home()))).unwrap_or_default();
+                if !twins.is_empty() {
+                    return Err(ConfigError(twins));
+                }
                 Ok(Self { settings, upstream })
             }
             Err(ConfigError(mut problems)) => {

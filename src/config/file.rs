@@ -2,14 +2,17 @@
 //!
 //! - `section` reads the keys of a table and reports the ones that it does not know
 //! - `values` the top-level keys, which are named after the flags
-//! - `caller`, `issuer`, `alias` the blocks `[[caller]]`, `[[issuer]]` and `[alias.NAME]`
+//! - `caller`, `issuer`, `alias`, `quota` the blocks `[[caller]]`, `[[issuer]]`, `[alias.NAME]`, `[[quota]]` and `[price."MODEL"]`
+//! - `amount` numbers with a range, and amounts of money
 //! - `syntax` the forms of single values: names, hashes, times, URIs
 //!
 //! Nothing here stops at the first problem: everything that is wrong with a file is reported at once.
 
 mod alias;
+mod amount;
 mod caller;
 mod issuer;
+mod quota;
 mod section;
 mod syntax;
 mod values;
@@ -37,7 +40,10 @@ use self::{
     section::{Problem, Section},
     values::MISPLACED,
 };
-use crate::identity::settings::IdentitySettings;
+use crate::{
+    identity::settings::IdentitySettings,
+    quota::settings::{ModelQuota, Price},
+};
 
 /// The maximum size of the file, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -58,7 +64,13 @@ pub(super) struct ConfigFile {
     pub(super) identity: IdentitySettings,
     /// The aliases.
     pub(super) aliases: Vec<AliasBlock>,
-    /// The blocks of aliases, callers and issuers, each with its place in a comment.
+    /// Whether a route or an alias could not be read, so that its name and its models are not known.
+    pub(super) has_broken_names: bool,
+    /// The quotas of models, in the order of the file.
+    pub(super) quotas: Vec<ModelQuota>,
+    /// The prices of models.
+    pub(super) prices: BTreeMap<String, Price>,
+    /// The blocks of aliases, quotas, prices, callers and issuers, each with its place in a comment.
     pub(super) blocks: String,
     /// The line of every key, by its path, such as `caller[0].keys[1].sha256`.
     lines: BTreeMap<String, usize>,
@@ -92,8 +104,12 @@ impl ConfigFile {
         let callers = root.sections("caller", caller::read);
         file.identity = IdentitySettings { callers, issuers: root.sections("issuer", issuer::read) };
         file.aliases = root.section("alias", alias::read_all).unwrap_or_default();
+        file.quotas = root.sections("quota", quota::read);
+        file.prices = root.section("price", quota::read_prices).unwrap_or_default();
         file.blocks = file.blocks(text);
         let problems = root.finish();
+        let is_of_names = |problem: &Problem| ["routes", "alias"].iter().any(|table| problem.key.starts_with(table));
+        file.has_broken_names = problems.iter().any(is_of_names);
         let located = |Problem { key, text, is_unknown }: Problem| {
             let name = key.rsplit_once('.').map(|(_, name)| name);
             let is_misplaced = is_unknown && name.is_some_and(|name| known.iter().any(|known| known.key == name));
@@ -106,13 +122,15 @@ impl ConfigFile {
     fn blocks(&self, text: &str) -> String {
         let table: Table = text.parse().unwrap_or_default();
         let mut blocks = String::new();
-        for (name, block) in table.get("alias").and_then(Toml::as_table).into_iter().flatten() {
-            let place = self.line(&format!("alias.{name}")).unwrap_or_default();
-            let alone = Table::from_iter([(name.clone(), block.clone())]);
-            let alone = Table::from_iter([("alias".to_owned(), Toml::Table(alone))]);
-            let _ = write!(blocks, "\n# {}:{place}\n{alone}", self.path);
+        for kind in ["alias", "price"] {
+            for (name, block) in table.get(kind).and_then(Toml::as_table).into_iter().flatten() {
+                let place = self.line(&format!("{kind}.{name}")).unwrap_or_default();
+                let alone = Table::from_iter([(name.clone(), block.clone())]);
+                let alone = Table::from_iter([(kind.to_owned(), Toml::Table(alone))]);
+                let _ = write!(blocks, "\n# {}:{place}\n{alone}", self.path);
+            }
         }
-        for name in ["caller", "issuer"] {
+        for name in ["quota", "caller", "issuer"] {
             let tables = table.get(name).and_then(Toml::as_array).into_iter().flatten();
             for (at, block) in tables.enumerate() {
                 let place = self.line(&format!("{name}[{at}]")).unwrap_or_default();

@@ -47,6 +47,8 @@ pub struct Layers {
     pub(super) values: BTreeMap<String, Vec<String>>,
     /// Whether they are of a running server.
     pub(super) of_running_server: bool,
+    /// The region of a running server.
+    pub(super) home: Option<String>,
     /// The standard variables of OpenTelemetry.
     pub(super) standard: BTreeMap<&'static str, String>,
 }
@@ -132,7 +134,7 @@ impl Inputs {
         let path = file.as_ref().map(|file| file.path.clone()).unwrap_or_default();
         let origins = Origins::new(path, origins, entries);
         let standard = STANDARD.iter().filter_map(|name| Some((*name, self.variable(name)?.to_owned()))).collect();
-        let layers = Layers { origins, file, problems, values, of_running_server: false, standard };
+        let layers = Layers { origins, file, problems, values, of_running_server: false, home: None, standard };
         Ok((Cli::from_arg_matches(&matches)?, layers))
     }
 

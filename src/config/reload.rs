@@ -32,7 +32,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const TRY_AGAIN: u32 = 10;
 
 /// The flags whose values a running server takes over, without their hyphens.
-const APPLIED: [&str; 12] = [
+const APPLIED: [&str; 15] = [
+    "cache-affinity",
     "default-model",
     "log",
     "max-streams",
@@ -41,6 +42,8 @@ const APPLIED: [&str; 12] = [
     "other-requests-per-minute",
     "queue-length",
     "queue-time",
+    "quota-queue-length",
+    "quota-queue-time",
     "requests-per-minute",
     "reserved-tokens",
     "route",
@@ -54,6 +57,8 @@ pub struct Watcher {
     path: Option<String>,
     /// The values with which the server was started.
     started: BTreeMap<String, Vec<String>>,
+    /// The region of the server.
+    home: String,
     /// Whether the settings that are in force have callers.
     has_callers: bool,
     /// The content that was used or refused.
@@ -88,17 +93,18 @@ pub enum Change {
 }
 
 impl Watcher {
-    /// Watches the file of these inputs from now on, if there is one.
+    /// Watches the file of these inputs from now on, if there is one. `home` is the region of the server.
     ///
     /// # Errors
     /// If no handler for SIGHUP can be installed.
-    pub fn new(inputs: &Inputs, layers: &Layers, settings: &Settings) -> io::Result<Self> {
+    pub fn new(inputs: &Inputs, layers: &Layers, settings: &Settings, home: &str) -> io::Result<Self> {
         let mut looks = interval(INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             inputs: inputs.clone(),
             path: layers.file.as_ref().map(|file| file.path.clone()),
             started: layers.values.clone(),
+            home: home.to_owned(),
             has_callers: !settings.identity.callers.is_empty(),
             seen: layers.file.as_ref().map(|file| file.hash).unwrap_or_default(),
             found: None,
@@ -141,8 +147,8 @@ impl Watcher {
         }
         let is_the_same = found == self.seen;
         (self.seen, self.found) = (found, None);
-        let inputs = self.inputs.clone();
-        let loaded = blocking(move || load(&inputs, read)).await?;
+        let (inputs, home) = (self.inputs.clone(), self.home.clone());
+        let loaded = blocking(move || load(&inputs, home, read)).await?;
         match loaded.and_then(|loaded| self.keeps_callers(loaded, &path)) {
             Ok((settings, values)) => {
                 self.refused = None;
@@ -190,10 +196,10 @@ impl Watcher {
 
 type Loaded = (Settings, BTreeMap<String, Vec<String>>);
 
-fn load(inputs: &Inputs, read: Result<String, String>) -> Result<Loaded, ConfigError> {
+fn load(inputs: &Inputs, home: String, read: Result<String, String>) -> Result<Loaded, ConfigError> {
     let loaded = inputs.load_with(|_| read);
     let (cli, mut layers) = loaded.map_err(|error| ConfigError(vec![error.to_string()]))?;
-    layers.of_running_server = true;
+    (layers.of_running_server, layers.home) = (true, Some(home));
     let Command::Serve(args) = cli.command else {
         return Err(ConfigError(vec!["only `outcrop serve` reads its file again".to_owned()]));
     };

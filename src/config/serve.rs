@@ -5,10 +5,16 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    AccessArgs, AccountArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, Settings,
-    TelemetryArgs, TimeArgs, TlsArgs, access::Listening, identity, problems::Problems,
+    AccessArgs, AccountArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, QuotaArgs,
+    Settings, TelemetryArgs, TimeArgs, TlsArgs, access::Listening, identity, problems::Problems, quotas::Around,
 };
-use crate::{bedrock::UpstreamSettings, edge::host, error::ConfigError, request::Rules, telemetry::logs};
+use crate::{
+    bedrock::{EMULATED_REGION, UpstreamSettings},
+    edge::host,
+    error::ConfigError,
+    request::Rules,
+    telemetry::logs,
+};
 
 /// The memory for requests is at least this many times the largest request, which is in memory encoded and decoded, and a client can have half
 /// of the memory.
@@ -105,6 +111,9 @@ pub struct ServeArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub quotas: QuotaArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub connections: ConnectionArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
@@ -141,17 +150,17 @@ impl ServeArgs {
         let timeouts = self.time.timeouts(&mut problems);
         let limits = self.limits.limits(&mut problems);
         let identity = identity::resolve(layers.file.as_ref(), &models.names, &limits, &mut problems);
+        let home = self.home(layers);
+        let (routes, names, default) = (&models.routes, &models.names, default_model.as_deref());
+        let around = Around { routes, names, default_model: default, home: home.as_deref() };
+        let quotas = self.quotas.quotas(layers.file.as_ref(), &around, &mut problems);
         let listening = Listening { calls: listen, metrics: metrics_listen };
         self.access.guard(&listening, &identity, &mut problems);
         self.tls.guard(&listening, &mut problems);
         self.check_certificates(layers, &mut problems);
         let page_login = self.access.page_login(!self.no_page, &listening, &identity, &mut problems);
-        let log = layers.value("log").unwrap_or(LOG).to_owned();
-        if let Err(problem) = logs::check(&log) {
-            problems.add(format!("--log is {log:?}, {problem}"));
-        }
         let settings = Settings {
-            log,
+            log: log(layers, &mut problems),
             log_format: self.telemetry.log_format(&mut problems),
             listen,
             page: !self.no_page,
@@ -167,6 +176,8 @@ impl ServeArgs {
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             list_account_models: self.account.list_account_models,
             limits,
+            quotas,
+            share_limits: self.quotas.share_limits(&mut problems),
             conversations: self.conversations.storage(self.local, reads_files, &mut problems),
             conversation_bounds: self.conversations.bounds(&mut problems),
             max_conversations: self.conversations.most(&mut problems),
@@ -183,6 +194,13 @@ impl ServeArgs {
             otlp: self.telemetry.otlp(layers, &mut problems),
         };
         problems.verdict(settings)
+    }
+
+    /// The region of the server, if it is known: a running server knows it, and otherwise the chain of AWS may find it later.
+    fn home(&self, layers: &Layers) -> Option<String> {
+        let emulated = self.local.then(|| EMULATED_REGION.to_owned());
+        let given = self.region.clone().filter(|region| !region.is_empty());
+        layers.home.clone().or(emulated).or(given)
     }
 
     /// Refuses names of certificates if clients show none.
@@ -246,4 +264,13 @@ impl ServeArgs {
             UpstreamSettings::Aws { region }
         }
     }
+}
+
+/// The filter of log lines.
+fn log(layers: &Layers, problems: &mut Problems) -> String {
+    let log = layers.value("log").unwrap_or(LOG).to_owned();
+    if let Err(problem) = logs::check(&log) {
+        problems.add(format!("--log is {log:?}, {problem}"));
+    }
+    log
 }

@@ -1,8 +1,10 @@
 //! Tests of the flags and of everything that can be wrong with them.
 
 mod aliases;
+mod budgets;
 mod identity;
 mod layering;
+mod quotas;
 mod telemetry;
 
 use std::os::unix::fs::PermissionsExt;

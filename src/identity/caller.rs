@@ -33,7 +33,12 @@ impl Caller {
         Arc::new(Self {
             owner: if adopts { UNOWNED.into() } else { owner::of_caller(&settings.tenant, &settings.name).into() },
             tenant: settings.tenant.as_str().into(),
-            client: Client { id: ClientId::Caller(Arc::clone(&name)), limits: settings.limits },
+            client: Client {
+                id: ClientId::Caller(Arc::clone(&name)),
+                limits: settings.limits,
+                queue_share: settings.queue_share,
+                budget: settings.budget,
+            },
             permissions: Permissions::new(&settings.permissions),
             imposed: settings.imposed.clone(),
             keys: settings.keys.clone(),

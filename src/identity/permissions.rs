@@ -44,7 +44,7 @@ enum Pattern {
 }
 
 impl Permissions {
-    pub(super) fn new(settings: &PermissionSettings) -> Self {
+    pub(crate) fn new(settings: &PermissionSettings) -> Self {
         let patterns = |names: &Vec<String>| names.iter().map(|name| Pattern::parse(name)).collect();
         Self {
             models: settings.models.as_ref().map(patterns),

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::jwt::settings::IssuerSettings;
-use crate::admission::client::ClientLimits;
+use crate::{
+    admission::client::ClientLimits,
+    quota::settings::{Budget, QueueShare},
+};
 
 /// Who may call the server. Without callers it serves all clients.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,10 @@ pub struct CallerSettings {
     pub permissions: PermissionSettings,
     /// Its own limits in place of those for every caller.
     pub limits: ClientLimits,
+    /// Its place among those that wait for the quota of a model.
+    pub queue_share: QueueShare,
+    /// How much it may use in a day and in a month.
+    pub budget: Budget,
     /// What is added to its requests, in place of what they say.
     pub imposed: ImposedSettings,
     /// Whether it owns the conversations of a server without callers. At most one caller does, and it has no tokens.

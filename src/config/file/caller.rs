@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, num::NonZeroU32};
 
 use super::{
+    quota,
     section::{Placed, Section},
     syntax,
 };
@@ -43,6 +44,8 @@ pub(super) fn read(section: &mut Section<'_>) -> CallerSettings {
         tokens: section.sections("jwt", token),
         permissions: permissions(section),
         limits,
+        queue_share: quota::queue_share(section),
+        budget: section.section("budget", quota::budget).unwrap_or_default(),
         imposed: imposed(section),
         adopts_unowned_conversations: section.boolean("adopts_unowned_conversations").unwrap_or_default(),
     };
@@ -84,7 +87,7 @@ fn permissions(section: &mut Section<'_>) -> PermissionSettings {
     let set = |values: Option<Vec<String>>| values.map(BTreeSet::from_iter);
     PermissionSettings {
         models: checked(section, "models", pattern),
-        regions: set(checked(section, "regions", region)),
+        regions: set(checked(section, "regions", syntax::region)),
         methods: set(section.strings("methods").map(values)),
         native_bodies: section.boolean("native_bodies").unwrap_or_default(),
         s3_prefixes: checked(section, "s3_prefixes", syntax::s3_prefix).unwrap_or_default(),
@@ -134,11 +137,4 @@ fn pattern(text: &str) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-fn region(text: &str) -> Result<(), String> {
-    if crate::failover::routes::is_region(text) {
-        return Ok(());
-    }
-    Err(format!("is {text:?}, which is not an AWS region, such as us-west-2"))
 }

@@ -243,7 +243,7 @@ pub(in crate::config) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &
 }
 
 /// A value as a message shows it. API keys are not repeated.
-fn shown(value: &DeValue<'_>) -> String {
+pub(super) fn shown(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) if text.starts_with("oc_") => "an API key".to_owned(),
         DeValue::String(text) => format!("{text:?}"),

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use http::Uri;
 use toml::value::{Datetime, Offset};
 
+use crate::failover::routes::is_region;
+
 /// The name of a caller or of a tenant: it is a label of metrics and a word in logs.
 pub(crate) fn name(text: &str) -> Result<(), String> {
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
@@ -12,6 +14,14 @@ pub(crate) fn name(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("is {text:?}; it must be 1 to 64 characters, each a lower-case letter, a digit or one of . _ -"))
+}
+
+/// An AWS region.
+pub(super) fn region(text: &str) -> Result<(), String> {
+    if is_region(text) {
+        return Ok(());
+    }
+    Err(format!("is {text:?}, which is not an AWS region, such as us-west-2"))
 }
 
 /// The SHA-256 of an API key. The message never has the value, which may be the key.

@@ -36,9 +36,12 @@ fn the_sample_has_every_setting_with_its_default() {
     }
     assert_eq!((settings.identity.callers.len(), settings.identity.issuers.len()), (1, 1));
     assert_eq!((settings.rules.routes.names().count(), settings.rules.aliases.len()), (2, 1));
+    assert_eq!((settings.quotas.quotas.len(), settings.quotas.prices.len()), (1, 2));
     let (defaults, _) = resolve(&[], &[]);
     (settings.identity, settings.rules.routes) = (defaults.identity.clone(), defaults.rules.routes.clone());
     settings.rules.aliases.clear();
+    settings.quotas.quotas.clear();
+    settings.quotas.prices.clear();
     assert_eq!(format!("{settings:?}"), format!("{defaults:?}"));
 }
 

@@ -34,7 +34,7 @@ impl Mounted {
         let inputs = Inputs::new(arguments, [("OUTCROP_GRACE".to_owned(), "7s".to_owned())]);
         let (cli, layers) = inputs.load().unwrap();
         let Command::Serve(args) = cli.command else { panic!("serve") };
-        Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap()).unwrap()
+        Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap(), "us-east-1").unwrap()
     }
 }
 
@@ -125,7 +125,7 @@ async fn without_a_file_a_signal_changes_nothing_and_the_values_are_not_shown() 
     let inputs = Inputs::new(arguments, []);
     let (cli, layers) = inputs.load().unwrap();
     let Command::Serve(args) = cli.command else { panic!("serve") };
-    let mut watcher = Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap()).unwrap();
+    let mut watcher = Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap(), "us-east-1").unwrap();
     assert!(watcher.look(true).await.is_none());
     let waited = tokio::time::timeout(Duration::from_hours(1), watcher.changed()).await;
     assert!(waited.is_err(), "{waited:?}");

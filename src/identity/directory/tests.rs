@@ -9,6 +9,7 @@ use crate::{
         key::NewKey,
         settings::{CallerSettings, KeySettings},
     },
+    quota::settings::QuotaSettings,
     request::Rules,
 };
 
@@ -156,19 +157,21 @@ fn a_key_that_the_server_issues_is_its_callers_until_the_caller_is_removed() {
 fn a_call_keeps_the_models_and_limits_of_the_callers_that_identified_it() {
     let (now, key) = (SystemTime::now(), NewKey::generate().unwrap());
     let identified = |directory: &Directory| directory.by_key(&PresentedKey::parse(key.text()).unwrap(), now).unwrap();
-    let first = InForce::new(&Rules::default(), &LimitSettings { streams: 1, ..LimitSettings::default() });
+    let of = |streams| LimitSettings { streams, ..LimitSettings::default() };
+    let queue = |queue_length| QuotaSettings { queue_length, ..QuotaSettings::default() };
+    let first = InForce::new(&Rules::default(), &of(1), &queue(3));
     let callers = settings(vec![caller("ada", vec![settings_of(&key)])]);
     let directory = Directory::new(&callers, Arc::clone(&first)).unwrap();
     let old = identified(&directory);
     let rules = Rules { default_model: Some("a.b".to_owned()), ..Rules::default() };
-    let next = directory.in_force().next(&rules, &LimitSettings { streams: 2, ..LimitSettings::default() });
+    let next = directory.in_force().next(&rules, &of(2), &queue(4));
     directory.replace(&callers, next).unwrap();
     let told = |identity: &Identity| {
-        let InForce { rules, limits } = &**identity.in_force();
-        (rules.default_model.clone(), limits.settings.streams, limits.generation)
+        let InForce { rules, limits, quotas } = &**identity.in_force();
+        (rules.default_model.clone(), limits.settings.streams, limits.generation, quotas.queue_length)
     };
-    assert_eq!(told(&old), (None, 1, 1));
-    assert_eq!(told(&identified(&directory)), (Some("a.b".to_owned()), 2, 2));
+    assert_eq!(told(&old), (None, 1, 1, 3));
+    assert_eq!(told(&identified(&directory)), (Some("a.b".to_owned()), 2, 2, 4));
     assert_eq!(told(&directory.without_credentials(None, true).unwrap()), told(&identified(&directory)));
     assert!(directory.without_credentials(None, false).is_none());
 }

@@ -161,6 +161,64 @@ const VARIANTS: &[Broken] = &[
         &[("adopts_unowned_conversations =", "adopts_unowned_conversations = true")],
         &["caller[0].adopts_unowned_conversations is true, but"],
     ),
+    Broken(&[("weight =", "weight = 0")], &["caller[0].weight is 0; it must be a whole number from 1 to 1000"]),
+    Broken(
+        &[("priority =", "priority = \"high\"")],
+        &["caller[0].priority is \"high\"; it must be interactive or batch"],
+    ),
+    Broken(&[("tokens_per_day =", "tokens_per_day = 0")], &["caller[0].budget.tokens_per_day is 0; it must be"]),
+    Broken(&[("tokens_per_month =", "tokens_per_month = 1.5")], &["caller[0].budget.tokens_per_month is a number"]),
+    Broken(&[("cost_per_day =", "cost_per_day = 0")], &["caller[0].budget.cost_per_day is 0; it must be more than 0"]),
+    Broken(
+        &[("cost_per_month =", "cost_per_month = 0.0000001")],
+        &["caller[0].budget.cost_per_month is 0.0000001, which has more than 6 decimals"],
+    ),
+    Broken(
+        &[("models =", "")],
+        &[
+            "caller[0].budget.cost_per_day limits the cost, and the caller may use every model, also one without a price",
+        ],
+    ),
+    Broken(
+        &[("[price.\"amazon", "[price.\"amazon.nova-micro-v1:0\"]")],
+        &["caller[0].budget.cost_per_day limits the cost, and there is no price of amazon.nova-lite-v1:0"],
+    ),
+    // Quotas and prices.
+    Broken(
+        &[("tokens_per_minute = 4000000", "tokens_per_minute = 0")],
+        &["quota[0].tokens_per_minute is 0; it must be a whole number from 1 to"],
+    ),
+    Broken(&[("requests_per_minute = 2000", "requests_per_minute = -1")], &["quota[0].requests_per_minute is -1"]),
+    Broken(&[("streams = 500", "streams = \"many\"")], &["quota[0].streams is \"many\""]),
+    Broken(&[("output_burndown =", "output_burndown = 0.5")], &["quota[0].output_burndown is a number; it must be"]),
+    Broken(&[("max_tokens = 5000", "max_tokens = 0")], &["quota[0].max_tokens is 0; it must be"]),
+    Broken(&[("burst_percent =", "burst_percent = 101")], &["quota[0].burst_percent is 101; it must be"]),
+    Broken(
+        &[("region = \"us-east-1\"", "region = \"europe\"")],
+        &["quota[0].region is \"europe\", which is not an AWS region"],
+    ),
+    Broken(
+        &[("model = \"us.amazon.nova-lite", "model = \"us.amazon.nova-lit-v1:0\"")],
+        &[
+            "quota[0].model is \"us.amazon.nova-lit-v1:0\", which no route, alias or default model names and no caller may use; did you mean us.amazon.nova-lite-v1:0?",
+        ],
+    ),
+    Broken(
+        &[("burst_percent =", "[[quota]]\nmodel = \"us.amazon.nova-lite-v1:0\"\nstreams = 1")],
+        &["quota[1].model is \"us.amazon.nova-lite-v1:0\" in us-east-1, as of quota[0] in line"],
+    ),
+    Broken(
+        &[("input =", "input = -0.06")],
+        &["price.us.amazon.nova-lite-v1:0.input is -0.06; it must be a number of at"],
+    ),
+    Broken(&[("output =", "output = 0.0000001")], &["output is 0.0000001, which has more than 6 decimals. Round it"]),
+    Broken(&[("cache_read =", "cache_read = 1e3")], &["cache_read is 1e3; it must be a number"]),
+    Broken(&[("cache_write =", "cache_writes = 1")], &["cache_writes is not a known key; did you mean cache_write?"]),
+    Broken(&[("quota_queue_time =", "quota_queue_time = \"soon\"")], &["quota_queue_time is \"soon\""]),
+    Broken(&[("quota_queue_length =", "quota_queue_length = 0")], &["quota_queue_length is 0"]),
+    Broken(&[("cache_affinity =", "cache_affinity = \"-2s\"")], &["cache_affinity is \"-2s\""]),
+    Broken(&[("share_limits =", "share_limits = true")], &["share_limits is a boolean"]),
+    Broken(&[("share_limits =", "share_limits = \"on\"")], &["share_limits is \"on\"; it must be auto or off"]),
     // Issuers.
     Broken(
         &[("issuer =", "issuer = \"http://id.example.com\"")],
