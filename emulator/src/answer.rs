@@ -20,6 +20,7 @@ use crate::{
     operation::Operation,
     playback::{self, Actions},
     prompt,
+    quota::Admitted,
     script::{Refusal, Script, Step},
     whole,
 };
@@ -32,13 +33,15 @@ const COUNTS: [(&str, &str); 2] =
 pub(crate) struct Answer<'a> {
     pub(crate) ledger: &'a Arc<Ledger>,
     pub(crate) hangup: Hangup,
+    /// What the quota has reserved. The body settles it, and an HTTP error releases it.
+    pub(crate) admitted: Option<Admitted>,
 }
 
 impl Answer<'_> {
     /// The answer of this script to this operation. A whole answer comes after the time of the script. `format` is that of native answers,
     /// if the request tells it.
     pub(crate) async fn respond(
-        self,
+        mut self,
         operation: Operation,
         script: &Script,
         body: &Value,
@@ -83,7 +86,7 @@ impl Answer<'_> {
         response
     }
 
-    async fn whole(self, operation: Operation, script: &Script, format: Option<Format>) -> Response {
+    async fn whole(mut self, operation: Operation, script: &Script, format: Option<Format>) -> Response {
         let mut telling = whole::tell(script);
         if let Some(refusal) = &telling.refusal {
             sleep(telling.time).await;
@@ -101,8 +104,9 @@ impl Answer<'_> {
         let (declared, actions) = telling.send(Bytes::from(answer.to_string()), script.delivery.clone());
         // Before the pause, so that a client that leaves in it is counted.
         let body = ScriptBody::new(actions, telling.is_faulty(), Arc::clone(self.ledger), self.hangup.clone());
+        let body = body.of_length(declared).admitted(self.admitted.take());
         sleep(telling.time).await;
-        let mut response = Response::new(Body::new(body.of_length(declared)));
+        let mut response = Response::new(Body::new(body));
         response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         response.headers_mut().insert("content-length", declared.into());
         for (name, count) in COUNTS.into_iter().filter(|_| operation.is_native()) {
@@ -115,17 +119,29 @@ impl Answer<'_> {
     }
 
     /// The steps of the script as the body.
-    fn play(&self, script: &Script) -> Response {
+    fn play(&mut self, script: &Script) -> Response {
         self.stream(playback::actions(script), script)
     }
 
-    fn stream(&self, actions: Actions, script: &Script) -> Response {
+    fn stream(&mut self, actions: Actions, script: &Script) -> Response {
         let (ledger, hangup) = (Arc::clone(self.ledger), self.hangup.clone());
-        Response::new(Body::new(ScriptBody::new(actions, script.fault.is_some(), ledger, hangup)))
+        let body = ScriptBody::new(actions, script.fault.is_some(), ledger, hangup);
+        Response::new(Body::new(body.admitted(self.admitted.take())))
+    }
+
+    /// The HTTP error of this script.
+    pub(crate) fn refuse_by(self, script: &Script) -> Response {
+        match &script.refuse {
+            Some(refusal) => self.refuse(refusal, script),
+            None => self.refuse(&invalid("The script does not refuse."), script),
+        }
     }
 
     /// An HTTP error.
-    pub(crate) fn refuse(&self, refusal: &Refusal, script: &Script) -> Response {
+    fn refuse(mut self, refusal: &Refusal, script: &Script) -> Response {
+        if let Some(admitted) = self.admitted.take() {
+            admitted.release();
+        }
         self.ledger.count(|stats| stats.refused += 1);
         let mut response = match &refusal.body {
             _ if is_bytes(&script.steps) => self.play(script),

@@ -18,6 +18,7 @@ use crate::{
     connection::Hangup,
     ledger::Ledger,
     playback::{Action, Actions},
+    quota::Admitted,
 };
 
 /// The time for HTTP to flush what was sent before a fault closes the connection.
@@ -49,6 +50,8 @@ pub(crate) struct ScriptBody {
     has_fault: bool,
     /// The bytes to come of a body that declares its length. HTTP drops such a body after the last byte, without reading its end.
     left: Option<usize>,
+    /// What the quota has reserved. It is settled when the answer was sent to its end, and kept if it was not.
+    admitted: Option<Admitted>,
     ledger: Arc<Ledger>,
     hangup: Hangup,
 }
@@ -57,7 +60,17 @@ impl ScriptBody {
     /// `has_fault`: whether a clean end of these actions is a fault of the script too.
     pub(crate) fn new(actions: Actions, has_fault: bool, ledger: Arc<Ledger>, hangup: Hangup) -> Self {
         ledger.count(|stats| stats.opened += 1);
-        Self { actions, sleep: None, ending: None, outcome: Outcome::Running, has_fault, left: None, ledger, hangup }
+        Self {
+            actions,
+            sleep: None,
+            ending: None,
+            outcome: Outcome::Running,
+            has_fault,
+            left: None,
+            admitted: None,
+            ledger,
+            hangup,
+        }
     }
 
     /// A body that declares this length in bytes.
@@ -67,8 +80,18 @@ impl ScriptBody {
         self
     }
 
+    /// A body of an answer for which this was reserved.
+    #[must_use]
+    pub(crate) fn admitted(mut self, admitted: Option<Admitted>) -> Self {
+        self.admitted = admitted;
+        self
+    }
+
     fn complete(&mut self) {
         self.outcome = if self.has_fault { Outcome::Faulted } else { Outcome::Completed };
+        if let Some(admitted) = self.admitted.take() {
+            admitted.settle();
+        }
     }
 
     fn pause(&mut self, how_long: Duration) {
@@ -138,6 +161,8 @@ impl Body for ScriptBody {
 
 impl Drop for ScriptBody {
     fn drop(&mut self) {
+        // Before the count, so that the quota is right for a test that waits for the count.
+        drop(self.admitted.take());
         self.ledger.count(|stats| match self.outcome {
             Outcome::Running => stats.abandoned += 1,
             Outcome::Completed => stats.completed += 1,

@@ -125,7 +125,7 @@ mod tests {
     use crate::{catalogue::Catalogue, catalogue::Entry, whole};
 
     fn answer_of(name: &str) -> Value {
-        let Entry::Script(script) = Catalogue::new().find(&format!("emulator.{name}"), "") else { panic!("{name}") };
+        let Entry::Script(script) = Catalogue::new().entry(&format!("emulator.{name}")) else { panic!("{name}") };
         converse(&whole::tell(&script).events)
     }
 

@@ -42,7 +42,7 @@ impl Stats {
 }
 
 /// A request as it arrived.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CapturedRequest {
     /// The Bedrock operation, such as `ConverseStream`.
     pub operation: &'static str,

@@ -6,10 +6,11 @@
 //! # Layout, in the order in which a request meets it
 //!
 //! - `connection` accepts connections, with TLS and HTTP, and can reset them
-//! - `routes` has the operations, and finds the script of a model
+//! - `routes` has the operations, and `control` those of the emulator itself
+//! - `told` finds the script that answers a request, and asks the `quota` of its model
 //! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
 //! - `account` has the listings of the control plane, and `listed` what they have by default
-//! - `prompt` reads what a request says; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
+//! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
 //! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
@@ -21,6 +22,7 @@ mod answer;
 mod body;
 mod catalogue;
 mod connection;
+mod control;
 mod delivery;
 mod fold;
 mod frame;
@@ -28,17 +30,22 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ledger;
+mod limits;
 mod listed;
 mod native;
 mod operation;
 mod playback;
 mod prompt;
+mod quota;
 pub mod recording;
 mod reply;
 mod routes;
 mod schema;
 pub mod script;
+#[cfg(test)]
+mod served;
 mod tls;
+mod told;
 mod tools;
 mod whole;
 
@@ -53,10 +60,11 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{account::Account, catalogue::Catalogue, ledger::Ledger};
+use crate::{account::Account, catalogue::Catalogue, ledger::Ledger, quota::Quotas};
 pub use crate::{
     catalogue::{RECORDING_PREFIX, SCRIPT_PREFIX},
     ledger::{CapturedRequest, Stats},
+    quota::{MinuteModel, ModelQuota, Quota, QuotaError, QuotaUsage, TokenUsage},
     reply::STORY_PROMPT,
     script::{At, Delivery, Fault, FaultKind, Refusal, Script, Step},
 };
@@ -81,13 +89,23 @@ pub struct Config {
     pub scripts: Option<PathBuf>,
     /// A folder of recordings; `folder/name.json` becomes the model `recording.folder/name`.
     pub recordings: Option<PathBuf>,
+    /// Quotas that are enforced from the start. [`Emulator::set_quota`] sets them later.
+    pub quotas: Vec<ModelQuota>,
 }
 
 impl Default for Config {
     /// A free loopback port, no TLS, and only the built-in scripts.
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen, tls: false, max_concurrent_streams: None, unpaced: false, scripts: None, recordings: None }
+        Self {
+            listen,
+            tls: false,
+            max_concurrent_streams: None,
+            unpaced: false,
+            scripts: None,
+            recordings: None,
+            quotas: Vec::new(),
+        }
     }
 }
 
@@ -105,6 +123,9 @@ pub enum StartError {
     /// A folder of scripts or recordings cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A quota cannot be used.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
     /// No certificate could be generated.
     #[error("cannot generate a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -150,6 +171,7 @@ pub struct Emulator {
     catalogue: Arc<Catalogue>,
     ledger: Arc<Ledger>,
     account: Arc<Account>,
+    quotas: Arc<Quotas>,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }
@@ -160,8 +182,9 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, tls, max_concurrent_streams, unpaced, scripts, recordings } = config;
+        let Config { listen, tls, max_concurrent_streams, unpaced, scripts, recordings, quotas } = config;
         let catalogue = Arc::new(Catalogue::load(scripts.as_deref(), recordings.as_deref())?);
+        let quotas = Arc::new(Quotas::load(quotas)?);
         let (acceptor, certificate) =
             if tls { tls::acceptor().map(|(a, pem)| (Some(a), Some(pem)))? } else { (None, None) };
         let unusable = |source| StartError::Listen { address: listen, source };
@@ -174,6 +197,7 @@ impl Emulator {
             catalogue: Arc::clone(&catalogue),
             ledger: Arc::clone(&ledger),
             account: Arc::clone(&account),
+            quotas: Arc::clone(&quotas),
             unpaced,
         };
         let serving = connection::serve(
@@ -189,7 +213,7 @@ impl Emulator {
             reason = "`Emulator::stop` waits for it, and dropping the emulator ends it"
         )]
         let serving = Some(tokio::spawn(serving));
-        Ok(Self { address, certificate, catalogue, ledger, account, stop, serving })
+        Ok(Self { address, certificate, catalogue, ledger, account, quotas, stop, serving })
     }
 
     /// The address on which it listens.
@@ -228,6 +252,31 @@ impl Emulator {
         let model_id = format!("{SCRIPT_PREFIX}{name}");
         self.catalogue.register_in(&model_id, region, scripts);
         model_id
+    }
+
+    /// Registers a function that makes the script of each request for the model `emulator.<name>`, and returns the model id.
+    pub fn register_with(
+        &self,
+        name: &str,
+        script: impl Fn(&CapturedRequest) -> Script + Send + Sync + 'static,
+    ) -> String {
+        let model_id = format!("{SCRIPT_PREFIX}{name}");
+        self.catalogue.register_maker(model_id.clone(), Arc::new(script));
+        model_id
+    }
+
+    /// Enforces this quota of a model for requests that were signed for this region, with all counts at zero. Without a region it is one
+    /// quota for all regions that have none of their own. Running requests settle with the quota that was set before.
+    ///
+    /// # Errors
+    /// If a number of the quota is unusable.
+    pub fn set_quota(&self, model_id: &str, region: Option<&str>, quota: Quota) -> Result<(), QuotaError> {
+        self.quotas.set(model_id, region, quota)
+    }
+
+    /// What was used of the quota that was set for exactly this model and region. `None` if there is none.
+    pub fn quota_usage(&self, model_id: &str, region: Option<&str>) -> Option<QuotaUsage> {
+        self.quotas.usage(model_id, region)
     }
 
     /// Replaces what ListFoundationModels and ListInferenceProfiles list, in the form of Bedrock's summaries. A page has at most `page` of the

@@ -81,12 +81,12 @@ mod tests {
         let names = catalogue.names();
         for model in models(&names) {
             let id = model["modelId"].as_str().unwrap();
-            assert!(!matches!(catalogue.find(id, ""), Entry::Unknown | Entry::Malformed), "{id}");
+            assert!(!matches!(catalogue.entry(id), Entry::Unknown | Entry::Malformed), "{id}");
             let body = json!({"messages": [], "anthropic_version": ""});
             assert!(Format::of(id, &body).is_some(), "{id}");
         }
         for profile in profiles() {
-            assert_eq!(catalogue.find(profile["inferenceProfileId"].as_str().unwrap(), ""), Entry::Model);
+            assert_eq!(catalogue.entry(profile["inferenceProfileId"].as_str().unwrap()), Entry::Model);
         }
     }
 }

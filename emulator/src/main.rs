@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use bedrock_emulator::{Config, Emulator, StartError};
+use bedrock_emulator::{Config, Emulator, ModelQuota, StartError};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,6 +29,10 @@ struct Arguments {
     /// The maximum number of concurrent streams of an HTTP/2 connection
     #[arg(long, env = "BEDROCK_EMULATOR_MAX_CONCURRENT_STREAMS", value_name = "NUMBER")]
     max_concurrent_streams: Option<u32>,
+    /// Enforce the quota of a model, as Bedrock does: MODEL[@REGION]=TOKENS[,requests=N][,streams=N][,burndown=N][,max-tokens=N]
+    /// [,retry-after][,window][,minute-ms=N]; in the variable separated by `;`
+    #[arg(long = "quota", env = "BEDROCK_EMULATOR_QUOTAS", value_name = "QUOTA", value_delimiter = ';')]
+    quotas: Vec<ModelQuota>,
 }
 
 #[tokio::main]
@@ -43,9 +47,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { listen, scripts, recordings, tls_certificate, max_concurrent_streams } = arguments;
+    let Arguments { listen, scripts, recordings, tls_certificate, max_concurrent_streams, quotas } = arguments;
     let tls = tls_certificate.is_some();
-    let config = Config { listen, tls, max_concurrent_streams, unpaced: false, scripts, recordings };
+    let config = Config { listen, tls, max_concurrent_streams, unpaced: false, scripts, recordings, quotas };
     let emulator = Emulator::start(config).await.map_err(Box::<StartError>::new)?;
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
         std::fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;

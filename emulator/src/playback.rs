@@ -118,7 +118,7 @@ pub(crate) fn with_fault(actions: Actions, fault: Fault) -> Actions {
         if cut > 0 && fault.kind != FaultKind::Corrupt {
             out.push(Action::Send(bytes.slice(..cut)));
         }
-        over = !matches!(fault.kind, FaultKind::Corrupt | FaultKind::GoAway);
+        over = fault.kind.ends_answer();
         match fault.kind {
             FaultKind::End => {}
             FaultKind::Cut => out.push(Action::Cut),

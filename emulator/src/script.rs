@@ -1,12 +1,15 @@
 //! A script: a value that describes an answer of the emulator, its pace and its fault.
 //!
-//! Scripts are built in, or come from JSON files, recordings and tests. [Playback](crate::playback) turns them into bytes and pauses.
+//! Scripts are built in, or come from JSON files, recordings and tests, which `build` is for. [Playback](crate::playback) turns them into
+//! bytes and pauses.
+
+mod build;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de::Error as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The answer of the emulator to a request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -45,6 +48,12 @@ pub struct Refusal {
     /// The message of the body.
     #[serde(default)]
     pub message: String,
+}
+
+impl From<Refusal> for Box<Script> {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Script { refuse: Some(refusal), ..Script::default() })
+    }
 }
 
 /// The pauses before frames.
@@ -145,6 +154,13 @@ pub enum FaultKind {
     Undersized,
 }
 
+impl FaultKind {
+    /// Whether nothing of the answer follows this fault.
+    pub(crate) fn ends_answer(self) -> bool {
+        !matches!(self, Self::Corrupt | Self::GoAway)
+    }
+}
+
 /// The position of a fault: before a frame or before a byte of the body, both counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,51 +187,6 @@ pub enum Delivery {
 }
 
 impl Script {
-    /// A complete answer with this text, without pauses.
-    pub fn reply(text: impl Into<String>) -> Self {
-        Self::of([Step::Reply(text.into())])
-    }
-
-    /// These steps, without pauses.
-    pub fn of(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), ..Self::default() }
-    }
-
-    /// An HTTP error in Bedrock's form.
-    pub fn refuse(status: u16, exception: &str, message: &str) -> Self {
-        let refusal =
-            Refusal { status, exception: Some(exception.to_owned()), body: None, message: message.to_owned() };
-        Self { refuse: Some(refusal), ..Self::default() }
-    }
-
-    /// Sets the fault.
-    #[must_use]
-    pub fn fault(mut self, kind: FaultKind, at: At) -> Self {
-        self.fault = Some(Fault { kind, at });
-        self
-    }
-
-    /// Sets the pace, in milliseconds.
-    #[must_use]
-    pub fn pace(mut self, first_ms: u64, gap_ms: u64) -> Self {
-        self.pace = Pace { first_ms, gap_ms };
-        self
-    }
-
-    /// Sets how the bytes are split into transport chunks.
-    #[must_use]
-    pub fn delivery(mut self, delivery: Delivery) -> Self {
-        self.delivery = delivery;
-        self
-    }
-
-    /// Adds a header.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
     /// Parses a script file: a script, or an array of scripts for consecutive requests.
     ///
     /// # Errors
@@ -239,49 +210,6 @@ impl Script {
             ));
         }
         Ok(scripts)
-    }
-}
-
-impl Step {
-    /// An event frame.
-    pub fn event(event_type: &str, payload: Value) -> Self {
-        Self::Event { event_type: event_type.to_owned(), payload }
-    }
-
-    /// `messageStart` by the assistant.
-    pub fn message_start() -> Self {
-        Self::event("messageStart", json!({"role": "assistant"}))
-    }
-
-    /// A `contentBlockDelta` of any kind.
-    pub fn delta(index: u32, delta: impl Into<Value>) -> Self {
-        Self::event("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta.into()}))
-    }
-
-    /// A text delta of block 0.
-    pub fn text(text: &str) -> Self {
-        Self::delta(0, json!({"text": text}))
-    }
-
-    /// `contentBlockStop`.
-    pub fn block_stop(index: u32) -> Self {
-        Self::event("contentBlockStop", json!({"contentBlockIndex": index}))
-    }
-
-    /// `messageStop`.
-    pub fn message_stop(reason: &str) -> Self {
-        Self::event("messageStop", json!({"stopReason": reason}))
-    }
-
-    /// `metadata` with this usage.
-    pub fn metadata(input: u32, output: u32) -> Self {
-        let usage = json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output});
-        Self::event("metadata", json!({"usage": usage, "metrics": {"latencyMs": 42}}))
-    }
-
-    /// An exception frame.
-    pub fn exception(exception_type: &str, message: &str) -> Self {
-        Self::Exception { exception_type: exception_type.to_owned(), message: message.to_owned() }
     }
 }
 

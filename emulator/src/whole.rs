@@ -64,7 +64,7 @@ pub(crate) fn tell(script: &Script) -> Telling {
     let is_paused = matches!(script.delivery, Delivery::Frames | Delivery::EveryByte);
     let (mut frames, mut bytes) = (0, 0);
     for (at, step) in steps(script).enumerate() {
-        let is_over = telling.fault.is_some_and(|fault| ends(fault.kind));
+        let is_over = telling.fault.is_some_and(|fault| fault.kind.ends_answer());
         let pause = match step {
             Step::WaitMs(wait) => Duration::from_millis(wait),
             _ => script.pace.before(at),
@@ -97,11 +97,6 @@ pub(crate) fn tell(script: &Script) -> Telling {
     telling
 }
 
-/// Whether nothing of the answer follows this fault.
-fn ends(kind: FaultKind) -> bool {
-    !matches!(kind, FaultKind::Corrupt | FaultKind::GoAway)
-}
-
 impl Telling {
     /// Adds a step. Returns whether the stream goes on after it.
     fn add(&mut self, step: Step) -> bool {
@@ -124,7 +119,7 @@ impl Telling {
             Step::Reply(_) | Step::Repeat { .. } | Step::WaitMs(_) => return true,
         };
         // A fault before the exception hides it.
-        if !self.fault.is_some_and(|fault| ends(fault.kind)) {
+        if !self.fault.is_some_and(|fault| fault.kind.ends_answer()) {
             self.refusal = Some(refusal);
             self.fault = None;
         }

@@ -70,7 +70,7 @@ fn the_whole_answer_of_every_format_is_its_own() {
 
 #[test]
 fn tools_and_reasoning_are_told_where_the_format_has_them() {
-    let crate::catalogue::Entry::Script(tools) = crate::catalogue::Catalogue::new().find("emulator.tools", "") else {
+    let crate::catalogue::Entry::Script(tools) = crate::catalogue::Catalogue::new().entry("emulator.tools") else {
         panic!("there is no script")
     };
     let input = json!({"city": "Paris"});

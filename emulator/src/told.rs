@@ -1,0 +1,112 @@
+//! Which script answers a request: that of its model id, or one made for an ordinary model. The quota of the model can refuse it.
+
+use serde_json::Value;
+
+use crate::{
+    answer::invalid,
+    catalogue::{Entry, SCRIPT_PREFIX},
+    ledger::CapturedRequest,
+    operation::Operation,
+    prompt,
+    quota::{Admitted, Need},
+    reply,
+    routes::Shared,
+    script::{Refusal, Script},
+    tools,
+};
+
+/// The longest text in bytes that any model accepts. The limits of models are 200,000 to 1,000,000 tokens.
+const MAX_TEXT: usize = 4_000_000;
+
+/// A script, and what the quota has reserved for its answer.
+pub(crate) struct Told {
+    pub(crate) script: Script,
+    pub(crate) admitted: Option<Admitted>,
+}
+
+/// A request to an operation whose script is wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Telling<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) operation: Operation,
+    pub(crate) request: &'a CapturedRequest,
+}
+
+impl Telling<'_> {
+    /// The script of this request.
+    ///
+    /// # Errors
+    /// The script that refuses it.
+    pub(crate) fn script(self) -> Result<Told, Box<Script>> {
+        let Self { shared, operation, request } = self;
+        let CapturedRequest { model_id, body, .. } = request;
+        let found = shared.catalogue.find(request, |script| {
+            self.admit(match script {
+                Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
+                script => script,
+            })
+        });
+        match found? {
+            Entry::Script(told) => Ok(told),
+            Entry::Model => {
+                if operation.is_converse() {
+                    check_conversation(body)?;
+                }
+                let tokens = prompt::input_tokens(body);
+                let call = tools::call(body, tokens).map_err(|message| invalid(&message))?;
+                let steps = call.unwrap_or_else(|| reply::said(&prompt::prompt_of(body), tokens));
+                self.admit(reply::script(steps, shared.unpaced))
+            }
+            Entry::Unknown => {
+                let names = shared.catalogue.names();
+                let known: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(SCRIPT_PREFIX)).collect();
+                let message = format!(
+                    "There is no script {model_id}. The names after `{SCRIPT_PREFIX}` are: {}",
+                    known.join(", ")
+                );
+                Err(Script::refuse(404, "ResourceNotFoundException", &message).into())
+            }
+            Entry::Malformed => Err(invalid("The provided model identifier is invalid.").into()),
+        }
+    }
+
+    /// Reserves what the request needs, if its model has a quota. Neither an error nor a count of tokens needs any.
+    fn admit(self, script: Script) -> Result<Told, Box<Script>> {
+        let Self { shared, operation, request } = self;
+        if script.refuse.is_some() {
+            return Err(script.into());
+        }
+        let meter = match operation {
+            Operation::CountTokens => None,
+            _ => shared.quotas.find(&request.model_id, &request.region),
+        };
+        let admitted = meter.map(|meter| meter.admit(Need::new(&request.body, &script))).transpose()?;
+        Ok(Told { script, admitted })
+    }
+}
+
+/// Whether the request ends with the result of a tool.
+fn ends_with_tool_result(body: &Value) -> bool {
+    let last = body["messages"].as_array().and_then(|messages| messages.last());
+    let blocks = last.and_then(|message| message["content"].as_array());
+    blocks.is_some_and(|blocks| blocks.iter().any(|block| block.get("toolResult").is_some()))
+}
+
+/// Refuses messages that Bedrock refuses, with Bedrock's messages.
+fn check_conversation(body: &Value) -> Result<(), Refusal> {
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match messages.first() {
+        Some(first) if first["role"] == "user" => {}
+        Some(_) => {
+            return Err(invalid(
+                "A conversation must start with a user message. Try again with a conversation that starts with a user \
+                 message.",
+            ));
+        }
+        None => return Err(invalid("The messages are missing.")),
+    }
+    if prompt::prompt_of(body).len() > MAX_TEXT {
+        return Err(invalid("Input is too long for requested model."));
+    }
+    Ok(())
+}
