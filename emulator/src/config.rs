@@ -1,0 +1,86 @@
+//! How an emulator is started, and why it does not start.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use crate::quota::{ModelQuota, QuotaError};
+
+/// How an emulator is started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address to listen on. Port 0 selects a free port.
+    pub listen: SocketAddr,
+    /// Use TLS with a certificate that is generated at start.
+    pub tls: bool,
+    /// The maximum number of concurrent streams of an HTTP/2 connection. Default: no limit. Bedrock's is about 100.
+    pub max_concurrent_streams: Option<u32>,
+    /// Let ordinary models answer without pauses, so that tests need not wait.
+    pub unpaced: bool,
+    /// A folder of script files; `name.json` becomes the model `emulator.name`.
+    pub scripts: Option<PathBuf>,
+    /// A folder of recordings; `folder/name.json` becomes the model `recording.folder/name`.
+    pub recordings: Option<PathBuf>,
+    /// Quotas that are enforced from the start. [`Emulator::set_quota`] sets them later.
+    pub quotas: Vec<ModelQuota>,
+}
+
+impl Default for Config {
+    /// A free loopback port, no TLS, and only the built-in scripts.
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen,
+            tls: false,
+            max_concurrent_streams: None,
+            unpaced: false,
+            scripts: None,
+            recordings: None,
+            quotas: Vec::new(),
+        }
+    }
+}
+
+/// Why an emulator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A folder of scripts or recordings cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A quota cannot be used.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    /// No certificate could be generated.
+    #[error("cannot generate a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+}
+
+/// Why a script or a recording cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It is invalid.
+    #[error("{} is invalid: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The place and the cause.
+        source: serde_json::Error,
+    },
+}
