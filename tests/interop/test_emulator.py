@@ -3,6 +3,7 @@
 import concurrent.futures
 import itertools
 import json
+import subprocess
 import time
 
 import boto3
@@ -13,7 +14,14 @@ import httpx
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
-from conftest import Program
+from conftest import TARGET, Program
+
+# The emulator takes any credentials. One attempt, so that an error is what the emulator sent.
+KEYS = {
+    "aws_access_key_id": "emulator",
+    "aws_secret_access_key": "emulator",
+    "config": botocore.config.Config(retries={"total_max_attempts": 1}),
+}
 
 PROMPT = [{"role": "user", "content": [{"text": "hi"}]}]
 
@@ -455,3 +463,46 @@ def test_a_script_file_becomes_a_model(tmp_path):
         assert answer["output"]["message"]["content"] == [{"text": "my own words"}]
     finally:
         emulator.stop()
+
+
+def refused_flags(*flags):
+    """What the emulator says about flags that it does not take."""
+    command = [str(TARGET / "bedrock-emulator"), "--listen", "127.0.0.1:0", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0, flags
+    return done.stderr
+
+
+def test_a_quota_is_enforced_and_counted():
+    model = "anthropic.claude-sonnet-4-20250514-v1:0"
+    quota = f"{model}@us-east-1=1000,burndown=5,retry-after"
+    emulator = Program(["bedrock-emulator", "--listen", "127.0.0.1:0", "--quota", quota, "--quota", "a.model=requests=1"])
+    try:
+        bedrock = client_of(emulator.address)
+        asked = {"modelId": model, "messages": PROMPT}
+        stream = bedrock.converse_stream(**asked, inferenceConfig={"maxTokens": 400})["stream"]
+        (usage,) = [event["metadata"]["usage"] for event in stream if "metadata" in event]
+        with pytest.raises(bedrock.exceptions.ThrottlingException, match="Too many tokens, please wait") as caught:
+            bedrock.converse(**asked, inferenceConfig={"maxTokens": 1000})
+        assert int(caught.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) >= 1
+        bedrock.converse(modelId="a.model", messages=PROMPT)
+        with pytest.raises(bedrock.exceptions.ThrottlingException, match="Too many requests, please wait"):
+            bedrock.converse(modelId="a.model", messages=PROMPT)
+        quotas = {one["model_id"]: one for one in httpx.get(f"{emulator.address}/_emulator/quotas").json()}
+        counts = quotas[model]["usage"]
+        assert (counts["requests"], counts["settled"], counts["throttled_by_tokens"]) == (1, 1, 1)
+        assert counts["tokens_charged"] == usage["inputTokens"] + 5 * usage["outputTokens"]
+        assert counts["highest_admitted_level"] == 1 + 400
+        assert (quotas[model]["region"], quotas[model]["quota"]["burndown"]) == ("us-east-1", 5)
+        # Without a limit of its own a request reserves the maximum of the model.
+        httpx.put(f"{emulator.address}/_emulator/quotas/{model}", json={"tokens": 5000, "max_tokens": 6000}).raise_for_status()
+        west = boto3.client("bedrock-runtime", region_name="us-west-2", endpoint_url=emulator.address, **KEYS)
+        with pytest.raises(west.exceptions.ThrottlingException):
+            west.converse(**asked)
+    finally:
+        emulator.stop()
+
+
+def test_a_wrong_quota_is_told():
+    assert "tokens is 0" in refused_flags("--quota", "a.model=0")
+    assert "there are two quotas for a.model" in refused_flags("--quota", "a.model=1", "--quota", "a.model=2")
