@@ -30,13 +30,14 @@ use self::{
     bounds::Bounds,
     leases::Leases,
     measured::Measured,
-    settings::{ConversationSettings, OpenError},
+    settings::{ConversationSettings, OpenError, Opened},
     store::{Cursor, Store, StoreError},
 };
 pub(crate) use self::{own::OwnConversations, store::OwnerLimits, turn::RunningTurn};
 use crate::{
     error::{Error, Quota, Reason},
     metrics::Metrics,
+    redis::connection::Connection,
 };
 
 /// The time for the removal of expired conversations, because a store can hang.
@@ -47,6 +48,7 @@ const REMOVAL: Duration = Duration::from_secs(30);
 pub(crate) struct Conversations {
     /// `None`: no conversations are stored.
     store: Option<Arc<dyn Store>>,
+    redis: Option<Connection>,
     bounds: Bounds,
     limits: OwnerLimits,
     leases: Leases,
@@ -63,10 +65,17 @@ impl Conversations {
         limits: OwnerLimits,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
-        let store = settings::open(settings).await?.map(|store| -> Arc<dyn Store> {
+        let Opened { store, redis } = settings::open(settings).await?;
+        let store = store.map(|store| -> Arc<dyn Store> {
             Arc::new(Measured { store, engine: settings.engine(), metrics: metrics.clone() })
         });
-        Ok(Self { store, bounds, limits, leases: Leases::default() })
+        Ok(Self { store, redis, bounds, limits, leases: Leases::default() })
+    }
+
+    /// The connection to the Redis in which conversations are stored, if they are. What else is shared by servers uses it too.
+    #[expect(dead_code, reason = "the server does not share quotas yet")]
+    pub(crate) fn redis(&self) -> Option<&Connection> {
+        self.redis.as_ref()
     }
 
     /// The conversations of one owner. There is no other way to a conversation.

@@ -18,6 +18,7 @@
 //! | [`quota`] | the quotas of Bedrock: what a call reserves before it is sent, and what it has cost |
 //! | [`failover`] | attempts until one brings content: retries, backoff, circuit breakers, routes |
 //! | [`bedrock`] | everything that knows AWS: request -> SDK, body -> frames, failure -> error |
+//! | `redis` | the connection to Redis or Valkey that servers share |
 //! | `outbound` | outgoing TCP connections, through a proxy if there is one |
 //! | `event` | upstream event -> chunk, and the state machine that demands the end |
 //! | [`response`] | an answer on its way to the caller: reader, call, stream, registry, usage accounting |
@@ -53,6 +54,7 @@ mod outbound;
 mod outcome;
 pub mod proto;
 pub mod quota;
+mod redis;
 pub mod request;
 pub mod response;
 pub mod service;

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
 use super::store::{
-    Append, Appended, Created, Cursor, Key, Lease, OwnerLimits, PageLimit, Probe, Record, Renewed, Store, StoreError,
+    Append, Appended, Created, Cursor, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store, StoreError,
     StoredTurn, Taken, TurnRequest,
 };
 use crate::metrics::Metrics;
@@ -93,10 +93,6 @@ impl Store for Measured {
 
     fn release(&self, lease: Lease) {
         self.store.release(lease);
-    }
-
-    async fn probe(&self) -> Result<(), Probe> {
-        self.store.probe().await
     }
 
     async fn settle(&self) {

@@ -3,14 +3,11 @@
 //! Each change is one script, so that a turn is stored whole or not at all. A lease expires unless it is renewed, so that a
 //! server that is gone does not hold it, and Redis checks its fencing token with every write. Redis removes expired conversations.
 //!
-//! - [`address`] what an address says; `connection` one Redis or a cluster
 //! - `scripts` what runs in Redis
 //! - `leasing` takes, renews and releases leases
 //! - `accounts` how much an owner has; `listing` the list of an owner's conversations
 
 mod accounts;
-pub(super) mod address;
-mod connection;
 mod leasing;
 mod listing;
 mod scripts;
@@ -23,15 +20,13 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     accounts::{Owner, escaped},
-    address::RedisSettings,
-    connection::Connection,
     leasing::Taking,
 };
 use super::store::{
-    Append, Appended, Created, Cursor, Head, Key, Lease, OwnerLimits, PageLimit, Probe, Record, Renewed, Store,
-    StoreError, StoredTurn, Taken, TurnRequest,
+    Append, Appended, Created, Cursor, Head, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store, StoreError,
+    StoredTurn, Taken, TurnRequest,
 };
-use crate::proto::Conversation;
+use crate::{proto::Conversation, redis::connection::Connection};
 
 /// How often a change is tried. Each one is idempotent, so an answer that did not arrive is asked for again.
 const TRIES: u32 = 3;
@@ -75,9 +70,9 @@ impl Keys {
 }
 
 impl Redis {
-    /// With these settings. It connects when it is first used, so that a server starts while Redis is away.
-    pub(crate) fn new(settings: RedisSettings) -> Self {
-        Self { connection: Connection::new(settings), releasing: TaskTracker::new() }
+    /// On this connection, which others may share.
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { connection, releasing: TaskTracker::new() }
     }
 
     async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
@@ -208,10 +203,6 @@ impl Store for Redis {
             }
             _ => Ok(Appended::Lost),
         }
-    }
-
-    async fn probe(&self) -> Result<(), Probe> {
-        self.connection.probe().await
     }
 
     fn release(&self, Lease { key, fence }: Lease) {

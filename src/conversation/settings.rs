@@ -4,12 +4,13 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use tracing::warn;
 
-pub use super::redis::address::RedisSettings;
 use super::{
     embedded::{self, Embedded},
     redis::Redis,
-    store::{Probe, Store, StoreError},
+    store::{Store, StoreError},
 };
+pub use crate::redis::address::RedisSettings;
+use crate::redis::{Probe, connection::Connection};
 
 /// Where conversations are stored.
 #[derive(Clone, Debug)]
@@ -45,15 +46,24 @@ pub struct OpenError {
     problem: String,
 }
 
-/// Opens the storage. `None` if conversations are off. If Redis cannot be reached, this is logged, and calls try again.
-pub(super) async fn open(settings: &ConversationSettings) -> Result<Option<Arc<dyn Store>>, OpenError> {
+/// An opened storage.
+#[derive(Default)]
+pub(super) struct Opened {
+    /// `None` if conversations are off.
+    pub(super) store: Option<Arc<dyn Store>>,
+    /// The connection to Redis, if the storage is one.
+    pub(super) redis: Option<Connection>,
+}
+
+/// Opens the storage. If Redis cannot be reached, this is logged, and calls try again.
+pub(super) async fn open(settings: &ConversationSettings) -> Result<Opened, OpenError> {
     let opened = match settings {
-        ConversationSettings::Off => return Ok(None),
+        ConversationSettings::Off => return Ok(Opened::default()),
         ConversationSettings::Memory => Embedded::in_memory().map(shared),
         ConversationSettings::File(path) => Embedded::open(path).map(shared),
-        ConversationSettings::Redis(redis) => return self::redis(redis).await.map(Some),
+        ConversationSettings::Redis(redis) => return self::redis(redis).await,
     };
-    opened.map(Some).map_err(|error| {
+    opened.map(|store| Opened { store: Some(store), redis: None }).map_err(|error| {
         let (StoreError::Failed(source) | StoreError::Unknown(source)) = error;
         let (storage, advice) = match settings {
             ConversationSettings::File(path) => (path.display().to_string(), advice(source.as_ref())),
@@ -74,7 +84,7 @@ pub async fn check(settings: &ConversationSettings) -> Result<(), String> {
             let storage = path.display();
             format!("conversations cannot be stored in {storage}: {error}")
         }),
-        ConversationSettings::Redis(redis) => Redis::new(redis.clone()).probe().await.map_err(|probe| {
+        ConversationSettings::Redis(redis) => Connection::new(redis.clone()).probe().await.map_err(|probe| {
             let (Probe::Away(problem) | Probe::Misconfigured(problem)) = probe;
             format!("the Redis at {} cannot be used: {problem}", redis.address)
         }),
@@ -94,9 +104,9 @@ fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
     }
 }
 
-async fn redis(settings: &RedisSettings) -> Result<Arc<dyn Store>, OpenError> {
-    let store = Redis::new(settings.clone());
-    match store.probe().await {
+async fn redis(settings: &RedisSettings) -> Result<Opened, OpenError> {
+    let connection = Connection::new(settings.clone());
+    match connection.probe().await {
         Ok(()) => {}
         Err(Probe::Away(error)) => warn!(
             address = settings.address,
@@ -108,7 +118,7 @@ async fn redis(settings: &RedisSettings) -> Result<Arc<dyn Store>, OpenError> {
             return Err(OpenError { storage: settings.address.clone(), problem });
         }
     }
-    Ok(shared(store))
+    Ok(Opened { store: Some(shared(Redis::new(connection.clone()))), redis: Some(connection) })
 }
 
 fn shared(store: impl Store + 'static) -> Arc<dyn Store> {

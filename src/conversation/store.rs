@@ -149,15 +149,6 @@ pub(crate) enum StoreError {
     Unknown(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why an engine cannot be used when the server starts.
-#[derive(Debug)]
-pub(crate) enum Probe {
-    /// It may work later.
-    Away(String),
-    /// It works only with other settings.
-    Misconfigured(String),
-}
-
 /// A storage engine. What it has confirmed survives a crash of the server, as far as the engine's own storage survives.
 #[tonic::async_trait]
 pub(crate) trait Store: Send + Sync + fmt::Debug {
@@ -187,11 +178,6 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
 
     /// Ends a lease without storing anything. Does not wait.
     fn release(&self, lease: Lease);
-
-    /// Asks the engine for an answer. An error tells an operator what to do.
-    async fn probe(&self) -> Result<(), Probe> {
-        Ok(())
-    }
 
     /// Waits until released leases have ended.
     async fn settle(&self);

@@ -86,7 +86,13 @@ fn chunk(event: Event) -> Chunk {
 /// A server on this store.
 fn server(store: &Misbehaving) -> Conversations {
     let bounds = Bounds { messages: u32::MAX, tokens: u32::MAX, bytes: u64::MAX, ..Bounds::default() };
-    Conversations { store: Some(Arc::new(store.clone())), bounds, limits: LIMITS, leases: Leases::default() }
+    Conversations {
+        store: Some(Arc::new(store.clone())),
+        redis: None,
+        bounds,
+        limits: LIMITS,
+        leases: Leases::default(),
+    }
 }
 
 /// A server with one conversation, on a store that behaves well and either stores turns or hangs while it does.

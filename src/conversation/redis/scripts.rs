@@ -3,14 +3,7 @@
 //! The head of a conversation is a hash with the fields of `Head`; `fence` in it is the last fencing token. Turns are a list,
 //! oldest first, and `sizes` is a list of `messages:tokens:bytes:turn id` in the same order.
 
-use redis::{Cmd, cmd};
-
-/// A call of a script. The text goes with it, so that it works at a node that has never seen it.
-pub(super) fn call(script: &str, keys: &[String]) -> Cmd {
-    let mut call = cmd("EVAL");
-    call.arg(script).arg(keys.len()).arg(keys);
-    call
-}
+pub(super) use crate::redis::script::call;
 
 /// Keys: head. Arguments: origin, used at, milliseconds to expiry. Creates a conversation.
 pub(super) const CREATE: &str = "

@@ -1,15 +1,8 @@
 //! Tests of the engine on a real Redis: what a turn sends and reads, and how an owner is counted.
 
-#![expect(clippy::print_stdout, reason = "what was skipped, and figures")]
+#![expect(clippy::print_stdout, reason = "figures")]
 
-use std::{
-    fs,
-    io::{self, Write},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 
@@ -17,78 +10,11 @@ use super::*;
 use crate::{
     conversation::bounds::Bounds,
     proto::{ConversationBounds, Message, Turn},
+    redis::server::Server,
 };
 
-/// A Redis of this test's own. Its folder is removed with it.
-struct Server {
-    process: Child,
-    port: u16,
-    folder: PathBuf,
-}
-
-impl Server {
-    fn start() -> Option<Self> {
-        // Another process may take the port before Redis does.
-        for _ in 0..20 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let folder = std::env::temp_dir().join(format!("outcrop-test-redis-{}-{port}", std::process::id()));
-            fs::create_dir_all(&folder).unwrap();
-            let mut command = Command::new("redis-server");
-            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&folder);
-            let Ok(process) = command.stdout(Stdio::null()).spawn() else {
-                let required = std::env::var_os("CI_REQUIRE_REDIS").is_some();
-                assert!(!required, "CI_REQUIRE_REDIS is set, and there is no redis-server");
-                println!("skipped: there is no redis-server on this machine");
-                return None;
-            };
-            let mut server = Self { process, port, folder };
-            if server.is_up() {
-                return Some(server);
-            }
-        }
-        panic!("redis-server does not start")
-    }
-
-    /// Waits until this process answers at the port. `false` if it has ended.
-    fn is_up(&mut self) -> bool {
-        let own = format!("process_id:{}\r", self.process.id());
-        while self.process.try_wait().unwrap().is_none() {
-            if self.ask("INFO server").is_ok_and(|said| said.contains(&own)) {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        false
-    }
-
-    fn redis(&self) -> Redis {
-        Redis::new(RedisSettings::at(format!("redis://127.0.0.1:{}", self.port)))
-    }
-
-    fn ask(&self, command: &str) -> io::Result<String> {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port))?;
-        connection.write_all(format!("{command}\r\nQUIT\r\n").as_bytes())?;
-        io::read_to_string(connection)
-    }
-
-    fn say(&self, command: &str) -> String {
-        self.ask(command).unwrap()
-    }
-
-    /// The sum of the numbers after this name in `INFO`.
-    fn info(&self, name: &str) -> u64 {
-        let said = self.say("INFO everything");
-        let numbers = said.split([',', '\r', '\n']).filter_map(|field| field.rsplit_once(name));
-        numbers.filter_map(|(_, number)| number.parse::<u64>().ok()).sum()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+fn engine(server: &Server) -> Redis {
+    Redis::new(server.connection())
 }
 
 const NO_BOUNDS: Bounds =
@@ -156,7 +82,7 @@ async fn stored_bytes(redis: &Redis, ids: &[String]) -> u64 {
 #[tokio::test]
 async fn a_turn_sends_and_reads_as_much_in_a_long_conversation_as_in_a_short_one() {
     let Some(server) = Server::start() else { return };
-    let redis = server.redis();
+    let redis = engine(&server);
     create(&redis, "c", NO_LIMITS).await;
     let run = Run { read: Bounds { messages: 20, ..NO_BOUNDS }, ..RUN };
     let mut costs = Vec::new();
@@ -189,7 +115,7 @@ async fn a_turn_sends_and_reads_as_much_in_a_long_conversation_as_in_a_short_one
 #[tokio::test]
 async fn an_owner_is_counted_exactly_at_any_concurrency() {
     let Some(server) = Server::start() else { return };
-    let redis = server.redis();
+    let redis = engine(&server);
     let most = OwnerLimits { conversations: 12, bytes: 8_000 };
     let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
     let created = join_all(ids.iter().map(|id| create(&redis, id, most))).await;
@@ -227,7 +153,7 @@ async fn an_owner_is_counted_exactly_at_any_concurrency() {
 #[tokio::test]
 async fn the_account_of_an_owner_lives_as_long_as_its_longest_conversation() {
     let Some(server) = Server::start() else { return };
-    let redis = server.redis();
+    let redis = engine(&server);
     create(&redis, "long", NO_LIMITS).await;
     create(&redis, "short", NO_LIMITS).await;
     turn(&redis, "long", "1", RUN).await;

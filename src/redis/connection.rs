@@ -11,8 +11,7 @@ use redis::{
 };
 use tokio::{sync::OnceCell, time::timeout};
 
-use super::address::RedisSettings;
-use crate::conversation::store::Probe;
+use super::{Probe, address::RedisSettings};
 
 /// How long Redis may take to answer.
 const RESPONSE: Duration = Duration::from_secs(2);
@@ -25,7 +24,7 @@ const REDIRECTIONS: u32 = 4;
 
 /// A connection that is opened when it is first used, so that a server starts while Redis is away. Clones share it.
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     settings: Arc<RedisSettings>,
     opened: Arc<OnceCell<Opened>>,
 }
@@ -43,12 +42,12 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(settings: RedisSettings) -> Self {
+    pub(crate) fn new(settings: RedisSettings) -> Self {
         Self { settings: Arc::new(settings), opened: Arc::default() }
     }
 
     /// Runs a command. All its keys are in one slot.
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         match self.opened().await? {
             Opened::One(mut connection) => command.query_async(&mut connection).await,
             Opened::Cluster(mut connection) => command.query_async(&mut connection).await,
@@ -56,7 +55,7 @@ impl Connection {
     }
 
     /// Whether Redis answers, and what is wrong if it does not.
-    pub(super) async fn probe(&self) -> Result<(), Probe> {
+    pub(crate) async fn probe(&self) -> Result<(), Probe> {
         let answered = match self.opened().await {
             Ok(_) => self.query::<Value>(cmd("GET").arg("outcrop:{probe}")).await,
             Err(error) => Err(error),

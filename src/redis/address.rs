@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 const FORM: &str = "Write redis://HOST:PORT/DATABASE, or rediss://HOST:PORT/DATABASE for TLS. Several nodes of a cluster are written \
                     redis://HOST:PORT,HOST:PORT";
 
-/// Where conversations are stored in Redis or Valkey, and how its server is reached.
+/// Where Redis or Valkey is, and how its server is reached.
 #[derive(Clone)]
 pub struct RedisSettings {
     /// The address, without a password.
