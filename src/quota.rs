@@ -2,6 +2,9 @@
 //!
 //! [`crate::failover`] reserves at a target before each attempt, and [`crate::response::reader`] settles when the answer ends.
 //!
+//! - `slots` the shares of several servers
 //! - [`settings`] quotas, prices and budgets as they are configured
 
 pub mod settings;
+#[expect(dead_code, reason = "the server does not run them yet")]
+pub(crate) mod slots;

@@ -1,0 +1,27 @@
+//! Tests of shares.
+//!
+//! - `ledger` the rules, one after the other; `script` the same in a real Redis
+
+mod ledger;
+mod script;
+
+use std::sync::Arc;
+
+use super::table::Request;
+
+/// A request of a server that wants nothing.
+fn request(sequence: u64, capacity: u64) -> Request {
+    Request {
+        resource: Arc::from("tokens"),
+        sequence,
+        capacity,
+        held: 0,
+        in_use: 0,
+        wanted: 0,
+        spent: 0,
+        confirmed: 0,
+        born: 0,
+        lasts: None,
+        leaving: false,
+    }
+}
