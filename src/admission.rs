@@ -86,7 +86,10 @@ pub(crate) struct Reservation {
     limits: AdmissionControl,
     /// `None` if the tokens of the client are not limited.
     bucket: Option<Bucket>,
-    reserved: Estimate,
+    /// The input tokens that are reserved.
+    input: u32,
+    /// All tokens that are reserved.
+    reserved: u32,
 }
 
 /// The reservation of a call that is not admitted yet. Dropping it releases the tokens.
@@ -234,18 +237,19 @@ impl AdmissionControl {
         request: &GenerateRequest,
     ) -> Result<Reservation, Error> {
         let bucket = bucket(client, client.limits.tokens_per_minute.or(settings.tokens_per_minute));
-        let mut reserved = Estimate::default();
+        let (mut input, mut reserved) = (0, 0);
         if let Some(bucket) = &bucket {
-            reserved = Estimate::of(request, settings.reserved_tokens);
-            let Estimate { input, output } = reserved;
-            self.0.tokens.take(bucket, reserved.total()).map_err(|refused| {
+            let estimate = Estimate::of(request);
+            let output = estimate.output_or(settings.reserved_tokens);
+            (input, reserved) = (estimate.input, estimate.input.saturating_add(output));
+            self.0.tokens.take(bucket, reserved).map_err(|refused| {
                 let advice = format!(
                     "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
                 );
                 too_many(bucket, refused, "--tokens-per-minute", "tokens", &advice)
             })?;
         }
-        Ok(Reservation { limits: self.clone(), bucket, reserved })
+        Ok(Reservation { limits: self.clone(), bucket, input, reserved })
     }
 }
 
@@ -267,13 +271,13 @@ impl Reservation {
     /// Replaces the estimate by the usage of the call. A reservation that is not settled counts as used.
     pub(crate) fn settle(&self, used: u32) {
         if let Some(bucket) = &self.bucket {
-            self.limits.0.tokens.settle(bucket, self.reserved.total(), used);
+            self.limits.0.tokens.settle(bucket, self.reserved, used);
         }
     }
 
     /// Settles the estimated input and no output, for a request that reached Bedrock and generated nothing.
     pub(crate) fn settle_input(&self) {
-        self.settle(self.reserved.input);
+        self.settle(self.input);
     }
 }
 

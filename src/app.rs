@@ -36,6 +36,7 @@ use crate::{
     in_force::InForce,
     metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
+    quota::ledger::Ledger,
     response::registry::CallRegistry,
     service::Service,
     shutdown::{
@@ -85,6 +86,7 @@ struct Shared {
     shutdown: Shutdown,
     registry: CallRegistry,
     admission: AdmissionControl,
+    ledger: Ledger,
     failures: Arc<FailureLimit>,
     directory: Directory,
     conversations: Conversations,
@@ -97,7 +99,7 @@ struct Shared {
 }
 
 impl Shared {
-    async fn open(settings: &Settings) -> Result<Self, AppError> {
+    async fn open(settings: &Settings, home: &str) -> Result<Self, AppError> {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let metrics = Metrics::default();
         let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
@@ -106,6 +108,7 @@ impl Shared {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
             admission: AdmissionControl::default(),
+            ledger: Ledger::new(home, &settings.quotas),
             failures: Arc::default(),
             directory: Directory::new(&settings.identity, in_force).map_err(AppError::Issuers)?,
             conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics)
@@ -137,7 +140,7 @@ impl App {
     }
 
     async fn assemble(settings: &Settings, bedrock: Bedrock, mounted: Option<Mounted>) -> Result<Self, AppError> {
-        let shared = Shared::open(settings).await?;
+        let shared = Shared::open(settings, bedrock.home()).await?;
         shared.health.set_serving::<GenerationServiceServer<Service>>().await;
         let (link, page_code) = settings.page_login.as_deref().map(OneTimeLink::new).transpose()?.unzip();
         let router = layers::router(settings, bedrock, &shared, link, mounted)?;
@@ -190,6 +193,7 @@ impl App {
             directory: self.shared.directory.clone(),
             registry: self.shared.registry.clone(),
             admission: self.shared.admission.clone(),
+            ledger: self.shared.ledger.clone(),
             metrics: self.shared.metrics.clone(),
             audit: self.shared.audit.clone(),
             log: self.log.clone(),
@@ -208,6 +212,7 @@ impl App {
             shutdown,
             registry,
             admission,
+            ledger,
             failures,
             directory,
             conversations,
@@ -232,6 +237,7 @@ impl App {
         let ended = tokio::select! {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
+            () = ledger.run() => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             () = reload_when_changed(tls.as_ref(), &audit) => Ended::Drained,
             () = reload.watch(self.watcher) => Ended::Drained,

@@ -87,6 +87,14 @@ impl EventMapper {
         self
     }
 
+    /// The `start`, as long as it was not sent.
+    pub(crate) fn start_mut(&mut self) -> Option<&mut Start> {
+        match &mut self.start.as_mut()?.event {
+            Some(Event::Start(start)) => Some(start),
+            _ => None,
+        }
+    }
+
     /// The usage of the message, if Bedrock has reported it, also if the message did not end.
     pub(crate) fn used(&self) -> Option<Used> {
         let reported = self.metadata.as_ref().and_then(|metadata| metadata.usage.as_ref()).map(Used::of);

@@ -1,10 +1,12 @@
 //! Makes attempts at Bedrock until one brings content. This is the only module that retries; nothing is retried after the first content.
 //!
 //! - [`attempts`] the target and the backoff of the next attempt, and the retry budget
+//! - [`affinity`] the target that has the prompt cache of a call
 //! - [`attempt_log`] the attempts of a call
 //! - [`circuit_breaker`] skips targets that fail
 //! - [`routes`] the targets of models and routes
 
+mod affinity;
 pub(crate) mod attempt_log;
 mod attempts;
 mod circuit_breaker;
@@ -14,30 +16,53 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use self::{attempt_log::AttemptLog, attempts::AttemptPolicy, routes::Target};
+use self::{affinity::Affinity, attempt_log::AttemptLog, attempts::AttemptPolicy, routes::Target};
 use crate::{
     bedrock::Bedrock,
     error::{Error, Reason},
     metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest},
-    request::{Checked, Valid, timeouts::Timeouts},
+    quota::{
+        billing::Billing,
+        demand::Demand,
+        ledger::{Ledger, reservation::Reservation},
+        settings::QuotaSettings,
+    },
+    request::{Checked, timeouts::Timeouts},
     response::reader::ResponseReader,
 };
+
+/// A call whose answer is generated.
+pub(crate) struct Generation {
+    pub(crate) checked: Checked<GenerateRequest>,
+    pub(crate) timeouts: Timeouts,
+    /// The id of the call.
+    pub(crate) id: String,
+    pub(crate) log: AttemptLog,
+    /// What it asks of quotas. `None`: its targets have none.
+    pub(crate) demand: Option<Demand>,
+    /// What it shares with other requests of its tenant.
+    pub(crate) cache_key: Option<String>,
+    /// The settings that are in force for it.
+    pub(crate) quotas: Arc<QuotaSettings>,
+}
 
 /// Makes the attempts of calls.
 #[derive(Debug)]
 pub(crate) struct Failover {
     bedrock: Bedrock,
     attempts: AttemptPolicy,
+    ledger: Ledger,
+    affinity: Affinity,
     /// The default timeouts of the server.
     default: Timeouts,
 }
 
 impl Failover {
     /// A call makes at most `attempts` attempts. `default` are the default timeouts of the server.
-    pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts) -> Self {
-        let attempts = AttemptPolicy::new(attempts, bedrock.home());
-        Self { bedrock, attempts, default }
+    pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts, ledger: Ledger) -> Self {
+        let attempts = AttemptPolicy::new(attempts, bedrock.home(), ledger.clone());
+        Self { bedrock, attempts, ledger, affinity: Affinity::default(), default }
     }
 
     /// The same, which is measured.
@@ -53,15 +78,23 @@ impl Failover {
     }
 
     /// Generates an answer. Returns when its first content has arrived.
-    pub(crate) async fn generate(
-        self: Arc<Self>,
-        call: Checked<GenerateRequest>,
-        timeouts: Timeouts,
-        generation_id: String,
-        log: AttemptLog,
-    ) -> Result<ResponseReader, Error> {
-        let attempt = |target| self.open(target, &call.request, timeouts, &generation_id, &log);
-        self.run_attempts(&call.route, &log, timeouts, attempt).await
+    pub(crate) async fn generate(self: Arc<Self>, mut call: Generation) -> Result<ResponseReader, Error> {
+        let key = call.cache_key.as_deref();
+        if let (Some(demand), Some(key)) = (&mut call.demand, key) {
+            demand.preferred = self.affinity.target_of(key).or(demand.preferred.take());
+        }
+        let Generation { checked, timeouts, log, demand, .. } = &call;
+        let attempt = |target, reservation| self.open(target, reservation, &call);
+        let answered = self.run_attempts(&checked.route, log, *timeouts, demand.as_ref(), attempt).await?;
+        if let Some(key) = key {
+            self.affinity.remember(key, answered.target());
+        }
+        Ok(answered)
+    }
+
+    /// Whether any of these targets has a quota.
+    pub(crate) fn has_quota(&self, route: &[Target]) -> bool {
+        self.ledger.has_quota(route)
     }
 
     /// Counts the input tokens of a request.
@@ -71,11 +104,12 @@ impl Failover {
         timeouts: Timeouts,
         log: &AttemptLog,
     ) -> Result<CountTokensResponse, Error> {
-        let attempt = |target: Target| {
+        // Bedrock counts tokens without taking any of a quota.
+        let attempt = |target: Target, _| {
             let request = call.request.at(&target);
             async move { self.bedrock.count_tokens(&target, request, timeouts.connect, log).await }
         };
-        self.run_attempts(&call.route, log, timeouts, attempt).await
+        self.run_attempts(&call.route, log, timeouts, None, attempt).await
     }
 
     /// Makes attempts until one succeeds or no further one is allowed.
@@ -84,13 +118,15 @@ impl Failover {
         route: &[Target],
         log: &AttemptLog,
         timeouts: Timeouts,
-        attempt: impl Fn(Target) -> F,
+        demand: Option<&Demand>,
+        attempt: impl Fn(Target, Option<Reservation>) -> F,
     ) -> Result<T, Error> {
         let short = timeouts.first_content < self.default.first_content || timeouts.connect < self.default.connect;
-        let mut plan = self.attempts.plan(route, log, short);
+        let mut plan = self.attempts.plan(route, log, short, demand).await?;
         loop {
+            let (target, reservation) = (plan.target().clone(), plan.take_reservation());
             // Boxed, because the futures of the SDK are large.
-            let result = within(timeouts.first_content, Box::pin(attempt(plan.target().clone()))).await;
+            let result = within(timeouts.first_content, Box::pin(attempt(target, reservation))).await;
             match result {
                 Ok(answer) => {
                     log.answered();
@@ -105,15 +141,28 @@ impl Failover {
     async fn open(
         &self,
         target: Target,
-        request: &Valid<GenerateRequest>,
-        timeouts: Timeouts,
-        generation_id: &str,
-        log: &AttemptLog,
+        mut reservation: Option<Reservation>,
+        call: &Generation,
     ) -> Result<ResponseReader, Error> {
-        let upstream = self.bedrock.open(&target, request.at(&target), timeouts.connect, log).await?;
+        let Generation { checked, timeouts, id, log, quotas, .. } = call;
+        let request = &checked.request;
+        // From here on Bedrock may know of it.
+        if let Some(reservation) = &mut reservation {
+            reservation.sent();
+        }
+        let upstream = match self.bedrock.open(&target, request.at(&target), timeouts.connect, log).await {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                if let Some(reservation) = reservation {
+                    reservation.failed(&error);
+                }
+                return Err(error);
+            }
+        };
         log.opened(&upstream.call.request_id);
-        let reader = ResponseReader::new(upstream, generation_id, log.attempts(), timeouts.idle);
-        let mut reader = reader.with_json_form(request.get().json_form());
+        let billing = Billing { reservation, price: quotas.prices.get(&target.model_id).copied() };
+        let reader = ResponseReader::new(upstream, id, log.attempts(), timeouts.idle);
+        let mut reader = reader.with_json_form(request.get().json_form()).with_billing(billing);
         reader.first_content().await?;
         Ok(reader)
     }

@@ -19,7 +19,6 @@ pub(crate) struct InForce {
     /// How much is admitted.
     pub(crate) limits: Limits,
     /// The quotas of models, and the waiting for them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the ledger of quotas follows it"))]
     pub(crate) quotas: Arc<QuotaSettings>,
 }
 

@@ -4,7 +4,23 @@
 //!
 //! - `slots` the shares of several servers
 //! - [`settings`] quotas, prices and budgets as they are configured
+//! - [`demand`] what a call asks for, and what Bedrock charges
+//! - [`ledger`] all quotas, who has what of them, and who waits
+//! - `model` the quota of one model in one region: `bucket` what refills, `safe_share` what throttles leave of it,
+//!   `fair_queue` who waits, `input_ratio` how it counts tokens
+//! - [`billing`] what an answer says of its quota and its cost
 
+pub(crate) mod billing;
+mod bucket;
+pub(crate) mod demand;
+mod fair_queue;
+mod input_ratio;
+pub(crate) mod ledger;
+mod model;
+mod safe_share;
 pub mod settings;
 #[expect(dead_code, reason = "the server does not run them yet")]
 pub(crate) mod slots;
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,9 @@ const MAX_MODEL_ID: usize = 2_048;
 /// The longest id of a turn, in characters.
 pub(crate) const MAX_TURN_ID: usize = 128;
 
+/// The longest name of a prompt cache, in characters.
+const MAX_CACHE_KEY: usize = 128;
+
 /// The most conversations or turns of a page.
 const MAX_PAGE: i32 = 1_000;
 
@@ -121,6 +124,7 @@ pub fn check(mut request: GenerateRequest, rules: &Rules) -> Result<(Checked<Gen
         tools::check(config, &Path::root("tool_config"), &mut violations);
     }
     violations.length("turn_id", &request.turn_id, 0..=MAX_TURN_ID);
+    violations.length("cache_key", &request.cache_key, 0..=MAX_CACHE_KEY);
     settings::check(&request, &mut violations);
     native::check(&request, &mut violations);
     let serving = serving::check(&request, &rules.timeouts, &mut violations);

@@ -1,8 +1,9 @@
 //! The gRPC methods, thin: validate -> admit -> make attempts -> return the stream. The order is part of the contract.
 //!
-//! - `models` what ListModels lists
+//! - `models` what ListModels lists; `quotas` what ListQuotas lists
 
 pub(crate) mod models;
+mod quotas;
 
 use std::sync::Arc;
 
@@ -12,11 +13,11 @@ use tonic::{Request, Response, Status};
 
 use self::models::AccountModels;
 use crate::{
-    admission::{AdmissionControl, Permit, request_memory::MemoryPermit},
+    admission::{AdmissionControl, Permit, estimate::Estimate, request_memory::MemoryPermit},
     conversation::{self, Conversations, RunningTurn},
     edge::gates::Admitted,
     error::{Error, Reason},
-    failover::{Failover, attempt_log::AttemptLog},
+    failover::{Failover, Generation, attempt_log::AttemptLog},
     identity::{Identity, directory::Directory},
     in_force::InForce,
     metrics::Metrics,
@@ -24,8 +25,10 @@ use crate::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
         DeleteConversationRequest, DeleteConversationResponse, GenerateRequest, GetConversationRequest,
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
-        ListModelsResponse, generation_service_server::GenerationService,
+        ListModelsResponse, ListQuotasRequest, ListQuotasResponse, Priority,
+        generation_service_server::GenerationService,
     },
+    quota::{demand::Demand, ledger::Ledger},
     request::{self, Checked, Serving, permitted, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
@@ -47,6 +50,8 @@ pub struct Service {
     pub(crate) failover: Arc<Failover>,
     /// How much of it.
     pub(crate) admission: AdmissionControl,
+    /// How much Bedrock gives.
+    pub(crate) ledger: Ledger,
     /// What becomes of calls whose callers leave.
     pub(crate) abandoned: AbandonedCalls,
     /// All running streams.
@@ -66,6 +71,8 @@ struct Begun {
     turn: Option<RunningTurn>,
     checked: Checked<GenerateRequest>,
     serving: Serving,
+    /// What it asks of quotas.
+    demand: Option<Demand>,
     permit: Permit,
     /// The memory of the history.
     for_history: MemoryPermit,
@@ -84,12 +91,20 @@ impl Service {
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
         let begun =
             in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(&identity, &record, &memory, request))));
-        let Begun { turn, checked, serving, permit, for_history } = begun.await?;
+        let Begun { turn, checked, serving, demand, permit, for_history } = begun.await?;
         let Permit { streams, reservation } = permit;
         let generation_id = record.generation_id().as_str().to_owned();
         let attempts = AttemptLog::of(&record);
         let accounting = UsageAccounting::open(record, reservation, self.metrics.clone());
-        let response = Arc::clone(&self.failover).generate(checked, serving.timeouts, generation_id, attempts.clone());
+        let response = Arc::clone(&self.failover).generate(Generation {
+            cache_key: cache_key(checked.request.get(), &identity),
+            checked,
+            timeouts: serving.timeouts,
+            id: generation_id,
+            log: attempts.clone(),
+            demand,
+            quotas: Arc::clone(&identity.in_force().quotas),
+        });
         // A turn keeps the caller's messages until it is stored; any other call needs its message until the first content.
         let kept = turn.is_some().then(|| Arc::clone(&memory));
         let response = async move {
@@ -145,7 +160,13 @@ impl Service {
         permitted::check(&mut checked, identity, self.failover.home())?;
         let admission = self.admission.admit(limits, identity.client(), &checked.name, checked.request.get());
         let permit = in_queue(record, admission).await?;
-        Ok(Begun { turn, checked, serving, permit, for_history })
+        let demand = self.failover.has_quota(&checked.route).then(|| {
+            let request = checked.request.get();
+            let is_batch = request.priority() == Priority::Batch;
+            let preferred = turn.as_ref().and_then(RunningTurn::last_target);
+            Demand { preferred, ..Demand::of(identity.client(), Estimate::of(request), is_batch) }
+        });
+        Ok(Begun { turn, checked, serving, demand, permit, for_history })
     }
 
     async fn count(&self, caller: &Admitted, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
@@ -183,6 +204,11 @@ impl Service {
     }
 }
 
+/// The name of the prompt cache of a request, within its tenant.
+fn cache_key(request: &GenerateRequest, identity: &Identity) -> Option<String> {
+    (!request.cache_key.is_empty()).then(|| format!("{}/{}", identity.tenant(), request.cache_key))
+}
+
 /// The status of a call that never became a stream.
 fn refused(record: &CallRecord, error: Error) -> Status {
     record.refuse(&error);
@@ -215,6 +241,11 @@ impl GenerationService for Service {
             Ok(models::list(identity, service.account.as_ref()).await)
         })
         .await
+    }
+
+    async fn list_quotas(&self, request: Request<ListQuotasRequest>) -> Result<Response<ListQuotasResponse>, Status> {
+        self.unary(request, async |service, Admitted { identity, .. }, _| Ok(quotas::list(identity, &service.ledger)))
+            .await
     }
 
     async fn create_conversation(

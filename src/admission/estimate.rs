@@ -39,18 +39,20 @@ const ANSWERS: [&str; 5] = ["n", "best_of", "num_generations", "numResults", "ca
 /// Objects in which providers have these parameters.
 const CONFIGURATIONS: [&str; 3] = ["inferenceConfig", "textGenerationConfig", "generationConfig"];
 
-/// What is reserved for a call.
+/// What a call can need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Estimate {
     /// Input tokens.
     pub(crate) input: u32,
-    /// The maximum of output tokens.
-    pub(crate) output: u32,
+    /// The maximum of output tokens of one answer. `None`: the request has no maximum, so that of the model applies.
+    each: Option<u32>,
+    /// The number of answers.
+    answers: u32,
 }
 
 impl Estimate {
-    /// Estimates a request with its history. `default` is the output of a request that does not limit it.
-    pub(crate) fn of(request: &GenerateRequest, default: u32) -> Self {
+    /// Estimates a request with its history.
+    pub(crate) fn of(request: &GenerateRequest) -> Self {
         let blocks = request.messages.iter().flat_map(|message| &message.content).map(block);
         let system = request.system.iter().map(system);
         let raw = tokens(request.native_body.len());
@@ -68,15 +70,14 @@ impl Estimate {
         // The model decides which of several limits applies, so the highest is reserved.
         let sources = [additional.map(crate::json::from_struct), serde_json::from_str(&request.native_body).ok()];
         let limits = sources.iter().flatten().filter_map(|members| most(members, &MAX_TOKENS));
-        let each = limits.chain(config).max().unwrap_or(default);
+        let each = limits.chain(config).max();
         let answers = sources.iter().flatten().filter_map(|members| most(members, &ANSWERS)).max().unwrap_or(1);
-        let output = each.saturating_mul(answers.max(1));
-        Self { input, output }
+        Self { input, each, answers: answers.max(1) }
     }
 
-    /// Input and output together.
-    pub(crate) fn total(self) -> u32 {
-        self.input.saturating_add(self.output)
+    /// The maximum of output tokens, if a request without one can have `default` for each answer.
+    pub(crate) fn output_or(self, default: u32) -> u32 {
+        self.each.unwrap_or(default).saturating_mul(self.answers)
     }
 }
 
@@ -161,7 +162,8 @@ mod tests {
     #[test]
     fn input_is_estimated_from_what_goes_to_bedrock() {
         let request = GenerateRequest { messages: text(&"a".repeat(800_000)), ..GenerateRequest::default() };
-        assert_eq!(Estimate::of(&request, 7), Estimate { input: 200_000, output: 7 });
+        let estimate = Estimate::of(&request);
+        assert_eq!((estimate.input, estimate.output_or(7)), (200_000, 7));
     }
 
     #[test]
@@ -172,8 +174,8 @@ mod tests {
             additional_model_request_fields: crate::json::parse_object(&format!("{{{name:?}: 4000}}")).ok(),
             ..GenerateRequest::default()
         };
-        assert_eq!(Estimate::of(&with("k"), 9).output, 1);
-        assert_eq!(Estimate::of(&with("max_tokens"), 9).output, 4_000);
+        assert_eq!(Estimate::of(&with("k")).output_or(9), 1);
+        assert_eq!(Estimate::of(&with("max_tokens")).output_or(9), 4_000);
         for body in [
             r#"{"max_gen_len": 500}"#,
             r#"{"inferenceConfig": {"maxTokens": 500}}"#,
@@ -183,7 +185,7 @@ mod tests {
             r#"{"max_tokens": 250, "num_generations": 2}"#,
         ] {
             let raw = GenerateRequest { native_body: body.to_owned(), ..GenerateRequest::default() };
-            assert_eq!(Estimate::of(&raw, 9).output, 500, "{body}");
+            assert_eq!(Estimate::of(&raw).output_or(9), 500, "{body}");
         }
         for (body, output) in [
             (r#"{"max_tokens": 1e99}"#, u32::MAX),
@@ -192,13 +194,13 @@ mod tests {
             (r#"{"max_tokens": null, "n": 0}"#, 9),
         ] {
             let raw = GenerateRequest { native_body: body.to_owned(), ..GenerateRequest::default() };
-            assert_eq!(Estimate::of(&raw, 9).output, output, "{body}");
+            assert_eq!(Estimate::of(&raw).output_or(9), output, "{body}");
         }
         let lowered = GenerateRequest {
             inference_config: Some(InferenceConfiguration { max_tokens: Some(50_000), ..config.clone() }),
             ..with("max_tokens")
         };
-        assert_eq!(Estimate::of(&lowered, 9).output, 50_000, "an additional field lowers no reservation");
+        assert_eq!(Estimate::of(&lowered).output_or(9), 50_000, "an additional field lowers no reservation");
     }
 
     #[test]
@@ -228,10 +230,10 @@ mod tests {
             GenerateRequest { system: vec![system], ..GenerateRequest::default() },
         ];
         for (at, request) in requests.iter().enumerate() {
-            let input = Estimate::of(request, 9).input;
+            let input = Estimate::of(request).input;
             assert!((100_000..100_100).contains(&input), "request {at}: {input}");
         }
         let picture = document("pdf", Source::Bytes(large().into_bytes().into()));
-        assert_eq!(Estimate::of(&of(picture), 9).input, MEDIA);
+        assert_eq!(Estimate::of(&of(picture)).input, MEDIA);
     }
 }

@@ -129,17 +129,17 @@ async fn call(
     drop(counted);
     drop(streams);
     sleep(Duration::from_millis(random.u64(..300))).await;
-    let reserved = reservation.reserved;
+    let Reservation { input, reserved, .. } = reservation;
     let used = random.u32(..4_000);
     match random.u8(..4) {
-        0 => return (number, reserved.total(), "not settled"),
+        0 => return (number, reserved, "not settled"),
         1 => reservation.settle_input(),
         _ => {
             reservation.settle(used);
             return (number, used, "settled");
         }
     }
-    (number, reserved.input, "input settled")
+    (number, input, "input settled")
 }
 
 async fn simulate(random: &mut fastrand::Rng, tally: &mut Tally) {

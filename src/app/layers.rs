@@ -93,8 +93,11 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
     let (timeouts, metrics) = (settings.rules.timeouts.default, shared.metrics.clone());
     let account = settings.list_account_models.then(|| AccountModels::new(bedrock.account()));
     Service {
-        failover: Arc::new(Failover::new(bedrock, settings.attempts, timeouts).with_metrics(&metrics)),
+        failover: Arc::new(
+            Failover::new(bedrock, settings.attempts, timeouts, shared.ledger.clone()).with_metrics(&metrics),
+        ),
         admission: shared.admission.clone(),
+        ledger: shared.ledger.clone(),
         abandoned: AbandonedCalls::new(settings.abandonment),
         registry: shared.registry.clone(),
         conversations: shared.conversations.clone(),

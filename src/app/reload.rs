@@ -13,6 +13,7 @@ use crate::{
     identity::{directory::Directory, settings::IdentitySettings},
     in_force::InForce,
     metrics::Metrics,
+    quota::ledger::Ledger,
     response::registry::CallRegistry,
     telemetry::logs::LogFilter,
 };
@@ -23,6 +24,7 @@ pub struct Reload {
     pub(super) directory: Directory,
     pub(super) registry: CallRegistry,
     pub(super) admission: AdmissionControl,
+    pub(super) ledger: Ledger,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
     /// `None` if the process does not log.
@@ -81,8 +83,9 @@ impl Reload {
 
     /// Replaces callers, models, limits and quotas, all at once.
     fn replace(&self, settings: &IdentitySettings, in_force: Arc<InForce>) -> Result<(), Vec<String>> {
-        let limits = in_force.limits.clone();
+        let (limits, quotas) = (in_force.limits.clone(), Arc::clone(&in_force.quotas));
         let changes = self.directory.replace(settings, in_force)?;
+        self.ledger.follow(&quotas);
         self.admission.follow(&limits, |caller| self.directory.max_streams_of(caller));
         let LimitSettings { streams, streams_per_caller, streams_per_model, .. } = limits.settings;
         self.metrics.limits(streams, streams_per_caller, streams_per_model);

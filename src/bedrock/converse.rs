@@ -57,6 +57,8 @@ pub(crate) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         heartbeat_interval: _,
         // The form of the answer: `crate::event`.
         json_form: _,
+        cache_key: _,
+        priority: _,
         // The history is in `messages`.
         conversation_id: _,
         turn_id: _,

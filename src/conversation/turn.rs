@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    failover::routes::Target,
     proto::{Chunk, GenerateRequest, History, Message, Role, Turn, chunk::Event, content_block::Block},
     request::take_prompt,
 };
@@ -47,6 +48,8 @@ pub(crate) struct RunningTurn {
     owner_bytes: u64,
     revision: u32,
     history: Vec<Message>,
+    /// The target that answered the newest stored turn, which has the prompt cache.
+    last_target: Option<Target>,
     sent: History,
     /// The messages of the request.
     messages_of_request: Vec<Message>,
@@ -84,6 +87,7 @@ impl RunningTurn {
         if request.system.is_empty() {
             request.system.clone_from(&record.origin.system);
         }
+        let last_target = turns.last().and_then(|kept| kept.turn.as_ref()).and_then(target_of);
         let (history, sent, tokens_before) = history(bounds, turns, &messages_of_request, record.head.next);
         Self {
             lost: Box::pin(lease.lost.clone().cancelled_owned()),
@@ -96,6 +100,7 @@ impl RunningTurn {
             owner_bytes,
             revision: sent.revision,
             history,
+            last_target,
             sent,
             messages_of_request,
             collector: Collector::default(),
@@ -107,6 +112,11 @@ impl RunningTurn {
     /// The messages that go to Bedrock before the caller's. They are taken once.
     pub(crate) fn take_history(&mut self) -> Vec<Message> {
         mem::take(&mut self.history)
+    }
+
+    /// The target that answered the newest stored turn.
+    pub(crate) fn last_target(&self) -> Option<Target> {
+        self.last_target.clone()
     }
 
     /// Adds a chunk of the answer. `start` gets the metadata of the history.
@@ -170,6 +180,7 @@ impl RunningTurn {
             messages,
             create_time: Some(timestamp(at)),
             model_id: start.model_id,
+            region: start.region,
             stop_reason: finish.stop_reason,
             usage: finish.usage,
             turn_id: self.turn_id.clone(),
@@ -186,6 +197,11 @@ impl RunningTurn {
             owner_bytes: self.owner_bytes,
         })
     }
+}
+
+/// The target that answered a turn. Turns that were stored by older servers have no region.
+fn target_of(Turn { model_id, region, .. }: &Turn) -> Option<Target> {
+    (!region.is_empty()).then(|| Target { model_id: model_id.clone(), region: Some(region.clone()) })
 }
 
 /// The beginning of the first text that a user wrote.

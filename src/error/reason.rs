@@ -47,6 +47,8 @@ pub enum Reason {
     UpstreamTruncated,
     UpstreamCorrupt,
     LocalLimit,
+    QuotaExhausted,
+    BudgetExhausted,
     NoConversations,
     ConversationNotFound,
     ConversationBusy,
@@ -81,7 +83,7 @@ const fn row(reason: Reason, name: &'static str, code: Code, retry_ms: Option<u6
 
 /// The error contract, in the order of [`Reason`].
 #[rustfmt::skip]
-pub const TABLE: [Row; 48] = [
+pub const TABLE: [Row; 50] = [
     row(Reason::InvalidRequest, "INVALID_REQUEST", Code::InvalidArgument, None, "The request is invalid; BadRequest lists every violation"),
     row(Reason::MalformedRequest, "MALFORMED_REQUEST", Code::InvalidArgument, None, "The bytes of the request cannot be decoded as its message"),
     row(Reason::CardinalityViolation, "CARDINALITY_VIOLATION", Code::Unimplemented, None, "The method takes exactly one message, and the call has none or several"),
@@ -119,6 +121,8 @@ pub const TABLE: [Row; 48] = [
     row(Reason::UpstreamTruncated, "UPSTREAM_TRUNCATED", Code::Unavailable, Some(500), "The stream from Bedrock ended before the message was complete"),
     row(Reason::UpstreamCorrupt, "UPSTREAM_CORRUPT", Code::DataLoss, Some(500), "The bytes from Bedrock are damaged"),
     row(Reason::LocalLimit, "LOCAL_LIMIT", Code::ResourceExhausted, Some(1_000), "A limit of this server is reached; QuotaFailure says which"),
+    row(Reason::QuotaExhausted, "QUOTA_EXHAUSTED", Code::ResourceExhausted, Some(1_000), "The quota of the model has no room for the request, which was not sent to Bedrock"),
+    row(Reason::BudgetExhausted, "BUDGET_EXHAUSTED", Code::ResourceExhausted, None, "The budget of the caller for the day or the month has no room for the request"),
     row(Reason::NoConversations, "NO_CONVERSATIONS", Code::Unimplemented, None, "The server stores no conversations"),
     row(Reason::ConversationNotFound, "CONVERSATION_NOT_FOUND", Code::NotFound, None, "The caller has no such conversation, or it has been deleted"),
     row(Reason::ConversationBusy, "CONVERSATION_BUSY", Code::Aborted, Some(1_000), "Another turn of the conversation is running; this one is not stored"),

@@ -135,6 +135,8 @@ pub(super) fn combine(stop: Stop, metadata: Option<Metadata>, guardrail_interven
         invoked_model_id: metadata.invoked_model_id,
         invocation_usage: metadata.invocation_usage,
         conversation_revision: None,
+        quota_tokens_charged: None,
+        cost_micros: None,
     };
     Ending { finish, unrecognized }
 }

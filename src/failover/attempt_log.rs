@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use crate::{
     error::{CallContext, Reason},
-    proto::Attempt,
-    telemetry::call::CallRecord,
+    proto::{Attempt, QuotaWait},
+    quota::ledger::waiting::WaitingCall,
+    telemetry::{call::CallRecord, queue::in_queue},
 };
 
 /// Clones share it.
@@ -31,6 +32,8 @@ struct State {
     attempts: Vec<Attempt>,
     /// The AWS request id of the last attempt, if Bedrock has answered.
     request_id: String,
+    /// Set while the call waits for quota.
+    waiting: Option<WaitingCall>,
 }
 
 impl AttemptLog {
@@ -46,7 +49,7 @@ impl AttemptLog {
 
     /// The context of the last attempt.
     pub(crate) fn call(&self) -> CallContext {
-        let State { attempts, request_id } = &*self.0.state.lock();
+        let State { attempts, request_id, .. } = &*self.0.state.lock();
         let last = attempts.last().cloned().unwrap_or_default();
         CallContext {
             model_id: last.model_id,
@@ -74,6 +77,25 @@ impl AttemptLog {
         if let Some(record) = &self.0.record {
             record.attempt_opened(request_id);
         }
+    }
+
+    /// Waits for quota, if there is none now, and records the wait.
+    pub(super) async fn in_queue<T, E>(&self, reserved: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        match &self.0.record {
+            Some(record) => in_queue(record, reserved).await,
+            None => reserved.await,
+        }
+    }
+
+    /// Records that the call begins to wait for quota, or no longer waits.
+    pub(super) fn waits(&self, waiting: Option<WaitingCall>) {
+        self.0.state.lock().waiting = waiting;
+    }
+
+    /// The wait for quota, while the call waits.
+    pub(crate) fn quota_wait(&self) -> Option<QuotaWait> {
+        let waiting = self.0.state.lock().waiting.clone();
+        waiting?.status()
     }
 
     /// Begins no further attempt, because the call is abandoned.

@@ -1,5 +1,8 @@
 //! The attempts of a call: the target of the next one, the backoff before it, and whether there is one.
 //!
+//! An attempt reserves quota at its target before it is sent. If the target that is next has no room, another healthy one of the route is
+//! tried, and if none has, the call waits.
+//!
 //! The retries of the SDK are off, because the two would multiply.
 
 use std::{fmt, time::Duration};
@@ -17,6 +20,10 @@ use crate::{
     error::{Error, Reason},
     metrics::Metrics,
     proto::Attempt,
+    quota::{
+        demand::Demand,
+        ledger::{Granted, Ledger, reservation::Reservation},
+    },
 };
 
 /// The backoff before a target is tried again. It is doubled with every retry up to the maximum, plus a jitter of up to the same length.
@@ -39,6 +46,7 @@ pub(crate) struct AttemptPolicy {
     home: String,
     budget: TpsBudget,
     breakers: CircuitBreakers,
+    ledger: Ledger,
     metrics: Metrics,
 }
 
@@ -50,6 +58,10 @@ pub(crate) struct AttemptPlan<'a> {
     /// The index of the target of the running attempt.
     current: usize,
     attempts: u32,
+    /// What the call asks of quotas. `None`: its targets have none.
+    demand: Option<&'a Demand>,
+    /// What the running attempt holds, until it is sent.
+    reservation: Option<Reservation>,
     /// Whether the running attempt repeats the one before it, because a connection had failed.
     repeats: bool,
     backoffs: ExponentialBackoff,
@@ -61,13 +73,14 @@ pub(crate) struct AttemptPlan<'a> {
 
 impl AttemptPolicy {
     /// A call makes at most `max_attempts` attempts. `home` is the region of the server.
-    pub(crate) fn new(max_attempts: u32, home: impl Into<String>) -> Self {
+    pub(crate) fn new(max_attempts: u32, home: impl Into<String>, ledger: Ledger) -> Self {
         let budget = TpsBudget::new(BUDGET_TIME, BUDGET_PER_SECOND, BUDGET_SHARE);
         Self {
             max_attempts,
             home: home.into(),
             budget,
             breakers: CircuitBreakers::default(),
+            ledger,
             metrics: Metrics::default(),
         }
     }
@@ -77,8 +90,17 @@ impl AttemptPolicy {
         Self { breakers: self.breakers.with_metrics(metrics.clone()), metrics, ..self }
     }
 
-    /// Plans the attempts of a call and begins the first one, at the first healthy target of its route.
-    pub(crate) fn plan<'a>(&'a self, route: &'a [Target], log: &AttemptLog, short_timeouts: bool) -> AttemptPlan<'a> {
+    /// Plans the attempts of a call and begins the first one, at the first healthy target of its route that has room.
+    ///
+    /// # Errors
+    /// `QUOTA_EXHAUSTED`.
+    pub(crate) async fn plan<'a>(
+        &'a self,
+        route: &'a [Target],
+        log: &AttemptLog,
+        short_timeouts: bool,
+        demand: Option<&'a Demand>,
+    ) -> Result<AttemptPlan<'a>, Error> {
         self.budget.deposit();
         let backoffs = ExponentialBuilder::default()
             .with_min_delay(MIN_BACKOFF)
@@ -91,15 +113,17 @@ impl AttemptPolicy {
             log: log.clone(),
             current: 0,
             attempts: 0,
+            demand,
+            reservation: None,
             repeats: false,
             backoffs: backoffs.build(),
             ticket: None,
             short_timeouts,
         };
+        let healthy: Vec<_> = (0..route.len()).filter(|at| plan.is_healthy(*at)).collect();
         // If every breaker is open, the first target is tried.
-        plan.current = plan.healthy(0..route.len()).unwrap_or(0);
-        plan.begin();
-        plan
+        plan.begin(if healthy.is_empty() { &[0] } else { &healthy }).await?;
+        Ok(plan)
     }
 }
 
@@ -113,6 +137,11 @@ impl AttemptPlan<'_> {
     /// The target of the running attempt.
     pub(crate) fn target(&self) -> &Target {
         &self.route[self.current]
+    }
+
+    /// What the running attempt holds of the quota of its target. It is taken once.
+    pub(crate) fn take_reservation(&mut self) -> Option<Reservation> {
+        self.reservation.take()
     }
 
     /// Records that the target has answered.
@@ -149,8 +178,15 @@ impl AttemptPlan<'_> {
         if self.log.is_stopped() {
             return Err(error);
         }
+        let next = self.current;
+        let others = (0..self.route.len()).filter(|at| *at != next && *at != before && self.is_healthy(*at));
+        let order: Vec<_> = [next].into_iter().chain(others).collect();
+        // The failure of the attempt tells more than the lack of quota for another one.
+        if self.begin(&order).await.is_err() {
+            return Err(error);
+        }
+        self.repeats &= self.current == next;
         self.policy.metrics.retried(if self.current == before { "repeat" } else { "failover" });
-        self.begin();
         Ok(())
     }
 
@@ -202,12 +238,27 @@ impl AttemptPlan<'_> {
         self.route.len() == 1 || self.policy.breakers.allows(&self.route[at])
     }
 
-    fn begin(&mut self) {
+    /// Begins the next attempt at the first of these targets that has room.
+    async fn begin(&mut self, order: &[usize]) -> Result<(), Error> {
+        let targets: Vec<_> = order.iter().map(|at| &self.route[*at]).collect();
+        let granted = match self.demand {
+            Some(demand) => {
+                let log = &self.log;
+                log.in_queue(self.policy.ledger.reserve(&targets, demand, |waiting| log.waits(waiting))).await?
+            }
+            None => Granted { at: 0, reservation: None },
+        };
+        if self.log.is_stopped() {
+            return Err(Error::new(Reason::CallerCancelled, "the caller left before an attempt began"));
+        }
+        self.current = order[granted.at];
+        self.reservation = granted.reservation;
         self.attempts += 1;
         self.ticket = (self.route.len() > 1).then(|| self.policy.breakers.begin(self.target()));
         let Target { model_id, region } = self.target();
         let region = region.clone().unwrap_or_else(|| self.policy.home.clone());
         self.log.begun(Attempt { model_id: model_id.clone(), region, reason: String::new() });
+        Ok(())
     }
 }
 

@@ -114,9 +114,9 @@ table! {
     STREAMS_LIMIT: Gauge, Number, Stable, "outcrop_streams_limit", ["limit"],
         "the limits of running streams: server (--max-streams), caller and model; without a series there is no limit";
     QUEUE_CALLS: Gauge, Number, Stable, "outcrop_queue_calls", [],
-        "calls that wait for a permit in the queue";
+        "calls that wait in a queue, for a permit or for quota of Bedrock";
     QUEUE_WAIT: Histogram, Seconds, Stable, "outcrop_queue_wait_seconds", ["outcome"],
-        "the time that calls waited in the queue; outcome is admitted, refused or left";
+        "the time that calls waited in a queue; outcome is admitted, refused or left";
     REQUEST_MEMORY: Gauge, Bytes, Stable, "outcrop_request_memory_bytes", [],
         "memory of requests that are being received or wait for their first content (--max-request-memory)";
     OVERHEAD: Histogram, Seconds, Stable, "outcrop_overhead_seconds", [],

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::event::Used;
+
 /// The maximum of output tokens of a model whose quota names none: that of Claude Sonnet 4, which is among the highest. Too high a number
 /// only reserves too much until the answer ends.
 pub const MAX_TOKENS: u32 = 64_000;
@@ -103,6 +105,22 @@ pub struct Price {
     pub cache_write: u64,
 }
 
+impl Price {
+    /// What these tokens cost, in millionths of a currency unit, rounded up.
+    pub(crate) fn of(self, used: Used) -> u64 {
+        let Used { input, cache_read, cache_write, output } = used;
+        let uncached = input.saturating_sub(cache_read).saturating_sub(cache_write);
+        let counts = [
+            (uncached, self.input),
+            (cache_read, self.cache_read),
+            (cache_write, self.cache_write),
+            (output, self.output),
+        ];
+        let sum: u128 = counts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
+        u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
 /// How much a caller may use in a day and in a month of UTC. `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
@@ -134,6 +152,15 @@ impl Default for QueueShare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_costs_each_kind_of_its_tokens_at_its_price_rounded_up() {
+        // 3, 15, 0.3 and 3.75 a million.
+        let price = Price { input: 3_000_000, output: 15_000_000, cache_read: 300_000, cache_write: 3_750_000 };
+        let used = Used { input: 1_300, cache_read: 200, cache_write: 100, output: 10 };
+        assert_eq!(price.of(used), 3_000 + 60 + 375 + 150);
+        assert_eq!(price.of(Used { cache_read: 1, input: 1, ..Used::default() }), 1, "rounded up");
+    }
 
     #[test]
     fn claude_since_3_7_burns_five_tokens_for_each_of_output() {

@@ -6,7 +6,7 @@ use prost_types::Duration as ProtoDuration;
 
 use super::violations::Violations;
 use crate::{
-    proto::{AbandonmentMode, GenerateRequest, JsonForm},
+    proto::{AbandonmentMode, GenerateRequest, JsonForm, Priority},
     request::timeouts::{TimeoutSettings, Timeouts},
 };
 
@@ -52,6 +52,15 @@ pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, viola
     if AbandonmentMode::try_from(request.abandonment_mode).is_err() {
         let number = request.abandonment_mode;
         violations.add("abandonment_mode", format!("is {number}, which is not a mode. Use ABANDONMENT_MODE_CANCEL or ABANDONMENT_MODE_DRAIN, or leave it out"));
+    }
+    if Priority::try_from(request.priority).is_err() {
+        let number = request.priority;
+        violations.add(
+            "priority",
+            format!(
+                "is {number}, which is not a priority. Use PRIORITY_INTERACTIVE or PRIORITY_BATCH, or leave it out"
+            ),
+        );
     }
     if JsonForm::try_from(request.json_form).is_err() {
         violations.add("json_form", format!("is {}, which this server does not know", request.json_form));
@@ -116,11 +125,12 @@ mod tests {
             time_limits: Some(limits),
             heartbeat_interval: Some(ProtoDuration { seconds: 0, nanos: 1 }),
             abandonment_mode: 9,
+            priority: -1,
             ..Default::default()
         };
         let fields = checked(&request).unwrap_err();
         let expected = ["connect", "first_content", "idle", "total"].map(|name| format!("time_limits.{name}"));
         assert_eq!(fields[..4], expected);
-        assert_eq!(fields[4..], ["abandonment_mode", "heartbeat_interval"]);
+        assert_eq!(fields[4..], ["abandonment_mode", "priority", "heartbeat_interval"]);
     }
 }

@@ -121,7 +121,7 @@ impl Call {
                     let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
                     ready!(heartbeat.poll_due(cx));
                     return Poll::Ready(Some(Ok(Chunk {
-                        event: Some(Event::Heartbeat(Heartbeat {})),
+                        event: Some(Event::Heartbeat(Heartbeat { quota_wait: self.attempts.quota_wait() })),
                         ..Chunk::default()
                     })));
                 }

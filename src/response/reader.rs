@@ -20,10 +20,12 @@ use crate::{
         frames::{Frame, Frames},
         invoke,
     },
-    error::{CallContext, Error, Reason},
+    error::{CallContext, Error, Phase, Reason},
     event::{self, EventMapper, Members, native::CHUNK},
+    failover::routes::Target,
     outcome::Answer,
-    proto::{Attempt, Chunk, JsonForm, Start},
+    proto::{Attempt, Chunk, JsonForm, Start, chunk::Event},
+    quota::billing::Billing,
 };
 
 /// The time for Bedrock to close a stream after both terminal events. It usually closes at once; a connection that stays open must not
@@ -44,6 +46,8 @@ pub(crate) struct ResponseReader {
     ready: VecDeque<Chunk>,
     ended: bool,
     call: CallContext,
+    /// Its quota and its price.
+    billing: Billing,
     grace: Grace,
     idle: IdleTimer,
     /// The idle timeout runs after the first content. Before it the first-content timeout runs.
@@ -90,6 +94,7 @@ impl ResponseReader {
             ready: VecDeque::new(),
             ended: false,
             call: CallContext { attempts, ..call },
+            billing: Billing::default(),
             grace: Grace::default(),
             idle: IdleTimer { limit: idle, received: None, since: Instant::now(), timer: Box::pin(sleep(idle)) },
             has_content: false,
@@ -100,6 +105,20 @@ impl ResponseReader {
     pub(crate) fn with_json_form(mut self, form: JsonForm) -> Self {
         self.mapper = self.mapper.with_json_form(form);
         self
+    }
+
+    /// The same with this quota and price.
+    pub(crate) fn with_billing(mut self, billing: Billing) -> Self {
+        if let Some(start) = self.mapper.start_mut() {
+            billing.begin(start);
+        }
+        self.billing = billing;
+        self
+    }
+
+    /// The target that answers.
+    pub(crate) fn target(&self) -> Target {
+        Target { model_id: self.call.model_id.clone(), region: Some(self.call.region.clone()) }
     }
 
     /// What is known of the answer for the record of the call.
@@ -133,6 +152,16 @@ impl ResponseReader {
     /// Ends the answer with this error, and adds the phase and the context of the call.
     pub(crate) fn fail(&mut self, error: Error) -> Error {
         self.close();
+        match (self.mapper.used(), self.mapper.phase()) {
+            (Some(used), _) => drop(self.billing.settle(used)),
+            (None, Phase::BeforeContent) => {
+                if let Some(reservation) = self.billing.reservation.take() {
+                    reservation.failed(&error);
+                }
+            }
+            // It stays at what Bedrock has reserved.
+            (None, Phase::AfterContent) => self.billing = Billing::default(),
+        }
         error.in_phase(self.mapper.phase()).in_call(self.call.clone())
     }
 
@@ -199,6 +228,9 @@ impl ResponseReader {
 
     fn end(&mut self) -> Result<(), Error> {
         let ended = self.mapper.end(&mut self.ready);
+        if let Some(Event::Finish(finish)) = self.ready.back_mut().and_then(|chunk| chunk.event.as_mut()) {
+            self.billing.finish(self.mapper.used(), finish);
+        }
         self.close();
         ended.map_err(|error| self.fail(error))
     }

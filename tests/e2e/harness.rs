@@ -81,7 +81,7 @@ impl Harness {
                 Err(error) => Outcome { chunks: Vec::new(), result: Err(error) },
             }
         };
-        timeout(TIMEOUT, answer).await.expect("the call hangs")
+        timeout(TIMEOUT, Box::pin(answer)).await.expect("the call hangs")
     }
 
     /// The sum of a metric over all lines that hold these labels.

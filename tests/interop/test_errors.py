@@ -43,6 +43,8 @@ ELSEWHERE = {
     "CONNECT_TIMEOUT": "tests/e2e/timeouts.rs",
     "BODY_TIMEOUT": "tests/e2e/request_memory.rs, tests/e2e/ungated.rs",
     "LOCAL_LIMIT": "tests/e2e/limits.rs",
+    "QUOTA_EXHAUSTED": "tests/e2e/quotas.rs",
+    "BUDGET_EXHAUSTED": "tests/e2e/budgets.rs",
     "NO_CONVERSATIONS": "tests/e2e/conversations.rs",
     "CONVERSATION_BUSY": "tests/e2e/conversations.rs",
     "CONVERSATION_STORE": "tests/e2e/stores.rs",

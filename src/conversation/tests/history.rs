@@ -65,7 +65,7 @@ fn any_event(random: &mut fastrand::Rng) -> Event {
             Event::Image(ImageDelta { source: Some(ImageSource { source }), error: None })
         }
         _ if random.bool() => Event::Other(OtherEvent::default()),
-        _ => Event::Heartbeat(Heartbeat {}),
+        _ => Event::Heartbeat(Heartbeat::default()),
     }
 }
 

@@ -35,7 +35,7 @@ async fn call(policy: &AttemptPolicy, first: &First, limit: Duration, mut random
     let (route, log, short) = (route(&["a.b", "c.d"]), AttemptLog::default(), limit < Duration::from_secs(1));
     let mut attempts = random.fork();
     let served = async {
-        let mut plan = policy.plan(&route, &log, short);
+        let mut plan = policy.plan(&route, &log, short, None).await.unwrap();
         while let Some(reason) = attempt(first, &plan.target().clone(), limit, &mut attempts).await {
             plan.failed(failure(reason)).await?;
         }
@@ -68,18 +68,18 @@ async fn calls(
     running.join_all().await.into_iter().filter_map(Result::err).collect()
 }
 
-fn first_asked(policy: &AttemptPolicy) -> String {
-    policy.plan(&route(&["a.b", "c.d"]), &AttemptLog::default(), false).target().to_string()
+async fn first_asked(policy: &AttemptPolicy) -> String {
+    policy.plan(&route(&["a.b", "c.d"]), &AttemptLog::default(), false, None).await.unwrap().target().to_string()
 }
 
 async fn simulate(mut random: fastrand::Rng) {
     const PATIENT: Duration = Duration::from_mins(2);
-    let policy = Rc::new(AttemptPolicy::new(ATTEMPTS, "us-east-1"));
+    let policy = Rc::new(policy(ATTEMPTS));
     let first = Rc::new(First { failing: Cell::new(0) });
     // Callers with timeouts of their own that are too short: their failures say nothing about a target.
     let failed = calls(&policy, &first, Duration::from_millis(random.u64(1..10)), &mut random).await;
     assert!(!failed.is_empty());
-    assert_eq!(first_asked(&policy), "a.b", "a short timeout has opened a breaker");
+    assert_eq!(first_asked(&policy).await, "a.b", "a short timeout has opened a breaker");
     // While the second target is healthy, no caller sees that the first is not.
     first.failing.set([10, 30, 100][random.usize(..3)]);
     let failed = calls(&policy, &first, PATIENT, &mut random).await;
@@ -88,7 +88,7 @@ async fn simulate(mut random: fastrand::Rng) {
     first.failing.set(0);
     tokio::time::advance(Duration::from_mins(6)).await;
     assert!(calls(&policy, &first, PATIENT, &mut random).await.is_empty());
-    assert_eq!(first_asked(&policy), "a.b", "the breaker stays open");
+    assert_eq!(first_asked(&policy).await, "a.b", "the breaker stays open");
 }
 
 #[test]
