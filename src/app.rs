@@ -1,8 +1,10 @@
 //! Settings -> a server that listens, runs, and drains.
 //!
 //! - `listeners` binds its addresses; `layers` the layers around the methods
+//! - `background` what it does besides serving
 //! - `reload` what changes while it runs; `error` why it cannot start; `mounted` services of tests
 
+mod background;
 mod error;
 mod layers;
 mod listeners;
@@ -12,13 +14,16 @@ mod reload;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use self::listeners::{Listeners, reload_when_changed};
+use self::{
+    background::{remove_expired, renew_shares, share, sweep},
+    listeners::{Listeners, reload_when_changed},
+};
 pub use self::{error::AppError, mounted::Mounted, reload::Reload};
 pub use crate::edge::descriptors::raise_file_limit;
 use crate::{
@@ -32,11 +37,12 @@ use crate::{
         server::Server,
         session::link::{self, OneTimeLink},
     },
+    failover::circuit_breaker::CircuitBreakers,
     identity::{directory::Directory, key::NewKey},
     in_force::InForce,
     metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
-    quota::ledger::Ledger,
+    quota::{ledger::Ledger, sharing::Sharing},
     response::registry::CallRegistry,
     service::Service,
     shutdown::{
@@ -54,15 +60,6 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum number of connections to the metrics endpoint.
 const METRICS_CONNECTIONS: usize = 32;
-
-/// The interval of the search for calls that have passed a timeout and are not polled.
-const SWEEP: Duration = Duration::from_secs(1);
-
-/// The number of sweeps between two in which rate limits of idle clients are removed.
-const FORGET_EVERY: u32 = 60;
-
-/// The interval of the removal of expired conversations.
-const EXPIRY: Duration = Duration::from_mins(1);
 
 /// A server that is bound and not yet serving.
 #[derive(Debug)]
@@ -87,6 +84,9 @@ struct Shared {
     registry: CallRegistry,
     admission: AdmissionControl,
     ledger: Ledger,
+    breakers: CircuitBreakers,
+    /// `None`: this server shares nothing.
+    sharing: Option<Sharing>,
     failures: Arc<FailureLimit>,
     directory: Directory,
     conversations: Conversations,
@@ -102,13 +102,17 @@ impl Shared {
     async fn open(settings: &Settings, home: &str) -> Result<Self, AppError> {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let metrics = Metrics::default();
+        let ledger = Ledger::new(home, &settings.quotas);
+        let breakers = CircuitBreakers::default().with_metrics(metrics.clone());
         let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
         metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
             admission: AdmissionControl::default(),
-            ledger: Ledger::new(home, &settings.quotas),
+            sharing: share(settings, home, &ledger, &breakers).await?,
+            ledger,
+            breakers,
             failures: Arc::default(),
             directory: Directory::new(&settings.identity, in_force).map_err(AppError::Issuers)?,
             conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics)
@@ -213,6 +217,7 @@ impl App {
             registry,
             admission,
             ledger,
+            sharing,
             failures,
             directory,
             conversations,
@@ -238,6 +243,7 @@ impl App {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = ledger.run() => Ended::Drained,
+            () = renew_shares(sharing.as_ref()) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             () = reload_when_changed(tls.as_ref(), &audit) => Ended::Drained,
             () = reload.watch(self.watcher) => Ended::Drained,
@@ -252,6 +258,9 @@ impl App {
         }
         // Leases that are not released in this time expire.
         let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
+        if let Some(sharing) = &sharing {
+            sharing.leave().await;
+        }
         if let Some(otlp) = otlp {
             otlp.shut_down().await;
         }
@@ -285,28 +294,5 @@ impl Served for Serving<'_> {
 
     fn end_streams(&self) {
         self.registry.end_all(Shutdown::revocation);
-    }
-}
-
-/// Ends calls that have passed a timeout, and removes the rate limits of idle clients, while it is polled. It awaits only timers, so it
-/// cannot be delayed by a store.
-async fn sweep(registry: &CallRegistry, admission: &AdmissionControl, failures: &FailureLimit, unread: Duration) {
-    let mut sweeps = interval(SWEEP);
-    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        for _ in 0..FORGET_EVERY {
-            sweeps.tick().await;
-            registry.end_overdue(unread);
-        }
-        admission.forget_idle();
-        failures.forget_idle();
-    }
-}
-
-/// Removes expired conversations while it is polled. It is separate, because a store can hang.
-async fn remove_expired(conversations: &Conversations) {
-    loop {
-        sleep(EXPIRY).await;
-        conversations.remove_expired().await;
     }
 }

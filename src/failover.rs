@@ -9,14 +9,17 @@
 mod affinity;
 pub(crate) mod attempt_log;
 mod attempts;
-mod circuit_breaker;
+pub(crate) mod circuit_breaker;
 pub mod routes;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use self::{affinity::Affinity, attempt_log::AttemptLog, attempts::AttemptPolicy, routes::Target};
+use self::{
+    affinity::Affinity, attempt_log::AttemptLog, attempts::AttemptPolicy, circuit_breaker::CircuitBreakers,
+    routes::Target,
+};
 use crate::{
     bedrock::Bedrock,
     error::{Error, Reason},
@@ -59,9 +62,15 @@ pub(crate) struct Failover {
 }
 
 impl Failover {
-    /// A call makes at most `attempts` attempts. `default` are the default timeouts of the server.
-    pub(crate) fn new(bedrock: Bedrock, attempts: u32, default: Timeouts, ledger: Ledger) -> Self {
-        let attempts = AttemptPolicy::new(attempts, bedrock.home(), ledger.clone());
+    /// A call makes at most `attempts` attempts. `default` are the default timeouts of the server. The breakers are measured.
+    pub(crate) fn new(
+        bedrock: Bedrock,
+        attempts: u32,
+        default: Timeouts,
+        ledger: Ledger,
+        breakers: CircuitBreakers,
+    ) -> Self {
+        let attempts = AttemptPolicy::new(attempts, bedrock.home(), ledger.clone(), breakers);
         Self { bedrock, attempts, ledger, affinity: Affinity::default(), default }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`crate::failover`] reserves at a target before each attempt, and [`crate::response::reader`] settles when the answer ends.
 //!
-//! - `slots` the shares of several servers
+//! - `sharing` shares quotas with other servers: `slots` the shares in Redis
 //! - [`settings`] quotas, prices and budgets as they are configured
 //! - [`demand`] what a call asks for, and what Bedrock charges
 //! - [`ledger`] all quotas, who has what of them, and who waits
@@ -19,7 +19,7 @@ pub(crate) mod ledger;
 mod model;
 mod safe_share;
 pub mod settings;
-#[expect(dead_code, reason = "the server does not run them yet")]
+pub(crate) mod sharing;
 pub(crate) mod slots;
 
 #[cfg(test)]

@@ -41,8 +41,8 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::proto::{
     Conversation, CountTokensRequest, CreateConversationRequest, DeleteConversationRequest, GenerateRequest,
-    GetConversationRequest, ListConversationsRequest, ListModelsRequest, ListModelsResponse, Turn,
-    generation_service_client::GenerationServiceClient,
+    GetConversationRequest, ListConversationsRequest, ListModelsRequest, ListModelsResponse, ListQuotasRequest,
+    ListQuotasResponse, Turn, generation_service_client::GenerationServiceClient,
 };
 use crate::{builder::Credentials, connect::DetectedProtocol};
 pub use outcrop_contract::{Answer, Collector};
@@ -144,6 +144,15 @@ impl Client {
     /// [`ClientError::Call`] with the details of the status.
     pub async fn models(&self) -> Result<ListModelsResponse, ClientError> {
         let response = self.service.clone().list_models(ListModelsRequest {}).await;
+        Ok(response.map_err(|status| self.failure(&status))?.into_inner())
+    }
+
+    /// Lists how much is used of the quotas of models, and of the limits and budgets of the caller.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with the details of the status.
+    pub async fn quotas(&self) -> Result<ListQuotasResponse, ClientError> {
+        let response = self.service.clone().list_quotas(ListQuotasRequest {}).await;
         Ok(response.map_err(|status| self.failure(&status))?.into_inner())
     }
 

@@ -42,6 +42,16 @@ pub enum AppError {
     /// The operating system has no random numbers.
     #[error("the operating system has no random numbers for the link to sign in to the page")]
     Random(#[from] Unspecified),
+    /// The Redis of the conversations cannot share quotas.
+    #[error(
+        "the Redis at {address} cannot share quotas and limits: {problem}. Each server has all of them with --share-limits off"
+    )]
+    Sharing {
+        /// Its address, without a password.
+        address: String,
+        /// The cause.
+        problem: String,
+    },
     /// The storage of conversations cannot be opened.
     #[error(transparent)]
     Conversations(#[from] OpenError),

@@ -94,7 +94,8 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
     let account = settings.list_account_models.then(|| AccountModels::new(bedrock.account()));
     Service {
         failover: Arc::new(
-            Failover::new(bedrock, settings.attempts, timeouts, shared.ledger.clone()).with_metrics(&metrics),
+            Failover::new(bedrock, settings.attempts, timeouts, shared.ledger.clone(), shared.breakers.clone())
+                .with_metrics(&metrics),
         ),
         admission: shared.admission.clone(),
         ledger: shared.ledger.clone(),

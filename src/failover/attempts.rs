@@ -73,21 +73,14 @@ pub(crate) struct AttemptPlan<'a> {
 
 impl AttemptPolicy {
     /// A call makes at most `max_attempts` attempts. `home` is the region of the server.
-    pub(crate) fn new(max_attempts: u32, home: impl Into<String>, ledger: Ledger) -> Self {
+    pub(crate) fn new(max_attempts: u32, home: impl Into<String>, ledger: Ledger, breakers: CircuitBreakers) -> Self {
         let budget = TpsBudget::new(BUDGET_TIME, BUDGET_PER_SECOND, BUDGET_SHARE);
-        Self {
-            max_attempts,
-            home: home.into(),
-            budget,
-            breakers: CircuitBreakers::default(),
-            ledger,
-            metrics: Metrics::default(),
-        }
+        Self { max_attempts, home: home.into(), budget, breakers, ledger, metrics: Metrics::default() }
     }
 
     /// The same, which is measured.
     pub(crate) fn with_metrics(self, metrics: Metrics) -> Self {
-        Self { breakers: self.breakers.with_metrics(metrics.clone()), metrics, ..self }
+        Self { metrics, ..self }
     }
 
     /// Plans the attempts of a call and begins the first one, at the first healthy target of its route that has room.

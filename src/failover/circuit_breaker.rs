@@ -25,9 +25,12 @@ const FAILURES: u32 = 5;
 const MIN_EJECTION: Duration = Duration::from_secs(30);
 const MAX_EJECTION: Duration = Duration::from_mins(5);
 
+/// The number of breakers up to which those of other servers are added.
+const MAX_LEARNED: usize = 1_000;
+
 /// The breakers of all targets. The configuration bounds their number. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CircuitBreakers {
+pub(crate) struct CircuitBreakers {
     breakers: Arc<Mutex<HashMap<Target, Breaker>>>,
     metrics: Metrics,
 }
@@ -65,7 +68,7 @@ pub(super) struct Ticket {
 
 impl CircuitBreakers {
     /// The same, whose states are measured.
-    pub(super) fn with_metrics(self, metrics: Metrics) -> Self {
+    pub(crate) fn with_metrics(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
     }
 
@@ -92,6 +95,30 @@ impl CircuitBreakers {
         }
         let generation = breaker.generation;
         Ticket { breakers: self.clone(), target: target.clone(), generation, probe, ended: false }
+    }
+
+    /// The targets that are ejected, and for how long.
+    pub(crate) fn ejected(&self) -> Vec<(Target, Duration)> {
+        let now = Instant::now();
+        let remaining = |(target, breaker): (&Target, &Breaker)| match breaker.state {
+            State::Open { until } if until > now => Some((target.clone(), until - now)),
+            _ => None,
+        };
+        self.breakers.lock().iter().filter_map(remaining).collect()
+    }
+
+    /// Another server has ejected this target for this time. If attempts go there, none does so before; then one is the probe.
+    pub(crate) fn learn(&self, target: &Target, remaining: Duration) {
+        let mut breakers = self.breakers.lock();
+        if breakers.len() >= MAX_LEARNED && !breakers.contains_key(target) {
+            return;
+        }
+        let breaker = breakers.entry(target.clone()).or_default();
+        if let State::Closed { .. } = breaker.state {
+            breaker.ejections = breaker.ejections.max(1);
+            breaker.change(State::Open { until: Instant::now() + remaining.min(MAX_EJECTION) });
+            self.measure(target, breaker);
+        }
     }
 
     /// Changes the breaker of a target, if it is still of this generation, and measures its new state.
@@ -238,6 +265,24 @@ mod tests {
         has("outcrop_circuit_breaker_ejections_total{target=\"a.b\"} 1");
         breakers.begin(&target).succeeded();
         is("closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_other_servers_have_ejected_is_skipped_and_then_probed() {
+        let (one, target) = opened();
+        let other = CircuitBreakers::default();
+        let ejected = one.ejected();
+        assert_eq!(ejected.len(), 1);
+        for (target, remaining) in &ejected {
+            other.learn(target, *remaining);
+        }
+        assert!(!other.allows(&target));
+        tokio::time::advance(FIRST).await;
+        assert_eq!(one.ejected(), []);
+        let probe = other.begin(&target);
+        other.learn(&target, FIRST);
+        probe.succeeded();
+        assert!(other.allows(&target), "its own probe decides");
     }
 
     #[tokio::test(start_paused = true)]

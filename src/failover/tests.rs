@@ -17,7 +17,12 @@ fn route(targets: &[&str]) -> Vec<Target> {
 
 /// A policy without quotas.
 fn policy(max_attempts: u32) -> AttemptPolicy {
-    AttemptPolicy::new(max_attempts, "us-east-1", Ledger::new("us-east-1", &QuotaSettings::default()))
+    AttemptPolicy::new(
+        max_attempts,
+        "us-east-1",
+        Ledger::new("us-east-1", &QuotaSettings::default()),
+        CircuitBreakers::default(),
+    )
 }
 
 fn failure(reason: Reason) -> Error {

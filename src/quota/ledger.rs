@@ -6,11 +6,12 @@
 //!
 //! - `dispatch` who waits, and who begins; [`waiting`] the wait of a call
 //! - [`reservation`] what an attempt holds
-//! - `listing` how much is used
+//! - `listing` how much is used; [`shares`] what this server has of quotas that servers share
 
 mod dispatch;
 mod listing;
 pub(crate) mod reservation;
+pub(crate) mod shares;
 pub(crate) mod waiting;
 
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
@@ -27,7 +28,7 @@ use self::{
     reservation::{Reservation, Reserved},
 };
 use super::{demand::Demand, fair_queue::WaiterId, model::Model, settings::QuotaSettings};
-use crate::{admission::client::ClientId, event::Used, failover::routes::Target};
+use crate::{admission::client::ClientId, event::Used, failover::routes::Target, proto::QuotaSharing};
 
 /// The interval in which a saturated quota is looked at, to say when it has recovered.
 const RECOVERY: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ struct Inner {
     state: Mutex<State>,
     /// Wakes [`Ledger::run`].
     changed: Notify,
+    /// Wakes [`Ledger::wants_more`].
+    wants_more: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +57,7 @@ struct State {
     waiters: HashMap<WaiterId, Waiter>,
     last_number: u64,
     settings: QuotaSettings,
+    sharing: QuotaSharing,
 }
 
 /// A call that waits at one or several targets, and begins at the first that has room.
@@ -87,7 +91,8 @@ pub(crate) struct Granted {
 impl Ledger {
     /// A ledger of a server in this region.
     pub(crate) fn new(home: impl Into<String>, settings: &QuotaSettings) -> Self {
-        let inner = Inner { home: home.into(), state: Mutex::default(), changed: Notify::new() };
+        let inner =
+            Inner { home: home.into(), state: Mutex::default(), changed: Notify::new(), wants_more: Notify::new() };
         let ledger = Self(Arc::new(inner));
         ledger.follow(settings);
         ledger
@@ -107,7 +112,11 @@ impl Ledger {
                 }
                 None => {
                     state.last_number += 1;
-                    Model::new(state.last_number, quota.clone(), now)
+                    let mut model = Model::new(state.last_number, quota.clone(), now);
+                    if state.sharing != QuotaSharing::None {
+                        model.granted(shares::initial(&model.settings), now);
+                    }
+                    model
                 }
             };
             state.models.insert(target, model);

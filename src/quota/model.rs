@@ -145,7 +145,6 @@ impl Model {
     }
 
     /// Takes over another share.
-    #[expect(dead_code, reason = "for the shared table")]
     pub(super) fn granted(&mut self, shares: Shares, now: Instant) {
         self.shares = shares;
         self.adapt(now);

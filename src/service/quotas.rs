@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     identity::Identity,
-    proto::{ListQuotasResponse, ModelQuota, QuotaSharing},
+    proto::{ListQuotasResponse, ModelQuota},
     quota::ledger::Ledger,
 };
 
@@ -20,5 +20,5 @@ pub(super) fn list(identity: &Identity, ledger: &Ledger) -> ListQuotasResponse {
     };
     let mut model_quotas = ledger.list(&identity.client().id);
     model_quotas.retain(may_use);
-    ListQuotasResponse { model_quotas, caller_quotas: Vec::new(), sharing: QuotaSharing::None.into() }
+    ListQuotasResponse { model_quotas, caller_quotas: Vec::new(), sharing: ledger.sharing().into() }
 }

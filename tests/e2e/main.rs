@@ -52,6 +52,7 @@ mod order_of_checks;
 mod overload;
 mod page;
 mod process;
+mod quotas;
 mod recordings;
 mod redis;
 mod request_memory;

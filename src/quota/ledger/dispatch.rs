@@ -30,6 +30,7 @@ impl Ledger {
         for Choice { target, reserved, .. } in choices {
             let (Some(reserved), Some(model)) = (reserved, state.models.get_mut(target)) else { continue };
             saturate(model, target);
+            self.ask_for_more(model);
             model.queue.push(Waiting {
                 id,
                 client: demand.client.clone(),

@@ -119,6 +119,7 @@ impl Ledger {
             for Choice { target, .. } in choices {
                 if let Some(model) = state.models.get_mut(target) {
                     saturate(model, target);
+                    self.ask_for_more(model);
                 }
             }
         }

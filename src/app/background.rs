@@ -1,0 +1,81 @@
+//! What a server does besides serving: each of these runs while it is polled, beside the listener.
+
+use std::{future::pending, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::AppError;
+use crate::{
+    admission::{AdmissionControl, failure_limit::FailureLimit},
+    config::Settings,
+    conversation::{Conversations, settings::ConversationSettings},
+    failover::circuit_breaker::CircuitBreakers,
+    quota::{ledger::Ledger, sharing::Sharing},
+    redis::{Probe, connection::Connection},
+    response::registry::CallRegistry,
+};
+
+/// The interval of the search for calls that have passed a timeout and are not polled.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The number of sweeps between two in which rate limits of idle clients are removed.
+const FORGET_EVERY: u32 = 60;
+
+/// The interval of the removal of expired conversations.
+const EXPIRY: Duration = Duration::from_mins(1);
+
+/// Ends calls that have passed a timeout, and removes the rate limits of idle clients, while it is polled. It awaits only timers, so it
+/// cannot be delayed by a store.
+pub(super) async fn sweep(
+    registry: &CallRegistry,
+    admission: &AdmissionControl,
+    failures: &FailureLimit,
+    unread: Duration,
+) {
+    let mut sweeps = interval(SWEEP);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        for _ in 0..FORGET_EVERY {
+            sweeps.tick().await;
+            registry.end_overdue(unread);
+        }
+        admission.forget_idle();
+        failures.forget_idle();
+    }
+}
+
+/// The sharing with other servers, if their conversations and those of this server are in one Redis.
+pub(super) async fn share(
+    settings: &Settings,
+    home: &str,
+    ledger: &Ledger,
+    breakers: &CircuitBreakers,
+) -> Result<Option<Sharing>, AppError> {
+    let ConversationSettings::Redis(redis) = &settings.conversations else { return Ok(None) };
+    if !settings.share_limits {
+        return Ok(None);
+    }
+    let connection = Connection::new(redis.clone());
+    match Sharing::open(&connection, home, ledger.clone(), breakers.clone()).await {
+        Ok(sharing) => Ok(Some(sharing)),
+        Err(Probe::Away(problem) | Probe::Misconfigured(problem)) => {
+            Err(AppError::Sharing { address: redis.address.clone(), problem })
+        }
+    }
+}
+
+/// Renews the shares of this server while it is polled.
+pub(super) async fn renew_shares(sharing: Option<&Sharing>) {
+    match sharing {
+        Some(sharing) => sharing.run().await,
+        None => pending().await,
+    }
+}
+
+/// Removes expired conversations while it is polled. It is separate, because a store can hang.
+pub(super) async fn remove_expired(conversations: &Conversations) {
+    loop {
+        sleep(EXPIRY).await;
+        conversations.remove_expired().await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Shares quotas, and what circuit breakers have learned, with the other servers that use the same Redis.
+//!
+//! [`Sharing::run`] renews the shares; calls use what was granted and wait for no Redis.
+
+use std::sync::Arc;
+
+use super::{
+    ledger::Ledger,
+    slots::{Claim, Ejection, Resources, Share, Slots},
+};
+use crate::{
+    failover::{
+        circuit_breaker::CircuitBreakers,
+        routes::{Target, is_region},
+    },
+    redis::{Probe, connection::Connection},
+};
+
+/// What this server shares.
+#[derive(Debug)]
+pub(crate) struct Sharing {
+    slots: Slots,
+    shared: Shared,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ledger: Ledger,
+    breakers: CircuitBreakers,
+    /// The region of a target that names none.
+    home: String,
+}
+
+impl Sharing {
+    /// Shares the quotas of this ledger through this Redis, from the initial share on.
+    ///
+    /// # Errors
+    /// [`Probe::Misconfigured`] if this Redis cannot be used. A Redis that is away is no error.
+    pub(crate) async fn open(
+        connection: &Connection,
+        home: &str,
+        ledger: Ledger,
+        breakers: CircuitBreakers,
+    ) -> Result<Self, Probe> {
+        let slots = Slots::open(connection).await?;
+        ledger.share();
+        Ok(Self { slots, shared: Shared { ledger, breakers, home: home.to_owned() } })
+    }
+
+    /// Renews the shares while it is polled.
+    pub(crate) async fn run(&self) {
+        let asks = async {
+            loop {
+                self.shared.ledger.wants_more().await;
+                self.slots.notify();
+            }
+        };
+        tokio::join!(self.slots.run(&self.shared), asks);
+    }
+
+    /// Gives the shares back, when no call runs any more.
+    pub(crate) async fn leave(&self) {
+        self.slots.leave(&self.shared).await;
+    }
+}
+
+impl Resources for Shared {
+    fn claims(&self) -> Vec<Claim> {
+        self.ledger.claims()
+    }
+
+    fn granted(&self, shares: &[(Arc<str>, Share)]) {
+        self.ledger.granted(shares);
+    }
+
+    fn is_connected(&self, connected: bool) {
+        self.ledger.is_connected(connected);
+    }
+
+    fn ejections(&self) -> Vec<Ejection> {
+        let ejection = |(target, remaining): (Target, _)| {
+            let region = target.region.as_ref().unwrap_or(&self.home);
+            Ejection { target: format!("{}@{region}", target.model_id).into(), remaining }
+        };
+        self.breakers.ejected().into_iter().map(ejection).collect()
+    }
+
+    fn learned(&self, ejections: &[Ejection]) {
+        for Ejection { target, remaining } in ejections {
+            let Some((model_id, region)) = target.rsplit_once('@').filter(|(_, region)| is_region(region)) else {
+                continue;
+            };
+            // A route of this server may name its own region or leave it out.
+            let regions = [Some(region.to_owned())].into_iter().chain((region == self.home).then_some(None));
+            for region in regions {
+                self.breakers.learn(&Target { model_id: model_id.to_owned(), region }, *remaining);
+            }
+        }
+    }
+}
