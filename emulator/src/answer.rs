@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    body::ScriptBody,
+    body::{ScriptBody, Tracked},
     connection::Hangup,
     fold, frame,
+    history::Outcome,
     ledger::Ledger,
     native::{self, Format, Translator},
     operation::Operation,
     playback::{self, Actions},
     prompt,
-    quota::Admitted,
     script::{Refusal, Script, Step},
     whole,
 };
@@ -33,8 +33,8 @@ const COUNTS: [(&str, &str); 2] =
 pub(crate) struct Answer<'a> {
     pub(crate) ledger: &'a Arc<Ledger>,
     pub(crate) hangup: Hangup,
-    /// What the quota has reserved. The body settles it, and an HTTP error releases it.
-    pub(crate) admitted: Option<Admitted>,
+    /// The body takes it. An HTTP error releases what the quota has reserved.
+    pub(crate) tracked: Tracked,
 }
 
 impl Answer<'_> {
@@ -75,7 +75,10 @@ impl Answer<'_> {
             }
             Operation::Converse | Operation::InvokeModel => return self.whole(operation, script, format).await,
             Operation::CountTokens => match prompt::counted(body) {
-                Some(counted) => json_body(&json!({"inputTokens": prompt::input_tokens(&counted)})),
+                Some(counted) => {
+                    self.tracked.end(Outcome::Completed);
+                    json_body(&json!({"inputTokens": prompt::input_tokens(&counted)}))
+                }
                 None => {
                     let message = "The input must be that of Converse, or the body of InvokeModel as JSON.";
                     return self.refuse(&invalid(message), &Script::default());
@@ -104,7 +107,7 @@ impl Answer<'_> {
         let (declared, actions) = telling.send(Bytes::from(answer.to_string()), script.delivery.clone());
         // Before the pause, so that a client that leaves in it is counted.
         let body = ScriptBody::new(actions, telling.is_faulty(), Arc::clone(self.ledger), self.hangup.clone());
-        let body = body.of_length(declared).admitted(self.admitted.take());
+        let body = body.of_length(declared).tracked(std::mem::take(&mut self.tracked));
         sleep(telling.time).await;
         let mut response = Response::new(Body::new(body));
         response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
@@ -126,7 +129,7 @@ impl Answer<'_> {
     fn stream(&mut self, actions: Actions, script: &Script) -> Response {
         let (ledger, hangup) = (Arc::clone(self.ledger), self.hangup.clone());
         let body = ScriptBody::new(actions, script.fault.is_some(), ledger, hangup);
-        Response::new(Body::new(body.admitted(self.admitted.take())))
+        Response::new(Body::new(body.tracked(std::mem::take(&mut self.tracked))))
     }
 
     /// The HTTP error of this script.
@@ -139,9 +142,7 @@ impl Answer<'_> {
 
     /// An HTTP error.
     fn refuse(mut self, refusal: &Refusal, script: &Script) -> Response {
-        if let Some(admitted) = self.admitted.take() {
-            admitted.release();
-        }
+        self.tracked.refuse();
         self.ledger.count(|stats| stats.refused += 1);
         let mut response = match &refusal.body {
             _ if is_bytes(&script.steps) => self.play(script),

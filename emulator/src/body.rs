@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::{
     connection::Hangup,
+    history::{self, Open},
     ledger::Ledger,
     playback::{Action, Actions},
     quota::Admitted,
@@ -41,6 +42,32 @@ enum Outcome {
     Faulted,
 }
 
+/// What has to be settled when an answer ends.
+#[derive(Debug, Default)]
+pub(crate) struct Tracked {
+    /// What the quota has reserved. It is settled when the answer was sent to its end, and kept if it was not.
+    pub(crate) admitted: Option<Admitted>,
+    /// The place of the request in the history.
+    pub(crate) open: Option<Open>,
+}
+
+impl Tracked {
+    /// The answer is an HTTP error.
+    pub(crate) fn refuse(&mut self) {
+        self.end(history::Outcome::Refused);
+        if let Some(admitted) = self.admitted.take() {
+            admitted.release();
+        }
+    }
+
+    /// The answer becomes this, if it has no body of its own.
+    pub(crate) fn end(&mut self, outcome: history::Outcome) {
+        if let Some(open) = &mut self.open {
+            open.becomes(outcome);
+        }
+    }
+}
+
 /// The body of one answer.
 pub(crate) struct ScriptBody {
     actions: Actions,
@@ -50,8 +77,7 @@ pub(crate) struct ScriptBody {
     has_fault: bool,
     /// The bytes to come of a body that declares its length. HTTP drops such a body after the last byte, without reading its end.
     left: Option<usize>,
-    /// What the quota has reserved. It is settled when the answer was sent to its end, and kept if it was not.
-    admitted: Option<Admitted>,
+    tracked: Tracked,
     ledger: Arc<Ledger>,
     hangup: Hangup,
 }
@@ -67,7 +93,7 @@ impl ScriptBody {
             outcome: Outcome::Running,
             has_fault,
             left: None,
-            admitted: None,
+            tracked: Tracked::default(),
             ledger,
             hangup,
         }
@@ -80,16 +106,16 @@ impl ScriptBody {
         self
     }
 
-    /// A body of an answer for which this was reserved.
+    /// A body of an answer that has these.
     #[must_use]
-    pub(crate) fn admitted(mut self, admitted: Option<Admitted>) -> Self {
-        self.admitted = admitted;
+    pub(crate) fn tracked(mut self, tracked: Tracked) -> Self {
+        self.tracked = tracked;
         self
     }
 
     fn complete(&mut self) {
         self.outcome = if self.has_fault { Outcome::Faulted } else { Outcome::Completed };
-        if let Some(admitted) = self.admitted.take() {
+        if let Some(admitted) = self.tracked.admitted.take() {
             admitted.settle();
         }
     }
@@ -161,8 +187,17 @@ impl Body for ScriptBody {
 
 impl Drop for ScriptBody {
     fn drop(&mut self) {
-        // Before the count, so that the quota is right for a test that waits for the count.
-        drop(self.admitted.take());
+        // Before the count, so that the quota and the history are right for a test that waits for the count.
+        let Tracked { admitted, mut open } = std::mem::take(&mut self.tracked);
+        drop(admitted);
+        if let Some(open) = &mut open {
+            open.becomes(match self.outcome {
+                Outcome::Running => history::Outcome::Abandoned,
+                Outcome::Completed => history::Outcome::Completed,
+                Outcome::Faulted => history::Outcome::Faulted,
+            });
+        }
+        drop(open);
         self.ledger.count(|stats| match self.outcome {
             Outcome::Running => stats.abandoned += 1,
             Outcome::Completed => stats.completed += 1,

@@ -1,9 +1,9 @@
-//! The scripts by model id: `emulator.<name>`.
+//! The scripts by model id, or by a mark in the prompt: `emulator.<name>`.
 
 mod built_in;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     path::Path,
     sync::Arc,
@@ -11,16 +11,13 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{LoadError, ledger::CapturedRequest, recording, script::Script};
-
-/// The prefix of model ids that name a script.
-pub const SCRIPT_PREFIX: &str = "emulator.";
-
-/// The prefix of model ids that name a recording: `recording.<folder>/<file without .json>`.
-pub const RECORDING_PREFIX: &str = "recording.";
-
-/// The name for the answer of an ordinary model.
-const DEFAULT: &str = "default";
+use crate::{
+    LoadError,
+    history::CapturedRequest,
+    names::{self, DEFAULT, RECORDING_PREFIX, SCRIPT_PREFIX},
+    recording,
+    script::Script,
+};
 
 /// The meaning of a model id. `T` is what is made of its script.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +27,7 @@ pub(crate) enum Entry<T = Box<Script>> {
     /// A script.
     Script(T),
     /// The name of no script and no recording.
-    Unknown,
+    Unknown(String),
     /// Not a model id.
     Malformed,
 }
@@ -46,10 +43,28 @@ enum Source {
     Made(Maker),
 }
 
+/// Where scripts come from. A request looks for its script in its session, then in what was put, then in the emulator's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Layer {
+    /// Built in, from files, from recordings, or registered in Rust.
+    Own,
+    /// Put by HTTP.
+    Put,
+    /// Put by HTTP for the requests of this session.
+    Session(String),
+}
+
+impl Layer {
+    /// That of a request to the emulator itself.
+    pub(crate) fn of_session(session: &str) -> Self {
+        if session.is_empty() { Self::Put } else { Self::Session(session.to_owned()) }
+    }
+}
+
 /// The scripts of each model id.
 #[derive(Default)]
 pub(crate) struct Catalogue {
-    sources: Mutex<BTreeMap<String, Source>>,
+    sources: Mutex<BTreeMap<(Layer, String), Source>>,
 }
 
 impl fmt::Debug for Catalogue {
@@ -80,7 +95,31 @@ impl Catalogue {
     }
 
     pub(crate) fn register(&self, model_id: String, scripts: impl IntoIterator<Item = Script>) {
-        self.sources.lock().insert(model_id, Source::Sequence(scripts.into_iter().collect()));
+        self.put(Layer::Own, model_id, scripts);
+    }
+
+    /// Registers scripts for `MODEL` or `MODEL@REGION`.
+    pub(crate) fn put(&self, layer: Layer, name: String, scripts: impl IntoIterator<Item = Script>) {
+        self.sources.lock().insert((layer, name), Source::Sequence(scripts.into_iter().collect()));
+    }
+
+    /// Removes what was put for this name. Returns whether there was anything.
+    pub(crate) fn remove(&self, layer: Layer, name: String) -> bool {
+        self.sources.lock().remove(&(layer, name)).is_some()
+    }
+
+    /// Removes everything of a session, or everything that was put.
+    pub(crate) fn reset(&self, session: Option<&str>) {
+        self.sources.lock().retain(|(layer, _), _| match (layer, session) {
+            (Layer::Own, _) | (Layer::Put, Some(_)) => true,
+            (Layer::Session(own), Some(session)) => own != session,
+            (_, None) => false,
+        });
+    }
+
+    /// What was put, by name.
+    pub(crate) fn put_names(&self, layer: &Layer) -> Vec<String> {
+        self.sources.lock().keys().filter(|(own, _)| own == layer).map(|(_, name)| name.clone()).collect()
     }
 
     pub(crate) fn register_in(&self, model_id: &str, region: &str, scripts: impl IntoIterator<Item = Script>) {
@@ -88,13 +127,13 @@ impl Catalogue {
     }
 
     pub(crate) fn register_maker(&self, model_id: String, maker: Maker) {
-        self.sources.lock().insert(model_id, Source::Made(maker));
+        self.sources.lock().insert((Layer::Own, model_id), Source::Made(maker));
     }
 
     /// What is made of the next script of this name. An error leaves the sequence unchanged. `None` if there is no such name.
     fn next<T, E>(
         &self,
-        name: &str,
+        name: &(Layer, String),
         request: &CapturedRequest,
         accept: impl FnOnce(Script) -> Result<T, E>,
     ) -> Option<Result<T, E>> {
@@ -134,23 +173,35 @@ impl Catalogue {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let all = self.sources.lock().keys().filter(|name| !name.contains('@')).cloned().collect::<Vec<_>>();
-        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(all).collect()
+        let sources = self.sources.lock();
+        let shared = sources.keys().filter(|(layer, name)| !matches!(layer, Layer::Session(_)) && !name.contains('@'));
+        let names: BTreeSet<&String> = shared.map(|(_, name)| name).filter(|name| names::is_named(name)).collect();
+        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(names.into_iter().cloned()).collect()
     }
 
-    /// What is made of the script of this request. A script for one region replaces the script for all.
+    /// What is made of the script of this request. A script for one region replaces the script for all. An ordinary model has the script that
+    /// is marked in the prompt.
     pub(crate) fn find<T, E>(
         &self,
         request: &CapturedRequest,
         accept: impl Fn(Script) -> Result<T, E>,
     ) -> Result<Entry<T>, E> {
-        let CapturedRequest { model_id, region, .. } = request;
-        for name in [&in_region(model_id, region), model_id] {
-            if let Some(accepted) = self.next(name, request, &accept) {
-                return accepted.map(Entry::Script);
+        let CapturedRequest { model_id, region, session, body, .. } = request;
+        let mut names = vec![model_id.as_str()];
+        names.extend(names::of_arn(model_id));
+        if matches!(meaning::<T>(names[names.len() - 1]), Entry::Model) {
+            names.extend(names::marked_in(body));
+        }
+        for name in &names {
+            for layer in [Layer::Session(session.clone()), Layer::Put, Layer::Own] {
+                for name in [in_region(name, region), (*name).to_owned()] {
+                    if let Some(accepted) = self.next(&(layer.clone(), name), request, &accept) {
+                        return accepted.map(Entry::Script);
+                    }
+                }
             }
         }
-        Ok(meaning(model_id))
+        Ok(meaning(names[names.len() - 1]))
     }
 
     /// The entry of this model id.
@@ -166,9 +217,9 @@ impl Catalogue {
 fn meaning<T>(model_id: &str) -> Entry<T> {
     if model_id.strip_prefix(SCRIPT_PREFIX) == Some(DEFAULT) {
         Entry::Model
-    } else if model_id.starts_with(SCRIPT_PREFIX) || model_id.starts_with(RECORDING_PREFIX) {
-        Entry::Unknown
-    } else if model_id.starts_with("arn:") || model_id.split_once('.').is_some_and(is_provider_and_model) {
+    } else if names::is_named(model_id) {
+        Entry::Unknown(model_id.to_owned())
+    } else if names::is_model(model_id) {
         Entry::Model
     } else {
         Entry::Malformed
@@ -178,14 +229,6 @@ fn meaning<T>(model_id: &str) -> Entry<T> {
 /// The key of a model in one region. No model id contains `@`.
 fn in_region(model_id: &str, region: &str) -> String {
     format!("{model_id}@{region}")
-}
-
-/// Bedrock's model ids are `provider.model`, in lower case.
-fn is_provider_and_model((provider, model): (&str, &str)) -> bool {
-    let allowed = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:_".contains(c))
-    };
-    allowed(provider) && allowed(model)
 }
 
 #[cfg(test)]
@@ -227,7 +270,7 @@ mod tests {
         assert_eq!(catalogue.entry("us.anthropic.claude-haiku-4-5-20251001-v1:0"), Entry::Model);
         assert_eq!(catalogue.entry("arn:aws:bedrock:us-east-1:1:inference-profile/x"), Entry::Model);
         assert!(matches!(catalogue.entry("emulator.cut"), Entry::Script(_)));
-        assert_eq!(catalogue.entry("emulator.nonsense"), Entry::Unknown);
+        assert_eq!(catalogue.entry("emulator.nonsense"), Entry::Unknown("emulator.nonsense".into()));
         assert_eq!(catalogue.entry("gpt-4"), Entry::Malformed);
     }
 }

@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Account,
-    catalogue::{Catalogue, SCRIPT_PREFIX},
+    catalogue::Catalogue,
     config::{Config, StartError},
     connection,
-    ledger::{CapturedRequest, Ledger, Stats},
+    history::{AnsweredRequest, CapturedRequest},
+    ledger::{Ledger, Stats},
+    names::SCRIPT_PREFIX,
     quota::{Quota, QuotaError, QuotaUsage, Quotas},
     routes,
     script::{Refusal, Script},
@@ -102,6 +104,11 @@ impl Emulator {
         model_id
     }
 
+    /// Registers scripts for any model id or ARN, such as that of a real model. Each request gets the next script, and the last one is repeated.
+    pub fn register_for(&self, model_id: &str, scripts: impl IntoIterator<Item = Script>) {
+        self.catalogue.register(model_id.to_owned(), scripts);
+    }
+
     /// Registers scripts as [`Emulator::register_sequence`] does, for requests that were signed for this region.
     pub fn register_in(&self, name: &str, region: &str, scripts: impl IntoIterator<Item = Script>) -> String {
         let model_id = format!("{SCRIPT_PREFIX}{name}");
@@ -164,7 +171,21 @@ impl Emulator {
 
     /// The last request to an operation.
     pub fn last_request(&self) -> Option<CapturedRequest> {
-        self.ledger.last_request()
+        self.ledger.history.last()
+    }
+
+    /// The last 1,000 requests to operations, from the oldest to the newest, with at most 4 MiB of bodies.
+    pub fn requests(&self) -> Vec<AnsweredRequest> {
+        self.ledger.history.find(|_| true)
+    }
+
+    /// Waits until so many of [`Emulator::requests`] satisfy a condition, and returns them.
+    pub async fn wait_for_requests(
+        &self,
+        count: usize,
+        wanted: impl FnMut(&AnsweredRequest) -> bool,
+    ) -> Vec<AnsweredRequest> {
+        self.ledger.wait_for(count, wanted).await
     }
 
     /// Closes all connections and waits until they are closed.

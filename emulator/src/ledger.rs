@@ -1,15 +1,11 @@
-//! Counts of requests, streams and connections, and the last request.
+//! Counts of requests, streams and connections, with the history of requests.
 //!
 //! [`crate::Emulator`] and `GET /_emulator/…` return them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
-
-use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use crate::history::{AnsweredRequest, History};
 
 /// Counts since the emulator started. A stream that has ended is in exactly one of `completed`, `faulted` and `abandoned`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,30 +37,11 @@ impl Stats {
     }
 }
 
-/// A request as it arrived.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CapturedRequest {
-    /// The Bedrock operation, such as `ConverseStream`.
-    pub operation: &'static str,
-    /// The model id, decoded from the path.
-    pub model_id: String,
-    /// The scheme of the authorization without its secret, such as `AWS4-HMAC-SHA256` or `Bearer`. Empty if there was none.
-    pub authorization: String,
-    /// The AWS region for which the request was signed. Empty if it was not signed.
-    pub region: String,
-    /// Bedrock's headers, `x-amzn-bedrock-…`, and those of traces: `traceparent`, `tracestate` and `baggage`.
-    pub headers: BTreeMap<String, String>,
-    /// The body.
-    pub raw_body: Bytes,
-    /// The body as JSON. Null if it is not JSON.
-    pub body: Value,
-}
-
-/// The counts and the last request.
+/// The counts and the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     stats: watch::Sender<Stats>,
-    last: Mutex<Option<CapturedRequest>>,
+    pub(crate) history: History,
 }
 
 impl Ledger {
@@ -80,12 +57,22 @@ impl Ledger {
         self.stats.subscribe()
     }
 
-    pub(crate) fn capture(&self, request: CapturedRequest) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
-    }
-
-    pub(crate) fn last_request(&self) -> Option<CapturedRequest> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Waits until so many requests satisfy a condition, and returns them.
+    pub(crate) async fn wait_for(
+        &self,
+        count: usize,
+        mut wanted: impl FnMut(&AnsweredRequest) -> bool,
+    ) -> Vec<AnsweredRequest> {
+        let mut watch = self.watch();
+        loop {
+            // Before the look, so that what comes after it is seen.
+            watch.mark_unchanged();
+            let found = self.history.find(&mut wanted);
+            // The sender is in `self`, so the wait does not fail.
+            if found.len() >= count || watch.changed().await.is_err() {
+                return found;
+            }
+        }
     }
 
     pub(crate) fn stats_json(&self) -> Value {
@@ -95,16 +82,6 @@ impl Ledger {
             "faulted": stats.faulted, "abandoned": stats.abandoned, "running": stats.running(),
             "bytesSent": stats.bytes_sent, "connections": stats.connections,
             "openConnections": stats.open_connections,
-        })
-    }
-
-    pub(crate) fn last_request_json(&self) -> Value {
-        self.last_request().map_or(Value::Null, |request| {
-            json!({
-                "operation": request.operation, "modelId": request.model_id, "authorization": request.authorization,
-                "region": request.region,
-                "headers": request.headers, "body": request.body,
-            })
         })
     }
 }

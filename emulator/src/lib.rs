@@ -9,14 +9,14 @@
 //! - `connection` accepts connections, with TLS and HTTP, and can reset them
 //! - `routes` has the operations, and `control` those of the emulator itself
 //! - `told` finds the script that answers a request, and asks the `quota` of its model
-//! - `catalogue` has the scripts by model id: built in, from files, from recordings, from tests
+//! - `catalogue` has the scripts: built in, from files, from recordings, from tests; `names` finds what a model id or a prompt names
 //! - `account` has the listings of the control plane, and `listed` what they have by default
 //! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
 //! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
 //! - `whole` does so for the operations that do not stream; `fold` joins the events to the answer of Converse
-//! - `body` sends them, and `ledger` counts
+//! - `body` sends them, `ledger` counts, and `history` has the requests
 
 mod account;
 mod answer;
@@ -32,9 +32,11 @@ mod frame;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod history;
 mod ledger;
 mod limits;
 mod listed;
+mod names;
 mod native;
 mod operation;
 mod playback;
@@ -56,10 +58,11 @@ use std::path::Path;
 
 use crate::catalogue::Catalogue;
 pub use crate::{
-    catalogue::{RECORDING_PREFIX, SCRIPT_PREFIX},
     config::{Config, LoadError, StartError},
     emulator::Emulator,
-    ledger::{CapturedRequest, Stats},
+    history::{AnsweredRequest, CapturedRequest, Outcome},
+    ledger::Stats,
+    names::{RECORDING_PREFIX, SCRIPT_PREFIX},
     quota::{MinuteModel, ModelQuota, Quota, QuotaError, QuotaUsage, TokenUsage},
     reply::STORY_PROMPT,
     script::{At, Delivery, Fault, FaultKind, Refusal, Script, Step},

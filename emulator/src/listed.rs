@@ -81,7 +81,7 @@ mod tests {
         let names = catalogue.names();
         for model in models(&names) {
             let id = model["modelId"].as_str().unwrap();
-            assert!(!matches!(catalogue.entry(id), Entry::Unknown | Entry::Malformed), "{id}");
+            assert!(!matches!(catalogue.entry(id), Entry::Unknown(_) | Entry::Malformed), "{id}");
             let body = json!({"messages": [], "anthropic_version": ""});
             assert!(Format::of(id, &body).is_some(), "{id}");
         }

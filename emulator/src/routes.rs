@@ -2,7 +2,7 @@
 //!
 //! A request is captured, its script is found ([`crate::told`]), and the script is its answer ([`crate::answer`]).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
@@ -12,15 +12,16 @@ use axum::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::Value;
 
 use crate::{
     account::{self, Account},
     answer::{Answer, invalid, refuse},
+    body::Tracked,
     catalogue::Catalogue,
     connection::Hangup,
     control,
-    ledger::{CapturedRequest, Ledger},
+    history::{CapturedRequest, Open},
+    ledger::Ledger,
     native::Format,
     operation::Operation,
     quota::Quotas,
@@ -29,9 +30,6 @@ use crate::{
 
 /// The largest body in bytes: Bedrock's limit, plus the overhead of base64.
 const MAX_BODY: usize = 64 << 20;
-
-/// The headers of traces that are captured.
-const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
 /// The state that requests share.
 #[derive(Clone)]
@@ -81,50 +79,27 @@ struct Call<'a> {
 
 async fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
     let Call { operation, model_id, headers, body } = call;
-    let parsed: Option<Value> = serde_json::from_slice(body).ok();
-    let is_json = parsed.is_some();
-    let request = CapturedRequest {
-        operation: operation.name(),
-        model_id: model_id.to_owned(),
-        authorization: scheme(headers),
-        region: region(headers).to_owned(),
-        headers: captured_headers(headers),
-        raw_body: body.clone(),
-        body: parsed.unwrap_or_default(),
-    };
+    let mut request = CapturedRequest::new(operation, model_id, headers, body);
+    let is_json = !request.body.is_null();
+    // Before the count, which tests wait for.
+    shared.ledger.history.add(&mut request);
     shared.ledger.count(|stats| stats.requests += 1);
-    shared.ledger.capture(request.clone());
+    let open = Open::new(Arc::clone(&shared.ledger), request.number);
     let result = if is_json {
         Telling { shared, operation, request: &request }.script()
     } else {
         Err(invalid("The request body is not JSON.").into())
     };
-    let answer = Answer { ledger: &shared.ledger, hangup, admitted: None };
-    match result {
+    let mut tracked = Tracked { admitted: None, open: Some(open) };
+    let ledger = &shared.ledger;
+    let response = match result {
         Ok(Told { script, admitted }) => {
             let format = Format::of(model_id, &request.body);
-            Answer { admitted, ..answer }.respond(operation, &script, &request.body, format).await
+            tracked.admitted = admitted;
+            Answer { ledger, hangup, tracked }.respond(operation, &script, &request.body, format).await
         }
-        Err(script) => answer.refuse_by(&script),
-    }
-}
-
-/// The scheme of the authorization without its secret.
-fn scheme(headers: &HeaderMap) -> String {
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    authorization.split(' ').next().unwrap_or_default().to_owned()
-}
-
-/// The region in the scope of the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
-fn region(headers: &HeaderMap) -> &str {
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let scope = authorization.split_once("Credential=").map(|(_, scope)| scope).unwrap_or_default();
-    scope.split('/').nth(2).unwrap_or_default()
-}
-
-/// Bedrock's headers, and those of traces.
-fn captured_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let is_captured = |name: &str| name.starts_with("x-amzn-bedrock-") || TRACE_HEADERS.contains(&name);
-    let captured = headers.iter().filter(|(name, _)| is_captured(name.as_str()));
-    captured.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
+        Err(script) => Answer { ledger, hangup, tracked }.refuse_by(&script),
+    };
+    shared.ledger.history.answered(request.number, response.status().as_u16());
+    response
 }

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::{
     answer::invalid,
-    catalogue::{Entry, SCRIPT_PREFIX},
-    ledger::CapturedRequest,
+    catalogue::Entry,
+    history::CapturedRequest,
+    names::SCRIPT_PREFIX,
     operation::Operation,
     prompt,
     quota::{Admitted, Need},
@@ -39,7 +40,7 @@ impl Telling<'_> {
     /// The script that refuses it.
     pub(crate) fn script(self) -> Result<Told, Box<Script>> {
         let Self { shared, operation, request } = self;
-        let CapturedRequest { model_id, body, .. } = request;
+        let body = &request.body;
         let found = shared.catalogue.find(request, |script| {
             self.admit(match script {
                 Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
@@ -57,13 +58,11 @@ impl Telling<'_> {
                 let steps = call.unwrap_or_else(|| reply::said(&prompt::prompt_of(body), tokens));
                 self.admit(reply::script(steps, shared.unpaced))
             }
-            Entry::Unknown => {
+            Entry::Unknown(name) => {
                 let names = shared.catalogue.names();
                 let known: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(SCRIPT_PREFIX)).collect();
-                let message = format!(
-                    "There is no script {model_id}. The names after `{SCRIPT_PREFIX}` are: {}",
-                    known.join(", ")
-                );
+                let message =
+                    format!("There is no script {name}. The names after `{SCRIPT_PREFIX}` are: {}", known.join(", "));
                 Err(Script::refuse(404, "ResourceNotFoundException", &message).into())
             }
             Entry::Malformed => Err(invalid("The provided model identifier is invalid.").into()),

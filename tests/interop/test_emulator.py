@@ -506,3 +506,40 @@ def test_a_quota_is_enforced_and_counted():
 def test_a_wrong_quota_is_told():
     assert "tokens is 0" in refused_flags("--quota", "a.model=0")
     assert "there are two quotas for a.model" in refused_flags("--quota", "a.model=1", "--quota", "a.model=2")
+
+
+def in_session(bedrock, name):
+    """Sends the header that separates the tests that share an emulator."""
+    add = lambda request, **_: request.headers.add_header("x-emulator-session", name)
+    bedrock.meta.events.register("before-sign.bedrock-runtime", add)
+    return bedrock
+
+
+def test_a_real_model_has_the_script_of_a_session(emulator):
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    scripts = f"{emulator.address}/_emulator/scripts"
+    said = {}
+    for session in ["one", "two"]:
+        header = {"x-emulator-session": session}
+        httpx.put(f"{scripts}/{model}", json={"steps": [{"reply": session}]}, headers=header).raise_for_status()
+        bedrock = in_session(client_of(emulator.address), session)
+        answer = bedrock.converse(modelId=model, messages=PROMPT)
+        said[session] = answer["output"]["message"]["content"][0]["text"]
+        found = httpx.get(f"{emulator.address}/_emulator/requests", params={"wait": 1}, headers=header).json()["requests"]
+        assert [(one["modelId"], one["outcome"], one["body"]) for one in found] == [(model, "completed", {"messages": PROMPT})]
+        httpx.post(f"{emulator.address}/_emulator/reset", headers=header).raise_for_status()
+        assert httpx.get(f"{emulator.address}/_emulator/requests", headers=header).json() == {"requests": []}
+    assert said == {"one": "one", "two": "two"}
+
+
+def test_an_arn_and_a_mark_choose_a_script(bedrock):
+    arn = "arn:aws:bedrock:us-east-1:000000000000:inference-profile/emulator.tools"
+    assert bedrock.converse(modelId=arn, messages=PROMPT)["stopReason"] == "tool_use"
+    marked = [{"role": "user", "content": [{"text": "What is the weather? [emulator.tools]"}]}]
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    first = bedrock.converse(modelId=model, messages=marked)
+    assert first["stopReason"] == "tool_use"
+    result = {"toolResult": {"toolUseId": "tooluse_emulated1", "content": [{"text": "sunny"}]}}
+    loop = [*marked, first["output"]["message"], {"role": "user", "content": [result]}]
+    second = bedrock.converse(modelId=model, messages=loop)
+    assert second["output"]["message"]["content"] == [{"text": "It is sunny in Paris."}]
