@@ -16,11 +16,10 @@ const QUOTED: usize = 400;
 /// The first word after 350 ms, then forty words a second: about the speed of a small model.
 const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25 };
 
-/// The events of the answer of an ordinary model to this prompt.
-pub(crate) fn said(prompt: &str, input_tokens: u32) -> Vec<Step> {
+/// The text of the answer of an ordinary model to this prompt.
+pub(crate) fn text(prompt: &str) -> String {
     let words = prompt::last_words(prompt);
-    let text = if asks_for_story(words) { STORY.trim_end().to_owned() } else { echo(words) };
-    steps(&text, input_tokens)
+    if asks_for_story(words) { STORY.trim_end().to_owned() } else { echo(words) }
 }
 
 /// The same whatever the end of the sentence.
@@ -92,7 +91,6 @@ mod tests {
 
     #[test]
     fn the_story_is_for_last_words_that_ask_for_it() {
-        let text = |prompt: &str| format!("{:?}", said(prompt, 0));
         let asked = format!("A conversation.\n\nHuman: hello\nAI: Hi!\nHuman: {STORY_PROMPT}\nAI:");
         assert!(text(&asked).contains("Pepper"));
         assert!(text("Human: write a story about two cats that go on an adventure.\nAI:").contains("Pepper"));

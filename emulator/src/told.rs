@@ -1,18 +1,19 @@
 //! Which script answers a request: that of its model id, or one made for an ordinary model. The quota of the model can refuse it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     answer::invalid,
     catalogue::Entry,
     history::CapturedRequest,
+    limits::Limits,
     names::SCRIPT_PREFIX,
     operation::Operation,
     prompt,
     quota::{Admitted, Need},
     reply,
     routes::Shared,
-    script::{Refusal, Script},
+    script::{Refusal, Script, Step},
     tools,
 };
 
@@ -53,9 +54,7 @@ impl Telling<'_> {
                 if operation.is_converse() {
                     check_conversation(body)?;
                 }
-                let tokens = prompt::input_tokens(body);
-                let call = tools::call(body, tokens).map_err(|message| invalid(&message))?;
-                let steps = call.unwrap_or_else(|| reply::said(&prompt::prompt_of(body), tokens));
+                let steps = ordinary(body, operation).map_err(|message| invalid(&message))?;
                 self.admit(reply::script(steps, shared.unpaced))
             }
             Entry::Unknown(name) => {
@@ -84,6 +83,42 @@ impl Telling<'_> {
     }
 }
 
+/// The events of the answer of an ordinary model, within the limits of the request. An error is Bedrock's message.
+fn ordinary(body: &Value, operation: Operation) -> Result<Vec<Step>, String> {
+    let limits = Limits::of(body)?;
+    let tokens = prompt::input_tokens(body);
+    if let Some(call) = tools::call(body, tokens)? {
+        return Ok(limits.limit(call));
+    }
+    let text = reply::text(&prompt::prompt_of(body));
+    let (text, stop) = limits.stopped(&text);
+    let mut steps = reply::steps(text, tokens);
+    if let Some(stop) = stop {
+        end_with(&mut steps, &stop, operation.is_native() || asks_for_stop(body));
+    }
+    Ok(limits.limit(steps))
+}
+
+/// Ends these events by a stop sequence. `is_told`: whether the answer has the sequence.
+fn end_with(steps: &mut [Step], stop: &str, is_told: bool) {
+    for step in steps {
+        if let Step::Event { event_type, payload } = step
+            && event_type == "messageStop"
+        {
+            payload["stopReason"] = "stop_sequence".into();
+            if is_told {
+                payload["additionalModelResponseFields"] = json!({"stop_sequence": stop});
+            }
+        }
+    }
+}
+
+/// Whether a request to Converse asks for the sequence that ended the answer.
+fn asks_for_stop(body: &Value) -> bool {
+    let places = body["additionalModelResponseFieldPaths"].as_array();
+    places.is_some_and(|places| places.iter().any(|place| place == "/stop_sequence"))
+}
+
 /// Whether the request ends with the result of a tool.
 fn ends_with_tool_result(body: &Value) -> bool {
     let last = body["messages"].as_array().and_then(|messages| messages.last());
@@ -109,3 +144,6 @@ fn check_conversation(body: &Value) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

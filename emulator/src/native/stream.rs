@@ -104,7 +104,8 @@ impl Translator {
                 vec![json!({"type": "content_block_stop", "index": index})]
             }
             "messageStop" => {
-                let delta = json!({"stop_reason": payload["stopReason"], "stop_sequence": null});
+                let sequence = &payload["additionalModelResponseFields"]["stop_sequence"];
+                let delta = json!({"stop_reason": payload["stopReason"], "stop_sequence": sequence});
                 let usage = json!({"output_tokens": self.output_tokens});
                 vec![
                     json!({"type": "message_delta", "delta": delta, "usage": usage}),

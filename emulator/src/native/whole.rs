@@ -18,7 +18,8 @@ pub(crate) fn whole(format: Format, converse: &Value) -> Value {
             let content: Vec<Value> = blocks.iter().filter_map(anthropic).collect();
             json!({
                 "id": "msg_emulated", "type": "message", "role": message["role"], "content": content,
-                "stop_reason": stop, "stop_sequence": null, "usage": {"input_tokens": input, "output_tokens": output},
+                "stop_reason": stop, "stop_sequence": converse["additionalModelResponseFields"]["stop_sequence"],
+                "usage": {"input_tokens": input, "output_tokens": output},
             })
         }
         Format::AnthropicText => {

@@ -1,0 +1,126 @@
+//! The limits of ordinary models, on every operation.
+
+use serde_json::{Value, json};
+
+use crate::{
+    frame,
+    script::Step,
+    served::{Served, all, json_of},
+};
+
+const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+
+fn limited(config: impl Into<Value>) -> Value {
+    let config = config.into();
+    json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}], "inferenceConfig": config})
+}
+
+async fn converse(body: &Value) -> Value {
+    json_of(Served::new().operate("converse", CLAUDE, "", body).await).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_has_at_most_the_maximum_of_tokens() {
+    for most in [1, 2, 9] {
+        let answer = converse(&limited(json!({"maxTokens": most}))).await;
+        let text = answer["output"]["message"]["content"][0]["text"].as_str().unwrap();
+        assert_eq!(text.split_whitespace().count(), most, "{text}");
+        assert_eq!((&answer["stopReason"], &answer["usage"]["outputTokens"]), (&json!("max_tokens"), &json!(most)));
+        assert_eq!(answer["usage"]["totalTokens"], json!(most + 1));
+    }
+    let whole = converse(&limited(json!({"maxTokens": 1_000}))).await;
+    assert_eq!(whole["stopReason"], "end_turn");
+    let streamed =
+        all(Served::new().operate("converse-stream", CLAUDE, "", &limited(json!({"maxTokens": 2}))).await).await;
+    let steps: Vec<_> = frame::split(streamed).into_iter().map(|bytes| frame::decode(bytes).unwrap()).collect();
+    let texts =
+        steps.iter().filter(|step| matches!(step, Step::Event { event_type, .. } if event_type == "contentBlockDelta"));
+    assert_eq!(texts.count(), 2);
+    assert!(steps.contains(&Step::message_stop("max_tokens")) && steps.contains(&Step::metadata(1, 2)), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_sequence_ends_an_answer_and_is_no_part_of_it() {
+    let answer = converse(&limited(json!({"stopSequences": [", not", "emulator"], "maxTokens": 100}))).await;
+    assert_eq!(answer["output"]["message"]["content"][0]["text"], "This is the Bedrock ");
+    assert_eq!((&answer["stopReason"], &answer["usage"]["outputTokens"]), (&json!("stop_sequence"), &json!(5)));
+    assert!(answer.get("additionalModelResponseFields").is_none());
+    let mut asking = limited(json!({"stopSequences": ["emulator"]}));
+    asking["additionalModelResponseFieldPaths"] = json!(["/stop_sequence"]);
+    assert_eq!(converse(&asking).await["additionalModelResponseFields"], json!({"stop_sequence": "emulator"}));
+    // What comes first ends it.
+    let early = converse(&limited(json!({"stopSequences": ["emulator"], "maxTokens": 2}))).await;
+    assert_eq!(early["stopReason"], "max_tokens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn native_answers_have_the_limits_of_their_format() {
+    let served = Served::new();
+    let anthropic = |limit: Value| {
+        let mut body = json!({"anthropic_version": "x", "messages": [{"role": "user", "content": "hi"}]});
+        body.as_object_mut().unwrap().extend(limit.as_object().unwrap().clone());
+        body
+    };
+    let stopped = anthropic(json!({"stop_sequences": ["emulator"], "max_tokens": 100}));
+    let answer = json_of(served.operate("invoke", CLAUDE, "", &stopped).await).await;
+    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("emulator")));
+    let streamed = all(served.operate("invoke-with-response-stream", CLAUDE, "", &stopped).await).await;
+    let delta = json!({"stop_reason": "stop_sequence", "stop_sequence": "emulator"});
+    let chunks = frame::split(streamed).into_iter().map(|bytes| frame::decode(bytes).unwrap());
+    assert!(chunks.into_iter().any(|step| matches!(step, Step::Chunk(chunk) if chunk["delta"] == delta)));
+    let whole = json_of(served.operate("invoke", CLAUDE, "", &anthropic(json!({"max_tokens": 100}))).await).await;
+    assert_eq!((&whole["stop_reason"], &whole["stop_sequence"]), (&json!("end_turn"), &json!(null)));
+    let cases = [
+        (
+            "amazon.titan-text-express-v1",
+            json!({"inputText": "hi", "textGenerationConfig": {"maxTokenCount": 3}}),
+            "/results/0/completionReason",
+            "LENGTH",
+        ),
+        (
+            "cohere.command-text-v14",
+            json!({"prompt": "hi", "max_tokens": 3}),
+            "/generations/0/finish_reason",
+            "MAX_TOKENS",
+        ),
+        ("meta.llama3-8b-instruct-v1:0", json!({"prompt": "hi", "max_gen_len": 3}), "/stop_reason", "length"),
+        (
+            "mistral.mistral-7b-instruct-v0:2",
+            json!({"prompt": "hi", "max_tokens": 3}),
+            "/outputs/0/stop_reason",
+            "length",
+        ),
+        ("ai21.j2-ultra-v1", json!({"prompt": "hi", "maxTokens": 3}), "/completions/0/finishReason/reason", "length"),
+        (
+            "openai.gpt-oss-20b-1:0",
+            json!({"messages": [], "max_completion_tokens": 3}),
+            "/choices/0/finish_reason",
+            "length",
+        ),
+        ("amazon.nova-lite-v1:0", limited(json!({"max_new_tokens": 3})), "/stopReason", "max_tokens"),
+    ];
+    for (model, body, place, reason) in cases {
+        let answer = json_of(served.operate("invoke", model, "", &body).await).await;
+        assert_eq!(answer.pointer(place), Some(&json!(reason)), "{model}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_call_of_a_tool_is_cut_at_the_maximum_too() {
+    let schema =
+        json!({"type": "object", "required": ["city"], "properties": {"city": {"const": "a city with a long name"}}});
+    let tools = json!([{"toolSpec": {"name": "look", "inputSchema": {"json": schema}}}]);
+    let mut body = limited(json!({"maxTokens": 2}));
+    body["toolConfig"] = json!({"tools": tools, "toolChoice": {"any": {}}});
+    let answer = converse(&body).await;
+    assert_eq!(answer["stopReason"], "max_tokens");
+    let input = &answer["output"]["message"]["content"][0]["toolUse"]["input"];
+    assert_eq!(*input, json!("{\"city\":\"a city with a l"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_maximum_of_nothing_is_refused_as_bedrock_does() {
+    let answer = converse(&limited(json!({"maxTokens": 0}))).await;
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains("at 'inferenceConfig.maxTokens' failed to satisfy constraint"), "{message}");
+}
