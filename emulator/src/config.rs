@@ -2,7 +2,11 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::quota::{ModelQuota, QuotaError};
+use crate::{
+    faults::Faults,
+    quota::{ModelQuota, QuotaError},
+    script::Pace,
+};
 
 /// How an emulator is started.
 #[derive(Clone, Debug)]
@@ -15,12 +19,19 @@ pub struct Config {
     pub max_concurrent_streams: Option<u32>,
     /// Let ordinary models answer without pauses, so that tests need not wait.
     pub unpaced: bool,
+    /// The pauses of ordinary models, if not `unpaced`. Default: those of a small model, 350 ms before the first frame and 25 ms before each
+    /// further one.
+    pub pace: Option<Pace>,
     /// A folder of script files; `name.json` becomes the model `emulator.name`.
     pub scripts: Option<PathBuf>,
     /// A folder of recordings; `folder/name.json` becomes the model `recording.folder/name`.
     pub recordings: Option<PathBuf>,
-    /// Quotas that are enforced from the start. [`Emulator::set_quota`] sets them later.
+    /// Quotas that are enforced from the start. [`Emulator::set_quota`](crate::Emulator::set_quota) sets them later.
     pub quotas: Vec<ModelQuota>,
+    /// The share of requests that have each fault. [`Emulator::set_faults`](crate::Emulator::set_faults) sets it later.
+    pub faults: Faults,
+    /// What pauses and faults are drawn from. The same seed gives the same ones to the same sequence of requests.
+    pub seed: u64,
 }
 
 impl Default for Config {
@@ -32,6 +43,9 @@ impl Default for Config {
             tls: false,
             max_concurrent_streams: None,
             unpaced: false,
+            pace: None,
+            faults: Faults::default(),
+            seed: 0,
             scripts: None,
             recordings: None,
             quotas: Vec::new(),

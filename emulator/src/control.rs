@@ -1,4 +1,4 @@
-//! The emulator's own operations, below `/_emulator/`: counts, scripts and quotas. `requests` has the history.
+//! The emulator's own operations, below `/_emulator/`: counts, scripts, faults and quotas. `requests` has the history.
 //!
 //! With the header `x-emulator-session` they are about the requests that have the same header.
 
@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::{
     answer::{json_body, refuse},
     catalogue::Layer,
+    faults::Faults,
     history::{SESSION, text},
     quota::Quota,
     routes::Shared,
@@ -31,6 +32,7 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/_emulator/reset", post(reset))
         .route("/_emulator/scripts", get(list_scripts))
         .route("/_emulator/scripts/{*model}", put(put_scripts).delete(remove_scripts))
+        .route("/_emulator/faults", get(list_faults).put(set_faults))
         .route("/_emulator/quotas", get(async |State(shared): State<Shared>| json_body(&shared.quotas.json())))
         .route("/_emulator/quotas/{*model}", put(set_quota).delete(remove_quota))
 }
@@ -92,6 +94,22 @@ async fn remove_scripts(State(shared): State<Shared>, Path(name): Path<String>, 
     } else {
         missing(&format!("No script was put for {name}."))
     }
+}
+
+async fn list_faults(State(shared): State<Shared>) -> Response {
+    json_body(&json!({"seed": shared.chance.seed, "faults": shared.chance.faults()}))
+}
+
+async fn set_faults(State(shared): State<Shared>, body: Bytes) -> Response {
+    let faults: Faults = match serde_json::from_slice(&body) {
+        Ok(faults) => faults,
+        Err(error) => return bad(&format!("The body does not have the shares of faults: {error}")),
+    };
+    if let Err(error) = faults.check() {
+        return bad(&format!("The faults cannot be used: {error}."));
+    }
+    shared.chance.set(faults);
+    done()
 }
 
 /// `MODEL` or `MODEL@REGION`.

@@ -11,12 +11,14 @@ use crate::{
     catalogue::Catalogue,
     config::{Config, StartError},
     connection,
+    faults::{Chance, Faults},
     history::{AnsweredRequest, CapturedRequest},
     ledger::{Ledger, Stats},
     names::SCRIPT_PREFIX,
     quota::{Quota, QuotaError, QuotaUsage, Quotas},
+    reply::MODEL_PACE,
     routes,
-    script::{Refusal, Script},
+    script::{Pace, Refusal, Script},
     tls,
 };
 
@@ -29,6 +31,7 @@ pub struct Emulator {
     ledger: Arc<Ledger>,
     account: Arc<Account>,
     quotas: Arc<Quotas>,
+    chance: Arc<Chance>,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }
@@ -39,7 +42,8 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, tls, max_concurrent_streams, unpaced, scripts, recordings, quotas } = config;
+        let Config { listen, tls, max_concurrent_streams, unpaced, pace, scripts, recordings, quotas, faults, seed } =
+            config;
         let catalogue = Arc::new(Catalogue::load(scripts.as_deref(), recordings.as_deref())?);
         let quotas = Arc::new(Quotas::load(quotas)?);
         let (acceptor, certificate) =
@@ -48,6 +52,7 @@ impl Emulator {
         let listener = TcpListener::bind(listen).await.map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;
         let ledger = Arc::new(Ledger::default());
+        let chance = Arc::new(Chance::new(seed, faults));
         let stop = CancellationToken::new();
         let account = Arc::new(Account::default());
         let shared = routes::Shared {
@@ -55,7 +60,8 @@ impl Emulator {
             ledger: Arc::clone(&ledger),
             account: Arc::clone(&account),
             quotas: Arc::clone(&quotas),
-            unpaced,
+            chance: Arc::clone(&chance),
+            pace: if unpaced { Pace::default() } else { pace.unwrap_or(MODEL_PACE) },
         };
         let serving = connection::serve(
             listener,
@@ -70,7 +76,7 @@ impl Emulator {
             reason = "`Emulator::stop` waits for it, and dropping the emulator ends it"
         )]
         let serving = Some(tokio::spawn(serving));
-        Ok(Self { address, certificate, catalogue, ledger, account, quotas, stop, serving })
+        Ok(Self { address, certificate, catalogue, ledger, account, quotas, chance, stop, serving })
     }
 
     /// The address on which it listens.
@@ -139,6 +145,11 @@ impl Emulator {
     /// What was used of the quota that was set for exactly this model and region. `None` if there is none.
     pub fn quota_usage(&self, model_id: &str, region: Option<&str>) -> Option<QuotaUsage> {
         self.quotas.usage(model_id, region)
+    }
+
+    /// Sets the share of requests that have each fault. Scripts that refuse or have a fault of their own keep it.
+    pub fn set_faults(&self, faults: Faults) {
+        self.chance.set(faults);
     }
 
     /// Replaces what ListFoundationModels and ListInferenceProfiles list, in the form of Bedrock's summaries. A page has at most `page` of the

@@ -8,7 +8,7 @@
 //! - `config` says how an `emulator` is started
 //! - `connection` accepts connections, with TLS and HTTP, and can reset them
 //! - `routes` has the operations, and `control` those of the emulator itself
-//! - `told` finds the script that answers a request, and asks the `quota` of its model
+//! - `told` finds the script that answers a request, draws its `faults`, and asks the `quota` of its model
 //! - `catalogue` has the scripts: built in, from files, from recordings, from tests; `names` finds what a model id or a prompt names
 //! - `account` has the listings of the control plane, and `listed` what they have by default
 //! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
@@ -27,6 +27,7 @@ mod connection;
 mod control;
 mod delivery;
 mod emulator;
+mod faults;
 mod fold;
 mod frame;
 #[cfg(any(fuzzing, test))]
@@ -60,12 +61,13 @@ use crate::catalogue::Catalogue;
 pub use crate::{
     config::{Config, LoadError, StartError},
     emulator::Emulator,
+    faults::{Faults, FaultsError, RandomFault},
     history::{AnsweredRequest, CapturedRequest, Outcome},
     ledger::Stats,
     names::{RECORDING_PREFIX, SCRIPT_PREFIX},
     quota::{MinuteModel, ModelQuota, Quota, QuotaError, QuotaUsage, TokenUsage},
     reply::STORY_PROMPT,
-    script::{At, Delivery, Fault, FaultKind, Refusal, Script, Step},
+    script::{At, Delivery, Fault, FaultKind, Pace, PaceError, Refusal, Script, Step},
 };
 
 /// A complete answer with this text in the native format of this model, without pauses.

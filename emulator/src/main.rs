@@ -1,8 +1,8 @@
-//! The emulator as a program: `bedrock-emulator --listen 127.0.0.1:8080`.
+//! The emulator as a program: `bedrock-emulator --listen 127.0.0.1:8991`.
 
 use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use bedrock_emulator::{Config, Emulator, ModelQuota, StartError};
+use bedrock_emulator::{Config, Emulator, Faults, ModelQuota, Pace, StartError};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(version)]
 struct Arguments {
     /// Address and port to listen on; port 0 selects a free port
-    #[arg(long, env = "BEDROCK_EMULATOR_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "BEDROCK_EMULATOR_LISTEN", default_value = "127.0.0.1:8991")]
     listen: SocketAddr,
     /// A folder of script files: `name.json` becomes the model `emulator.name`
     #[arg(long, env = "BEDROCK_EMULATOR_SCRIPTS", value_name = "FOLDER")]
@@ -33,6 +33,16 @@ struct Arguments {
     /// [,retry-after][,window][,minute-ms=N]; in the variable separated by `;`
     #[arg(long = "quota", env = "BEDROCK_EMULATOR_QUOTAS", value_name = "QUOTA", value_delimiter = ';')]
     quotas: Vec<ModelQuota>,
+    /// The pauses of ordinary models in milliseconds, before the first frame and before each further one: FIRST[/P99],GAP[/P99]. With a 99th
+    /// percentile they are drawn, and the first number is their median
+    #[arg(long, env = "BEDROCK_EMULATOR_PACE", value_name = "PACE", default_value = "350,25")]
+    pace: Pace,
+    /// The share of requests that have a fault, such as throttle=5%,cut=1%; also unavailable, internal, exception, end, reset, stall, corrupt
+    #[arg(long, env = "BEDROCK_EMULATOR_FAULTS", value_name = "FAULTS")]
+    faults: Option<Faults>,
+    /// What pauses and faults are drawn from: the same ones for the same sequence of requests
+    #[arg(long, env = "BEDROCK_EMULATOR_SEED", value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
 }
 
 #[tokio::main]
@@ -47,9 +57,21 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { listen, scripts, recordings, tls_certificate, max_concurrent_streams, quotas } = arguments;
+    let Arguments { listen, scripts, recordings, tls_certificate, max_concurrent_streams, quotas, pace, faults, seed } =
+        arguments;
     let tls = tls_certificate.is_some();
-    let config = Config { listen, tls, max_concurrent_streams, unpaced: false, scripts, recordings, quotas };
+    let config = Config {
+        listen,
+        tls,
+        max_concurrent_streams,
+        unpaced: false,
+        pace: Some(pace),
+        scripts,
+        recordings,
+        quotas,
+        faults: faults.unwrap_or_default(),
+        seed,
+    };
     let emulator = Emulator::start(config).await.map_err(Box::<StartError>::new)?;
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
         std::fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;

@@ -14,7 +14,7 @@ const STORY: &str = include_str!("story.txt");
 const QUOTED: usize = 400;
 
 /// The first word after 350 ms, then forty words a second: about the speed of a small model.
-const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25 };
+pub(crate) const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25, first_p99_ms: None, gap_p99_ms: None, seed: 0 };
 
 /// The text of the answer of an ordinary model to this prompt.
 pub(crate) fn text(prompt: &str) -> String {
@@ -29,8 +29,8 @@ fn asks_for_story(words: &str) -> bool {
 }
 
 /// The answer of an ordinary model with these events.
-pub(crate) fn script(steps: Vec<Step>, unpaced: bool) -> Script {
-    Script { steps, pace: if unpaced { Pace::default() } else { MODEL_PACE }, ..Script::default() }
+pub(crate) fn script(steps: Vec<Step>, pace: Pace) -> Script {
+    Script { pace, steps, ..Script::default() }
 }
 
 fn echo(prompt: &str) -> String {

@@ -20,11 +20,13 @@ use crate::{
     catalogue::Catalogue,
     connection::Hangup,
     control,
+    faults::Chance,
     history::{CapturedRequest, Open},
     ledger::Ledger,
     native::Format,
     operation::Operation,
     quota::Quotas,
+    script::Pace,
     told::{Telling, Told},
 };
 
@@ -38,8 +40,9 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) account: Arc<Account>,
     pub(crate) quotas: Arc<Quotas>,
-    /// Whether ordinary models answer without pauses.
-    pub(crate) unpaced: bool,
+    pub(crate) chance: Arc<Chance>,
+    /// The pauses of ordinary models.
+    pub(crate) pace: Pace,
 }
 
 pub(crate) fn router(shared: Shared) -> Router {

@@ -4,12 +4,16 @@
 //! bytes and pauses.
 
 mod build;
+mod pace;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
+
+pub(crate) use self::pace::mixed;
+pub use self::pace::{Pace, PaceError};
 
 /// The answer of the emulator to a request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -53,23 +57,6 @@ pub struct Refusal {
 impl From<Refusal> for Box<Script> {
     fn from(refusal: Refusal) -> Self {
         Self::new(Script { refuse: Some(refusal), ..Script::default() })
-    }
-}
-
-/// The pauses before frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pace {
-    /// Before the first frame, in milliseconds.
-    pub first_ms: u64,
-    /// Before each further frame, in milliseconds.
-    pub gap_ms: u64,
-}
-
-impl Pace {
-    /// The pause before the frame with this index.
-    pub(crate) fn before(self, frame: usize) -> Duration {
-        Duration::from_millis(if frame == 0 { self.first_ms } else { self.gap_ms })
     }
 }
 
@@ -200,6 +187,9 @@ impl Script {
         if scripts.is_empty() {
             return Err(serde_json::Error::custom("an array of scripts must not be empty"));
         }
+        if let Some(error) = scripts.iter().find_map(|script| script.pace.check().err()) {
+            return Err(serde_json::Error::custom(error));
+        }
         let placed_by_byte = |script: &Self| {
             let fault = script.fault.map(|fault| (fault.kind, fault.at));
             matches!(fault, Some((FaultKind::Oversized | FaultKind::Undersized, At::Byte(_))))
@@ -242,6 +232,10 @@ mod tests {
         let error = Script::sequence_from_json(r#"{"steps": [], "delay": 5}"#).unwrap_err().to_string();
         assert!(error.contains("delay") && error.contains("pace"), "{error}");
         assert!(Script::sequence_from_json("[]").is_err());
+        let tail = r#"{"pace": {"gap_ms": 20, "gap_p99_ms": 10}}"#;
+        assert!(
+            Script::sequence_from_json(tail).unwrap_err().to_string().contains("gap_p99_ms is 10, below gap_ms (20)")
+        );
         let misplaced = r#"{"fault": {"kind": "oversized", "at": {"byte": 1}}}"#;
         assert!(Script::sequence_from_json(misplaced).unwrap_err().to_string().contains("must be an event"));
     }

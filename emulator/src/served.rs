@@ -23,7 +23,7 @@ pub(crate) struct Served {
 impl Served {
     /// With the built-in scripts. Ordinary models answer without pauses.
     pub(crate) fn new() -> Self {
-        let shared = Shared { unpaced: true, ..Shared::default() };
+        let shared = Shared::default();
         let router = router(shared.clone()).layer(Extension(Hangup::default()));
         Self { shared, router }
     }
@@ -84,7 +84,8 @@ impl Default for Shared {
             ledger: Arc::default(),
             account: Arc::default(),
             quotas: Arc::default(),
-            unpaced: false,
+            chance: Arc::default(),
+            pace: crate::script::Pace::default(),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Telling<'_> {
                     check_conversation(body)?;
                 }
                 let steps = ordinary(body, operation).map_err(|message| invalid(&message))?;
-                self.admit(reply::script(steps, shared.unpaced))
+                self.admit(reply::script(steps, shared.pace))
             }
             Entry::Unknown(name) => {
                 let names = shared.catalogue.names();
@@ -74,10 +74,11 @@ impl Telling<'_> {
         if script.refuse.is_some() {
             return Err(script.into());
         }
-        let meter = match operation {
-            Operation::CountTokens => None,
-            _ => shared.quotas.find(&request.model_id, &request.region),
-        };
+        if operation == Operation::CountTokens {
+            return Ok(Told { script, admitted: None });
+        }
+        let script = shared.chance.apply(request.number, script)?;
+        let meter = shared.quotas.find(&request.model_id, &request.region);
         let admitted = meter.map(|meter| meter.admit(Need::new(&request.body, &script))).transpose()?;
         Ok(Told { script, admitted })
     }

@@ -543,3 +543,37 @@ def test_an_arn_and_a_mark_choose_a_script(bedrock):
     loop = [*marked, first["output"]["message"], {"role": "user", "content": [result]}]
     second = bedrock.converse(modelId=model, messages=loop)
     assert second["output"]["message"]["content"] == [{"text": "It is sunny in Paris."}]
+
+
+def test_answers_keep_the_limits_of_a_request(bedrock):
+    limits = {"maxTokens": 3, "stopSequences": ["answering"]}
+    answer = bedrock.converse(modelId="a.model", messages=PROMPT, inferenceConfig=limits)
+    assert answer["output"]["message"]["content"] == [{"text": "This is the"}]
+    assert (answer["stopReason"], answer["usage"]["outputTokens"]) == ("max_tokens", 3)
+    answer = bedrock.converse(modelId="a.model", messages=PROMPT, inferenceConfig={**limits, "maxTokens": 99})
+    assert answer["output"]["message"]["content"] == [{"text": "This is the Bedrock emulator "}]
+    assert answer["stopReason"] == "stop_sequence"
+
+
+def test_pace_and_faults_come_from_the_seed():
+    def outcomes():
+        flags = ["--pace", "0/1,0", "--faults", "throttle=30%,unavailable=10%", "--seed", "7"]
+        emulator = Program(["bedrock-emulator", "--listen", "127.0.0.1:0", *flags])
+        try:
+            bedrock = client_of(emulator.address)
+            for _ in range(100):
+                try:
+                    yield bedrock.converse(modelId="a.model", messages=PROMPT)["ResponseMetadata"]["HTTPStatusCode"]
+                except botocore.exceptions.ClientError as error:
+                    yield error.response["ResponseMetadata"]["HTTPStatusCode"]
+        finally:
+            emulator.stop()
+
+    first = list(outcomes())
+    assert first == list(outcomes())
+    assert 15 <= first.count(429) <= 45 and 2 <= first.count(503) <= 20, first
+
+
+def test_a_wrong_pace_or_fault_is_told():
+    assert "is not FIRST[/P99],GAP[/P99]" in refused_flags("--pace", "fast")
+    assert "Faults: throttle" in refused_flags("--faults", "explode=5%")

@@ -41,7 +41,7 @@ impl Script {
     /// Sets the pace, in milliseconds.
     #[must_use]
     pub fn pace(mut self, first_ms: u64, gap_ms: u64) -> Self {
-        self.pace = Pace { first_ms, gap_ms };
+        self.pace = Pace { first_ms, gap_ms, ..Pace::default() };
         self
     }
 
