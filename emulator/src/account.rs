@@ -1,9 +1,10 @@
-//! The listings of the control plane: the models of the account, page by page its inference profiles, and refusals of both.
+//! The listings of the control plane: the models of the account, page by page its inference profiles, and refusals of both. And one model or
+//! profile.
 
 use std::collections::VecDeque;
 
 use axum::{
-    extract::{RawQuery, State},
+    extract::{Path, RawQuery, State},
     response::Response,
 };
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::{json_body, refuse},
-    listed,
+    listed, names,
     routes::Shared,
     script::Refusal,
 };
@@ -96,4 +97,35 @@ pub(crate) async fn profiles(State(shared): State<Shared>, RawQuery(query): RawQ
         answer.insert("nextToken".to_owned(), end.to_string().into());
     }
     json_body(&answer)
+}
+
+/// GetFoundationModel. Without own models of the account every id is one that is answered.
+pub(crate) async fn model(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let id = if id.starts_with("arn:") { id.rsplit('/').next().unwrap_or_default() } else { &id };
+    let own = shared.account.models.lock().clone();
+    let found = match own {
+        Some(models) => models.into_iter().find(|model| model["modelId"] == id),
+        None => (names::is_named(id) || names::is_model(id)).then(|| listed::model(id)),
+    };
+    match found {
+        Some(model) => json_body(&json!({"modelDetails": model})),
+        None => missing("foundation model"),
+    }
+}
+
+/// GetInferenceProfile. Profiles that are not listed are those of the geographies, and those of applications.
+pub(crate) async fn profile(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    let profiles = shared.account.profiles.lock().clone();
+    let is_asked = |profile: &Value| profile["inferenceProfileId"] == id || profile["inferenceProfileArn"] == id;
+    let own = profiles.into_iter().find(is_asked);
+    let is_default = shared.account.models.lock().is_none();
+    match own.or_else(|| listed::profile_of(&id).filter(|_| is_default)) {
+        Some(profile) => json_body(&profile),
+        None => missing("inference profile"),
+    }
+}
+
+fn missing(what: &str) -> Response {
+    let message = format!("Could not resolve the {what} from the identifier.");
+    refuse(404, "ResourceNotFoundException", &message)
 }

@@ -10,7 +10,8 @@
 //! - `routes` has the operations, and `control` those of the emulator itself
 //! - `told` finds the script that answers a request, draws its `faults`, and asks the `quota` of its model
 //! - `catalogue` has the scripts: built in, from files, from recordings, from tests; `names` finds what a model id or a prompt names
-//! - `account` has the listings of the control plane, and `listed` what they have by default
+//! - `account` has the models and profiles of the control plane, and `listed` what they are by default; `sts` says whose account it is
+//! - `vectors` has embeddings and rerankings, and `guardrail` ApplyGuardrail
 //! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
 //! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
@@ -33,6 +34,7 @@ mod frame;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guardrail;
 mod history;
 mod ledger;
 mod limits;
@@ -50,9 +52,11 @@ mod schema;
 pub mod script;
 #[cfg(test)]
 mod served;
+mod sts;
 mod tls;
 mod told;
 mod tools;
+mod vectors;
 mod whole;
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The HTTP surface of Bedrock Runtime and of the listings of its control plane.
+//! The HTTP surface of Bedrock Runtime, and of what programs use of its control plane, its agent runtime and STS.
 //!
 //! A request is captured, its script is found ([`crate::told`]), and the script is its answer ([`crate::answer`]).
 
@@ -21,13 +21,16 @@ use crate::{
     connection::Hangup,
     control,
     faults::Chance,
+    guardrail,
     history::{CapturedRequest, Open},
     ledger::Ledger,
     native::Format,
     operation::Operation,
     quota::Quotas,
     script::Pace,
+    sts,
     told::{Telling, Told},
+    vectors,
 };
 
 /// The largest body in bytes: Bedrock's limit, plus the overhead of base64.
@@ -64,7 +67,12 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/model/{model}/invoke", operation(Operation::InvokeModel))
         .route("/model/{model}/count-tokens", operation(Operation::CountTokens))
         .route("/foundation-models", get(account::models))
+        .route("/foundation-models/{*model}", get(account::model))
         .route("/inference-profiles", get(account::profiles))
+        .route("/inference-profiles/{*profile}", get(account::profile))
+        .route("/guardrail/{guardrail}/version/{version}/apply", post(guardrail::apply))
+        .route("/rerank", post(vectors::rerank))
+        .route("/", post(sts::answer))
         .merge(control::router())
         .fallback(async || refuse(404, "UnknownOperationException", "The emulator has no such operation."))
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -14,11 +14,15 @@ use crate::{
     reply,
     routes::Shared,
     script::{Refusal, Script, Step},
-    tools,
+    tools, vectors,
 };
 
 /// The longest text in bytes that any model accepts. The limits of models are 200,000 to 1,000,000 tokens.
 const MAX_TEXT: usize = 4_000_000;
+
+/// Bedrock's message where a model has no text to answer with.
+const WITHOUT_TEXT: &str =
+    "This action doesn't support the model that you provided. Try again with a supported text or chat model.";
 
 /// A script, and what the quota has reserved for its answer.
 pub(crate) struct Told {
@@ -43,19 +47,27 @@ impl Telling<'_> {
         let Self { shared, operation, request } = self;
         let body = &request.body;
         let found = shared.catalogue.find(request, |script| {
-            self.admit(match script {
+            let script = match script {
                 Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
                 script => script,
-            })
+            };
+            self.admit(script, None)
         });
         match found? {
             Entry::Script(told) => Ok(told),
+            Entry::Model if operation != Operation::CountTokens && vectors::is_one(&request.model_id) => {
+                if operation != Operation::InvokeModel {
+                    return Err(invalid(WITHOUT_TEXT).into());
+                }
+                // Without output tokens.
+                self.admit(vectors::answer(&request.model_id, body, shared.pace)?, Some(0))
+            }
             Entry::Model => {
                 if operation.is_converse() {
                     check_conversation(body)?;
                 }
                 let steps = ordinary(body, operation).map_err(|message| invalid(&message))?;
-                self.admit(reply::script(steps, shared.pace))
+                self.admit(reply::script(steps, shared.pace), None)
             }
             Entry::Unknown(name) => {
                 let names = shared.catalogue.names();
@@ -68,8 +80,9 @@ impl Telling<'_> {
         }
     }
 
-    /// Reserves what the request needs, if its model has a quota. Neither an error nor a count of tokens needs any.
-    fn admit(self, script: Script) -> Result<Told, Box<Script>> {
+    /// Reserves what the request needs, if its model has a quota. Neither an error nor a count of tokens needs any. `most` is the maximum of
+    /// output tokens, if the model has one whatever the request says.
+    fn admit(self, script: Script, most: Option<u64>) -> Result<Told, Box<Script>> {
         let Self { shared, operation, request } = self;
         if script.refuse.is_some() {
             return Err(script.into());
@@ -79,7 +92,7 @@ impl Telling<'_> {
         }
         let script = shared.chance.apply(request.number, script)?;
         let meter = shared.quotas.find(&request.model_id, &request.region);
-        let admitted = meter.map(|meter| meter.admit(Need::new(&request.body, &script))).transpose()?;
+        let admitted = meter.map(|meter| meter.admit(Need::new(&request.body, &script, most))).transpose()?;
         Ok(Told { script, admitted })
     }
 }

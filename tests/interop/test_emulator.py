@@ -577,3 +577,67 @@ def test_pace_and_faults_come_from_the_seed():
 def test_a_wrong_pace_or_fault_is_told():
     assert "is not FIRST[/P99],GAP[/P99]" in refused_flags("--pace", "fast")
     assert "Faults: throttle" in refused_flags("--faults", "explode=5%")
+
+
+def test_embeddings_and_rerankings(emulator, bedrock):
+    def invoked(model, **body):
+        return json.loads(bedrock.invoke_model(modelId=model, body=json.dumps(body))["body"].read())
+
+    def nearness(one, other):
+        return sum(a * b for a, b in zip(one, other))
+
+    texts = ["two cats on an adventure", "an adventure of two cats", "quarterly revenue"]
+    titan = [invoked("amazon.titan-embed-text-v2:0", inputText=text)["embedding"] for text in texts]
+    cohere = invoked("cohere.embed-english-v3", texts=texts, input_type="search_document")["embeddings"]
+    for vectors in [titan, cohere]:
+        assert nearness(vectors[0], vectors[1]) > 0.6 > 0.3 > nearness(vectors[0], vectors[2])
+    runtime = client_of(emulator.address, "bedrock-agent-runtime")
+    source = lambda text: {"type": "INLINE", "inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": text}}}
+    arn = "arn:aws:bedrock:us-east-1::foundation-model/cohere.rerank-v3-5:0"
+    ranked = runtime.rerank(
+        queries=[{"type": "TEXT", "textQuery": {"text": "cats"}}],
+        sources=[source(text) for text in reversed(texts)],
+        rerankingConfiguration={
+            "type": "BEDROCK_RERANKING_MODEL",
+            "bedrockRerankingConfiguration": {"numberOfResults": 2, "modelConfiguration": {"modelArn": arn}},
+        },
+    )["results"]
+    assert sorted(result["index"] for result in ranked) == [1, 2]
+    invoke = invoked("cohere.rerank-v3-5:0", query="cats", documents=texts[::-1], top_n=2, api_version=2)["results"]
+    assert [(one["index"], one["relevanceScore"]) for one in ranked] == [(one["index"], one["relevance_score"]) for one in invoke]
+
+
+def test_a_guardrail_is_applied(bedrock):
+    def applied(text):
+        content = [{"text": {"text": text}}]
+        return bedrock.apply_guardrail(guardrailIdentifier="gr", guardrailVersion="1", source="INPUT", content=content)
+
+    assert applied("hello")["action"] == "NONE"
+    blocked = applied("hello [emulator.block]")
+    assert blocked["action"] == "GUARDRAIL_INTERVENED"
+    assert blocked["assessments"][0]["wordPolicy"]["customWords"][0]["action"] == "BLOCKED"
+
+
+def test_the_control_plane_knows_models_profiles_and_the_caller(emulator):
+    account = client_of(emulator.address, "bedrock")
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    details = account.get_foundation_model(modelIdentifier=model)["modelDetails"]
+    assert (details["modelId"], details["providerName"], details["responseStreamingSupported"]) == (model, "Anthropic", True)
+    assert account.get_foundation_model(modelIdentifier=details["modelArn"])["modelDetails"] == details
+    embedding = account.get_foundation_model(modelIdentifier="amazon.titan-embed-text-v2:0")["modelDetails"]
+    assert embedding["outputModalities"] == ["EMBEDDING"]
+    profile = account.get_inference_profile(inferenceProfileIdentifier="eu." + model)
+    assert [one["modelArn"] for one in profile["models"]] == [details["modelArn"]]
+    # What LangChain asks to find the model behind an ARN.
+    arn = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/emulator.tools"
+    profile = account.get_inference_profile(inferenceProfileIdentifier=arn)
+    assert (profile["type"], profile["inferenceProfileArn"]) == ("APPLICATION", arn)
+    assert "anthropic.claude" in profile["models"][0]["modelArn"]
+    with pytest.raises(account.exceptions.ResourceNotFoundException):
+        account.get_foundation_model(modelIdentifier="gpt-4")
+    with pytest.raises(account.exceptions.ResourceNotFoundException):
+        account.get_inference_profile(inferenceProfileIdentifier=model)
+    sts = client_of(emulator.address, "sts")
+    assert sts.get_caller_identity()["Account"] == "000000000000"
+    with pytest.raises(botocore.exceptions.ClientError, match="InvalidAction"):
+        sts.get_session_token()

@@ -15,7 +15,7 @@ use crate::script::{Script, Step};
 fn need(input: u64, most: u64, reported: Option<TokenUsage>) -> Need {
     let steps: Vec<_> = reported.map(Step::usage).into_iter().collect();
     let prompt = "word ".repeat(usize::try_from(input).unwrap());
-    Need::new(&json!({"prompt": prompt, "max_tokens": most}), &Script::of(steps))
+    Need::new(&json!({"prompt": prompt, "max_tokens": most}), &Script::of(steps), None)
 }
 
 fn usage(input: u64, output: u64) -> TokenUsage {
@@ -40,7 +40,7 @@ async fn the_start_reserves_the_maximum_and_the_end_charges_the_burndown() {
     let after = meter.usage();
     assert_eq!((after.tokens_charged, after.level, after.tokens_reserved), (20 + 30 + 10 * 5, 100, 0));
     // Without a maximum of its own, a request reserves that of the model; without a report, its input is counted.
-    let unset = Need::new(&json!({"prompt": "one two"}), &Script::default());
+    let unset = Need::new(&json!({"prompt": "one two"}), &Script::default(), None);
     let second = meter.admit(unset).unwrap();
     assert_eq!(meter.usage().tokens_reserved, 402);
     drop(second);

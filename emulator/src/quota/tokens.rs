@@ -61,10 +61,11 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    pub(crate) fn new(body: &Value, script: &Script) -> Self {
+    /// `most` is the maximum of output tokens, if it is not that of the request.
+    pub(crate) fn new(body: &Value, script: &Script, most: Option<u64>) -> Self {
         Self {
             input: prompt::input_tokens(body).into(),
-            max_tokens: limits::max_tokens(body),
+            max_tokens: most.or_else(|| limits::max_tokens(body)),
             reported: reported(script),
             is_cut: script.fault.is_some_and(|fault| fault.kind.ends_answer()),
         }
@@ -93,7 +94,11 @@ impl Need {
 fn reported(script: &Script) -> Option<TokenUsage> {
     let mut last = None;
     read(&script.steps, &mut last);
-    last
+    // The only report of embeddings.
+    last.or_else(|| {
+        let input = script.headers.get("x-amzn-bedrock-input-token-count")?.parse().ok()?;
+        Some(TokenUsage { input, ..TokenUsage::default() })
+    })
 }
 
 /// Reads the usage of these steps, and returns whether the stream goes on after them. A repetition is read once.
