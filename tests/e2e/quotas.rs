@@ -1,6 +1,7 @@
 //! A Bedrock with a quota: calls reserve what it will reserve, go where there is room, wait, or are refused before Bedrock refuses them.
 
 mod minute;
+mod servers;
 
 use std::{
     num::{NonZeroU32, NonZeroU64},
