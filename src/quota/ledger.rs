@@ -57,6 +57,7 @@ struct State {
     waiters: HashMap<WaiterId, Waiter>,
     last_number: u64,
     settings: QuotaSettings,
+    /// Unspecified until it is shared.
     sharing: QuotaSharing,
 }
 
@@ -113,7 +114,7 @@ impl Ledger {
                 None => {
                     state.last_number += 1;
                     let mut model = Model::new(state.last_number, quota.clone(), now);
-                    if state.sharing != QuotaSharing::None {
+                    if matches!(state.sharing, QuotaSharing::Shared | QuotaSharing::CutOff) {
                         model.granted(shares::initial(&model.settings), now);
                     }
                     model

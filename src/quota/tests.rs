@@ -1,5 +1,7 @@
 //! Tests of the ledger as a whole: reserve, wait, settle.
 
+mod affinity;
+mod fairness;
 mod minute;
 mod simulation;
 
@@ -247,43 +249,4 @@ async fn the_queue_is_bounded_and_one_caller_has_a_quarter_of_it() {
     let expected =
         [", and had none within 10s", ", and the client's share of the queue is full", ", and the queue is full"];
     assert_eq!(refusals, expected.map(|why| format!("QUOTA_EXHAUSTED: the quota of a.b@us-east-1 has no room{why}")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_caller_with_a_hundred_times_the_load_does_not_delay_another() {
-    let (ledger, target) = (ledger([quota("a.b", 60_000)]), [Target::here("a.b")]);
-    let _held = reserve(&ledger, &target, &demand(&client("0"), 60_000)).await.unwrap();
-    let mut heavy = JoinSet::new();
-    for _ in 0..200 {
-        let (ledger, target) = (ledger.clone(), target.clone());
-        heavy.spawn(async move {
-            loop {
-                let granted = reserve(&ledger, &target, &demand(&client("heavy"), 100)).await;
-                if let Ok(Granted { reservation: Some(mut reservation), .. }) = granted {
-                    reservation.sent();
-                    sleep(Duration::from_millis(500)).await;
-                    reservation.settle(used(0, 100));
-                }
-            }
-        });
-    }
-    let light = async {
-        sleep(Duration::from_secs(20)).await;
-        let mut waits = Vec::new();
-        for _ in 0..20 {
-            let began = Instant::now();
-            let granted =
-                timeout(Duration::from_secs(30), reserve(&ledger, &target, &demand(&client("light"), 100))).await;
-            let mut reservation = granted.unwrap().unwrap().reservation.unwrap();
-            reservation.sent();
-            reservation.settle(used(0, 100));
-            waits.push(began.elapsed());
-            sleep(Duration::from_secs(1)).await;
-        }
-        waits.sort();
-        waits[waits.len() / 2]
-    };
-    let median = with(&ledger, light).await;
-    // 1,000 tokens a second come, so a call of 100 that is next waits for at most 0.1 s.
-    assert!(median <= Duration::from_millis(101), "{median:?}");
 }
