@@ -2,8 +2,10 @@
 //!
 //! - `broken` broken variants of the sample
 //! - `reload_streams` a reload under many streams
+//! - `quotas` what is known about quotas only with the region of AWS
 
 mod broken;
+mod quotas;
 mod reload_streams;
 
 use std::{

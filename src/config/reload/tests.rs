@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::quota::settings::QuotaSettings;
 
 /// A folder as Kubernetes mounts it: the file is a link through a linked folder, which is swapped at once.
 struct Mounted(std::path::PathBuf);
@@ -67,6 +68,31 @@ async fn a_swap_of_links_brings_new_settings_and_tells_what_needs_a_new_start() 
     assert_eq!(at_next_start, ["attempts", "listen"]);
     assert_eq!(settings.limits.streams, 9);
     assert!(twice(&mut watcher).await.is_none(), "it is used once");
+}
+
+#[tokio::test]
+async fn quotas_prices_and_budgets_are_taken_over_and_their_sharing_needs_a_new_start() {
+    let quota =
+        |region: &str, tokens: u64| format!("[[quota]]\nmodel = \"a.b\"\n{region}tokens_per_minute = {tokens}\n");
+    let mounted = Mounted::new("quotas", &quota("", 1));
+    let mut watcher = mounted.watcher();
+    let waiting =
+        "quota_queue_time = \"1s\"\nquota_queue_length = 2\ncache_affinity = \"3s\"\nshare_limits = \"off\"\n";
+    let budget = "weight = 5\n[caller.budget]\ntokens_per_day = 6\n";
+    let price = "[price.\"a.b\"]\ninput = 7\noutput = 8\n";
+    mounted.swap("2", &format!("{waiting}{}{price}{CALLER}{budget}", quota("", 4)));
+    let Some(Change::Settings { settings, at_next_start }) = twice(&mut watcher).await else { panic!("no settings") };
+    let QuotaSettings { quotas, prices, queue_time, queue_length, cache_affinity } = settings.quotas;
+    assert_eq!(quotas[0].tokens_per_minute.map(u64::from), Some(4));
+    assert_eq!((queue_time, queue_length), (Duration::from_secs(1), 2));
+    assert_eq!((cache_affinity, prices["a.b"].output), (Duration::from_secs(3), 8_000_000));
+    let caller = &settings.identity.callers[0];
+    assert_eq!((caller.queue_share.weight, caller.budget.tokens_per_day.map(u64::from)), (5, Some(6)));
+    assert_eq!(at_next_start, ["share_limits"]);
+    // The region of the running server is known.
+    mounted.swap("3", &format!("{}{}{CALLER}", quota("", 4), quota("region = \"us-east-1\"\n", 5)));
+    let Some(Change::Refused(ConfigError(problems))) = twice(&mut watcher).await else { panic!("two for one") };
+    assert!(problems.len() == 1 && problems[0].contains("quota[1].model is \"a.b\" in us-east-1"), "{problems:?}");
 }
 
 #[tokio::test]
