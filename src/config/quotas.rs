@@ -22,7 +22,7 @@ pub struct QuotaArgs {
     /// The time for which a call waits for the quota of a model; 0s refuses at once
     #[arg(long, env = "OUTCROP_QUOTA_QUEUE_TIME", default_value = "10s", value_name = "DURATION")]
     pub quota_queue_time: String,
-    /// The maximum number of calls that wait for quota
+    /// The maximum number of calls that wait for quota; one client can have a quarter of them
     #[arg(long, env = "OUTCROP_QUOTA_QUEUE_LENGTH", default_value = "1000", value_name = "NUMBER")]
     pub quota_queue_length: String,
     /// The time for which a call waits for the target that has its prompt cache, before it goes to another target of its route; 0s tries

@@ -275,3 +275,14 @@ fn a_quota_below_what_one_call_reserves_is_warned_about() {
     let said = "the quota of a.b is 10000 tokens a minute, and a request without max_tokens reserves 64000: every such request is refused";
     assert!(warnings[0].starts_with(said), "{warnings:?}");
 }
+
+#[test]
+fn the_example_of_the_document_is_a_configuration() {
+    let document = include_str!("../../../docs/configuration.md");
+    let section = document.split("## Quotas of Bedrock\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let examples: String = section.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let settings = resolve(&TestFile::new("quota-document", &examples), &["--region", "us-east-1"], &[]).unwrap();
+    assert_eq!((settings.quotas.quotas.len(), settings.quotas.prices.len()), (2, 1));
+    assert_eq!(settings.quotas.quotas[0].output_burndown, 5);
+    assert!(settings.identity.callers[0].budget.cost_per_month.is_some() && quota_warnings(&settings).is_empty());
+}
