@@ -1,5 +1,5 @@
-//! The listings of the control plane: the models of the account, page by page its inference profiles, and refusals of both. And one model or
-//! profile.
+//! What the account has: the listings of the control plane, page by page its inference profiles, refusals of both, one model or profile, and its
+//! service quotas.
 
 use std::collections::VecDeque;
 
@@ -15,6 +15,7 @@ use crate::{
     listed, names,
     routes::Shared,
     script::Refusal,
+    service_quotas::ServiceQuotas,
 };
 
 /// The largest page of inference profiles: Bedrock's limit.
@@ -30,12 +31,15 @@ pub(crate) struct Account {
     page: Mutex<usize>,
     /// The requests for listings so far.
     requests: Mutex<u64>,
+    /// What AWS Service Quotas has of it.
+    pub(crate) service_quotas: ServiceQuotas,
 }
 
 impl Default for Account {
     fn default() -> Self {
-        let (models, refusals, requests) = Default::default();
-        Self { models, profiles: Mutex::new(listed::profiles()), refusals, page: Mutex::new(PAGE), requests }
+        let (models, refusals, requests, service_quotas) = Default::default();
+        let profiles = Mutex::new(listed::profiles());
+        Self { models, profiles, refusals, page: Mutex::new(PAGE), requests, service_quotas }
     }
 }
 

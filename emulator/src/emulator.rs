@@ -152,6 +152,21 @@ impl Emulator {
         self.chance.set(faults);
     }
 
+    /// Sets what AWS Service Quotas has for this code in this region: the value that was applied to the account. `None` removes it.
+    pub fn set_service_quota(&self, region: &str, code: &str, value: Option<f64>) {
+        self.account.service_quotas.set(region, code, value, true);
+    }
+
+    /// Sets the default of AWS, which Service Quotas has for accounts without a value of their own.
+    pub fn set_default_service_quota(&self, region: &str, code: &str, value: Option<f64>) {
+        self.account.service_quotas.set(region, code, value, false);
+    }
+
+    /// How many requests to AWS Service Quotas there were.
+    pub fn service_quota_requests(&self) -> u64 {
+        self.account.service_quotas.requests()
+    }
+
     /// Replaces what ListFoundationModels and ListInferenceProfiles list, in the form of Bedrock's summaries. A page has at most `page` of the
     /// profiles.
     pub fn set_account(&self, models: Vec<Value>, profiles: Vec<Value>, page: usize) {

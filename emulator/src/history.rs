@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 pub use self::captured::CapturedRequest;
-pub(crate) use self::captured::{SESSION, text};
+pub(crate) use self::captured::{SESSION, region, text};
 use crate::ledger::Ledger;
 
 /// The most requests that are kept.

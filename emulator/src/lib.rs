@@ -10,7 +10,7 @@
 //! - `routes` has the operations, and `control` those of the emulator itself
 //! - `told` finds the script that answers a request, draws its `faults`, and asks the `quota` of its model
 //! - `catalogue` has the scripts: built in, from files, from recordings, from tests; `names` finds what a model id or a prompt names
-//! - `account` has the models and profiles of the control plane, and `listed` what they are by default; `sts` says whose account it is
+//! - `account` has the models and profiles of the control plane, and `listed` what they are by default; `service_quotas` has its quotas, and `sts` says whose account it is
 //! - `vectors` has embeddings and rerankings, and `guardrail` ApplyGuardrail
 //! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
@@ -52,6 +52,7 @@ mod schema;
 pub mod script;
 #[cfg(test)]
 mod served;
+mod service_quotas;
 mod sts;
 mod tls;
 mod told;

@@ -28,7 +28,7 @@ use crate::{
     operation::Operation,
     quota::Quotas,
     script::Pace,
-    sts,
+    service_quotas,
     told::{Telling, Told},
     vectors,
 };
@@ -72,7 +72,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/inference-profiles/{*profile}", get(account::profile))
         .route("/guardrail/{guardrail}/version/{version}/apply", post(guardrail::apply))
         .route("/rerank", post(vectors::rerank))
-        .route("/", post(sts::answer))
+        .route("/", post(service_quotas::answer))
         .merge(control::router())
         .fallback(async || refuse(404, "UnknownOperationException", "The emulator has no such operation."))
         .layer(DefaultBodyLimit::max(MAX_BODY))

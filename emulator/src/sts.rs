@@ -5,14 +5,13 @@ use bytes::Bytes;
 use http::StatusCode;
 
 /// The account of the emulator, as in its ARNs.
-const ACCOUNT: &str = "000000000000";
+pub(crate) const ACCOUNT: &str = "000000000000";
 
 /// The number of every request.
 const REQUEST: &str = "00000000-0000-4000-8000-000000000000";
 
-pub(crate) async fn answer(body: Bytes) -> Response {
-    let action =
-        form_urlencoded::parse(&body).find(|(name, _)| name == "Action").map(|(_, action)| action.into_owned());
+pub(crate) fn answer(body: &Bytes) -> Response {
+    let action = form_urlencoded::parse(body).find(|(name, _)| name == "Action").map(|(_, action)| action.into_owned());
     if action.as_deref() == Some("GetCallerIdentity") {
         let identity = format!(
             "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\

@@ -68,7 +68,7 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// The region in the scope of the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
-fn region(headers: &HeaderMap) -> &str {
+pub(crate) fn region(headers: &HeaderMap) -> &str {
     let scope = text(headers, "authorization").split_once("Credential=").map(|(_, scope)| scope).unwrap_or_default();
     scope.split('/').nth(2).unwrap_or_default()
 }
