@@ -1,9 +1,10 @@
 //! Settings -> a server that listens, runs, and drains.
 //!
 //! - `listeners` binds its addresses; `layers` the layers around the methods
-//! - `background` what it does besides serving
+//! - `background` what it does besides serving; `account_quotas` the quotas that AWS knows
 //! - `reload` what changes while it runs; `error` why it cannot start; `mounted` services of tests
 
+mod account_quotas;
 mod background;
 mod error;
 mod layers;
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use self::{
+    account_quotas::AccountQuotas,
     background::{remove_expired, renew_shares, share, sweep},
     listeners::{Listeners, reload_when_changed},
 };
@@ -84,6 +86,7 @@ struct Shared {
     registry: CallRegistry,
     admission: AdmissionControl,
     ledger: Ledger,
+    account_quotas: AccountQuotas,
     breakers: CircuitBreakers,
     /// `None`: this server shares nothing.
     sharing: Option<Sharing>,
@@ -99,10 +102,11 @@ struct Shared {
 }
 
 impl Shared {
-    async fn open(settings: &Settings, home: &str) -> Result<Self, AppError> {
+    async fn open(settings: &Settings, bedrock: &Bedrock) -> Result<Self, AppError> {
         let owner = OwnerLimits { conversations: settings.max_conversations, bytes: settings.max_stored_bytes };
         let metrics = Metrics::default();
-        let ledger = Ledger::new(home, &settings.quotas);
+        let account_quotas = AccountQuotas::open(bedrock, &settings.quotas).await;
+        let ledger = Ledger::new(bedrock.home(), &account_quotas.applied(&settings.quotas));
         let breakers = CircuitBreakers::default().with_metrics(metrics.clone());
         let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
         metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
@@ -110,8 +114,9 @@ impl Shared {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
             admission: AdmissionControl::default(),
-            sharing: share(settings, home, &ledger, &breakers).await?,
+            sharing: share(settings, bedrock.home(), &ledger, &breakers).await?,
             ledger,
+            account_quotas,
             breakers,
             failures: Arc::default(),
             directory: Directory::new(&settings.identity, in_force).map_err(AppError::Issuers)?,
@@ -144,7 +149,7 @@ impl App {
     }
 
     async fn assemble(settings: &Settings, bedrock: Bedrock, mounted: Option<Mounted>) -> Result<Self, AppError> {
-        let shared = Shared::open(settings, bedrock.home()).await?;
+        let shared = Shared::open(settings, &bedrock).await?;
         shared.health.set_serving::<GenerationServiceServer<Service>>().await;
         let (link, page_code) = settings.page_login.as_deref().map(OneTimeLink::new).transpose()?.unzip();
         let router = layers::router(settings, bedrock, &shared, link, mounted)?;
@@ -198,6 +203,7 @@ impl App {
             registry: self.shared.registry.clone(),
             admission: self.shared.admission.clone(),
             ledger: self.shared.ledger.clone(),
+            account_quotas: self.shared.account_quotas.clone(),
             metrics: self.shared.metrics.clone(),
             audit: self.shared.audit.clone(),
             log: self.log.clone(),
@@ -217,6 +223,7 @@ impl App {
             registry,
             admission,
             ledger,
+            account_quotas,
             sharing,
             failures,
             directory,
@@ -243,6 +250,7 @@ impl App {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = ledger.run() => Ended::Drained,
+            () = account_quotas.run(&directory, &ledger) => Ended::Drained,
             () = renew_shares(sharing.as_ref()) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             () = reload_when_changed(tls.as_ref(), &audit) => Ended::Drained,

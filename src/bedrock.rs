@@ -6,7 +6,7 @@
 //! - `measured` measures its connections
 //! - `connected` connects to AWS, or to an emulator in this process
 //! - `local` the emulator, in a build that has it
-//! - [`account`] lists the models of the AWS account
+//! - [`account`] lists the models of the AWS account, and [`service_quotas`] reads its quotas
 //! - [`client`] configures the SDK: credentials, region, endpoint, timeouts
 //! - [`converse`] maps a request to ConverseStream
 //! - [`invoke`] maps a request to a native body, and native chunks to events; one file for each family
@@ -29,6 +29,7 @@ mod local;
 mod measured;
 mod pool;
 mod redaction;
+pub(crate) mod service_quotas;
 mod tap;
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
@@ -40,7 +41,9 @@ use aws_sdk_bedrockruntime::{Config, config::Region};
 #[cfg(not(feature = "emulator"))]
 pub use self::local::NO_EMULATOR;
 pub(crate) use self::pool::PooledClient;
-use self::{account::Account, frames::Frames, http::Http, pool::Pool, tap::Tap};
+use self::{
+    account::Account, client::Control, frames::Frames, http::Http, pool::Pool, service_quotas::ServiceQuotas, tap::Tap,
+};
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
     client::EMULATED_REGION,
@@ -62,6 +65,7 @@ pub struct Bedrock {
     http: Http,
     home: String,
     account: Account,
+    service_quotas: ServiceQuotas,
     /// By region. The configuration bounds their number.
     pools: Arc<Mutex<HashMap<String, Pool>>>,
 }
@@ -113,9 +117,10 @@ impl Upstream {
 }
 
 impl Bedrock {
-    fn new(config: Config, control: aws_sdk_bedrock::config::Builder, http: Http, home: String) -> Self {
-        let account = Account::new(control.http_client(http.client()).build(), &home);
-        Self { config, http, home, account, pools: Arc::default() }
+    fn new(config: Config, control: Control, http: Http, home: String) -> Self {
+        let account = Account::new(control.bedrock.http_client(http.client()).build(), &home);
+        let service_quotas = ServiceQuotas::new(control.service_quotas.http_client(http.client()).build());
+        Self { config, http, home, account, service_quotas, pools: Arc::default() }
     }
 
     /// The Bedrock emulator at this address. `max_connect` is the maximum connect timeout of a call.
@@ -134,6 +139,11 @@ impl Bedrock {
     /// The models of the account.
     pub(crate) fn account(&self) -> Account {
         self.account.clone()
+    }
+
+    /// The quotas of the account.
+    pub(crate) fn service_quotas(&self) -> ServiceQuotas {
+        self.service_quotas.clone()
     }
 
     /// The region of a target that names none.

@@ -3,6 +3,7 @@
 //! [`crate::failover`] reserves at a target before each attempt, and [`crate::response::reader`] settles when the answer ends.
 //!
 //! - `sharing` shares quotas with other servers: `slots` the shares in Redis
+//! - [`codes`] reads quotas from AWS Service Quotas
 //! - [`settings`] quotas, prices and budgets as they are configured
 //! - [`demand`] what a call asks for, and what Bedrock charges
 //! - [`ledger`] all quotas, who has what of them, and who waits
@@ -12,6 +13,7 @@
 
 pub(crate) mod billing;
 mod bucket;
+pub(crate) mod codes;
 pub(crate) mod demand;
 mod fair_queue;
 mod input_ratio;

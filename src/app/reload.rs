@@ -4,6 +4,7 @@ use std::{future::pending, sync::Arc};
 
 use tracing::{info, warn};
 
+use super::account_quotas::AccountQuotas;
 use crate::{
     admission::AdmissionControl,
     admission::LimitSettings,
@@ -25,6 +26,7 @@ pub struct Reload {
     pub(super) registry: CallRegistry,
     pub(super) admission: AdmissionControl,
     pub(super) ledger: Ledger,
+    pub(super) account_quotas: AccountQuotas,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
     /// `None` if the process does not log.
@@ -85,7 +87,7 @@ impl Reload {
     fn replace(&self, settings: &IdentitySettings, in_force: Arc<InForce>) -> Result<(), Vec<String>> {
         let (limits, quotas) = (in_force.limits.clone(), Arc::clone(&in_force.quotas));
         let changes = self.directory.replace(settings, in_force)?;
-        self.ledger.follow(&quotas);
+        self.account_quotas.follow(&quotas, &self.ledger);
         self.admission.follow(&limits, |caller| self.directory.max_streams_of(caller));
         let LimitSettings { streams, streams_per_caller, streams_per_model, .. } = limits.settings;
         self.metrics.limits(streams, streams_per_caller, streams_per_model);

@@ -52,7 +52,7 @@ impl Environment {
     pub(super) fn bedrock(self) -> Result<Bedrock, Vec<String>> {
         match (self.sdk.region(), self.http) {
             (Some(region), Some(http)) if self.problems.is_empty() => {
-                let control = control(aws_sdk_bedrock::config::Builder::from(&self.sdk));
+                let control = Control::new((&self.sdk).into(), (&self.sdk).into());
                 Ok(Bedrock::new(config(Builder::from(&self.sdk)), control, http, region.to_string()))
             }
             _ => Err(self.problems),
@@ -69,19 +69,38 @@ pub(super) fn emulated(endpoint: &str, max_connect: Duration) -> io::Result<Bedr
         .region(Region::new(region))
         .credentials_provider(credentials.clone())
         .endpoint_url(endpoint);
-    let of_control = aws_sdk_bedrock::config::Builder::new()
+    let of_bedrock = aws_sdk_bedrock::config::Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .credentials_provider(credentials.clone())
+        .endpoint_url(endpoint);
+    let of_service_quotas = aws_sdk_servicequotas::config::Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
         .credentials_provider(credentials)
         .endpoint_url(endpoint);
+    let control = Control::new(of_bedrock, of_service_quotas);
     let http = Http::load(max_connect).or_else(|_| Http::without_authorities(max_connect))?;
-    Ok(Bedrock::new(config(builder), control(of_control), http, region.to_owned()))
+    Ok(Bedrock::new(config(builder), control, http, region.to_owned()))
 }
 
-/// The settings of the control plane, whose answers are short and which nothing else retries.
-fn control(builder: aws_sdk_bedrock::config::Builder) -> aws_sdk_bedrock::config::Builder {
-    let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(200));
-    builder.retry_config(retries).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+/// The settings of the services beside the runtime of Bedrock, whose answers are short and which nothing else retries.
+pub(super) struct Control {
+    /// The control plane of Bedrock.
+    pub(super) bedrock: aws_sdk_bedrock::config::Builder,
+    /// AWS Service Quotas.
+    pub(super) service_quotas: aws_sdk_servicequotas::config::Builder,
+}
+
+impl Control {
+    fn new(bedrock: aws_sdk_bedrock::config::Builder, service_quotas: aws_sdk_servicequotas::config::Builder) -> Self {
+        let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(200));
+        let stalled = StalledStreamProtectionConfig::disabled();
+        Self {
+            bedrock: bedrock.retry_config(retries.clone()).stalled_stream_protection(stalled.clone()),
+            service_quotas: service_quotas.retry_config(retries).stalled_stream_protection(stalled),
+        }
+    }
 }
 
 fn config(builder: Builder) -> Config {

@@ -12,6 +12,9 @@ use crate::event::Used;
 /// only reserves too much until the answer ends.
 pub const MAX_TOKENS: u32 = 64_000;
 
+/// The highest quota of a minute.
+pub const MAX_QUOTA: u64 = 1_000_000_000_000;
+
 /// The highest burndown rate that can be configured.
 pub const MAX_BURNDOWN: u32 = 100;
 
@@ -57,6 +60,10 @@ pub struct ModelQuota {
     pub tokens_per_minute: Option<NonZeroU64>,
     /// Requests a minute.
     pub requests_per_minute: Option<NonZeroU64>,
+    /// The code of the tokens a minute in AWS Service Quotas, whose value replaces the number.
+    pub tokens_per_minute_code: Option<String>,
+    /// The code of the requests a minute there.
+    pub requests_per_minute_code: Option<String>,
     /// Running streams.
     pub streams: Option<NonZeroU32>,
     /// How many tokens of the quota an output token costs: 1 to [`MAX_BURNDOWN`].
@@ -77,6 +84,8 @@ impl ModelQuota {
             region: None,
             tokens_per_minute: None,
             requests_per_minute: None,
+            tokens_per_minute_code: None,
+            requests_per_minute_code: None,
             streams: None,
             max_tokens: MAX_TOKENS,
             burst_percent: BURST,

@@ -144,4 +144,8 @@ def test_the_policy_allows_what_the_server_calls_and_nothing_else():
     # ListModels asks the account.
     listed = set(re.findall(r"\.(list_[a-z_]+)\(\)", (ROOT / "src/bedrock/account.rs").read_text()))
     names = {"".join(word.capitalize() for word in name.split("_")) for name in listed}
-    assert listed and optional == {"bedrock:ApplyGuardrail", *(f"bedrock:{name}" for name in names)}
+    # A quota can have a code of Service Quotas.
+    read = set(re.findall(r"\.(get_[a-z_]+quota)\(\)", (ROOT / "src/bedrock/service_quotas.rs").read_text()))
+    quotas = {"".join(word.capitalize() for word in name.split("_")).replace("Aws", "AWS") for name in read}
+    assert listed and len(quotas) == 2
+    assert optional == {"bedrock:ApplyGuardrail", *(f"bedrock:{name}" for name in names), *(f"servicequotas:{name}" for name in quotas)}

@@ -2,11 +2,12 @@
 //!
 //! - `broken` broken variants of the sample
 //! - `reload_streams` a reload under many streams
-//! - `quotas` what is known about quotas only with the region of AWS
+//! - `quotas` what is known about quotas only with the region of AWS; `service_quotas` those whose numbers AWS has
 
 mod broken;
 mod quotas;
 mod reload_streams;
+mod service_quotas;
 
 use std::{
     fs,

@@ -12,10 +12,7 @@ use super::{
     section::{Section, kind},
     syntax,
 };
-use crate::quota::settings::{Budget, MAX_BURNDOWN, ModelQuota, Price, QueueShare};
-
-/// The highest quota of a minute.
-const MAX_QUOTA: u64 = 1_000_000_000_000;
+use crate::quota::settings::{Budget, MAX_BURNDOWN, MAX_QUOTA, ModelQuota, Price, QueueShare};
 
 /// The highest budget in tokens. Redis counts with floating point, which is exact up to nine times this number.
 const MAX_TOKENS: u64 = 1_000_000_000_000_000;
@@ -43,6 +40,8 @@ pub(super) fn read(section: &mut Section<'_>) -> ModelQuota {
         region: region.map(str::to_owned),
         tokens_per_minute: whole(section, "tokens_per_minute", 1..=MAX_QUOTA).and_then(NonZeroU64::new),
         requests_per_minute: whole(section, "requests_per_minute", 1..=MAX_QUOTA).and_then(NonZeroU64::new),
+        tokens_per_minute_code: code(section, "tokens_per_minute"),
+        requests_per_minute_code: code(section, "requests_per_minute"),
         streams: number(section, "streams", u32::MAX).and_then(NonZeroU32::new),
         ..ModelQuota::of(model_id)
     };
@@ -55,6 +54,18 @@ pub(super) fn read(section: &mut Section<'_>) -> ModelQuota {
     }
     at_least_one(section, &LIMITS);
     quota
+}
+
+/// Reads the code of a limit in AWS Service Quotas. The number of the limit must be there too, because it holds until the code can be read.
+fn code(section: &mut Section<'_>, limit: &str) -> Option<String> {
+    let key = format!("{limit}_code");
+    let code = section.string(&key).filter(|code| !code.is_empty())?;
+    if !section.has(limit) {
+        let text = format!("is {code:?}, and {limit} is missing. Add it: it holds while the code cannot be read");
+        section.problem(&key, text);
+    }
+    section.checked(&key, syntax::quota_code(code))?;
+    Some(code.to_owned())
 }
 
 /// Reads all prices.

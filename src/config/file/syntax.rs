@@ -24,6 +24,15 @@ pub(super) fn region(text: &str) -> Result<(), String> {
     Err(format!("is {text:?}, which is not an AWS region, such as us-west-2"))
 }
 
+/// The code of a quota in AWS Service Quotas.
+pub(super) fn quota_code(text: &str) -> Result<(), String> {
+    let digits = text.strip_prefix("L-").unwrap_or_default();
+    if digits.len() == 8 && digits.chars().all(|digit| matches!(digit, '0'..='9' | 'A'..='F')) {
+        return Ok(());
+    }
+    Err(format!("is {text:?}, which is not the code of a quota in AWS Service Quotas, such as L-1234ABCD"))
+}
+
 /// The SHA-256 of an API key. The message never has the value, which may be the key.
 pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
     if text.starts_with("oc_") {

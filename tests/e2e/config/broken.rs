@@ -189,6 +189,16 @@ const VARIANTS: &[Broken] = &[
         &["quota[0].tokens_per_minute is 0; it must be a whole number from 1 to"],
     ),
     Broken(&[("requests_per_minute = 2000", "requests_per_minute = -1")], &["quota[0].requests_per_minute is -1"]),
+    Broken(
+        &[("tokens_per_minute_code =", "tokens_per_minute_code = \"tokens\"")],
+        &[
+            "quota[0].tokens_per_minute_code is \"tokens\", which is not the code of a quota in AWS Service Quotas, such as",
+        ],
+    ),
+    Broken(
+        &[("requests_per_minute = 2000", "")],
+        &["quota[0].requests_per_minute_code is \"L-5678CDEF\", and requests_per_minute is missing. Add it"],
+    ),
     Broken(&[("streams = 500", "streams = \"many\"")], &["quota[0].streams is \"many\""]),
     Broken(&[("output_burndown =", "output_burndown = 0.5")], &["quota[0].output_burndown is a number; it must be"]),
     Broken(&[("max_tokens = 5000", "max_tokens = 0")], &["quota[0].max_tokens is 0; it must be"]),
