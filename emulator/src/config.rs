@@ -26,6 +26,8 @@ pub struct Config {
     pub scripts: Option<PathBuf>,
     /// A folder of recordings; `folder/name.json` becomes the model `recording.folder/name`.
     pub recordings: Option<PathBuf>,
+    /// A folder of recordings that answer the requests that were recorded. Ordinary models answer no others.
+    pub replay: Option<PathBuf>,
     /// Quotas that are enforced from the start. [`Emulator::set_quota`](crate::Emulator::set_quota) sets them later.
     pub quotas: Vec<ModelQuota>,
     /// The share of requests that have each fault. [`Emulator::set_faults`](crate::Emulator::set_faults) sets it later.
@@ -48,6 +50,7 @@ impl Default for Config {
             seed: 0,
             scripts: None,
             recordings: None,
+            replay: None,
             quotas: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     ledger::{Ledger, Stats},
     names::SCRIPT_PREFIX,
     quota::{Quota, QuotaError, QuotaUsage, Quotas},
+    replay::Replays,
     reply::MODEL_PACE,
     routes,
     script::{Pace, Refusal, Script},
@@ -42,9 +43,21 @@ impl Emulator {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { listen, tls, max_concurrent_streams, unpaced, pace, scripts, recordings, quotas, faults, seed } =
-            config;
+        let Config {
+            listen,
+            tls,
+            max_concurrent_streams,
+            unpaced,
+            pace,
+            scripts,
+            recordings,
+            replay,
+            quotas,
+            faults,
+            seed,
+        } = config;
         let catalogue = Arc::new(Catalogue::load(scripts.as_deref(), recordings.as_deref())?);
+        let replays = replay.map(|folder| Replays::load(&folder)).transpose()?.map(Arc::new);
         let quotas = Arc::new(Quotas::load(quotas)?);
         let (acceptor, certificate) =
             if tls { tls::acceptor().map(|(a, pem)| (Some(a), Some(pem)))? } else { (None, None) };
@@ -60,6 +73,7 @@ impl Emulator {
             ledger: Arc::clone(&ledger),
             account: Arc::clone(&account),
             quotas: Arc::clone(&quotas),
+            replays,
             chance: Arc::clone(&chance),
             pace: if unpaced { Pace::default() } else { pace.unwrap_or(MODEL_PACE) },
         };

@@ -52,6 +52,13 @@ pub(crate) fn declaring(total: u32) -> Bytes {
     frame.into()
 }
 
+/// Makes the checksum of a frame again, whose payload was changed.
+pub(crate) fn seal(frame: &mut [u8]) {
+    if let Some((content, checksum)) = frame.split_last_chunk_mut() {
+        *checksum = crc32fast::hash(content).to_be_bytes();
+    }
+}
+
 /// Splits bytes at the frame boundaries that they declare. An incomplete frame is the last part.
 pub(crate) fn split(mut bytes: Bytes) -> Vec<Bytes> {
     let mut frames = Vec::new();

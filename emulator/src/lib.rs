@@ -13,7 +13,7 @@
 //! - `account` has the models and profiles of the control plane, and `listed` what they are by default; `service_quotas` has its quotas, and `sts` says whose account it is
 //! - `vectors` has embeddings and rerankings, and `guardrail` ApplyGuardrail
 //! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
-//! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange
+//! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange, [`record`] records them, and `replay` finds the one of a request
 //! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
 //! - `whole` does so for the operations that do not stream; `fold` joins the events to the answer of Converse
@@ -45,7 +45,9 @@ mod operation;
 mod playback;
 mod prompt;
 mod quota;
+pub mod record;
 pub mod recording;
+mod replay;
 mod reply;
 mod routes;
 mod schema;

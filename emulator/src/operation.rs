@@ -11,6 +11,30 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::ConverseStream,
+        Self::Converse,
+        Self::InvokeModelWithResponseStream,
+        Self::InvokeModel,
+        Self::CountTokens,
+    ];
+
+    /// The last part of its path, after that of the model.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::ConverseStream => "converse-stream",
+            Self::Converse => "converse",
+            Self::InvokeModelWithResponseStream => "invoke-with-response-stream",
+            Self::InvokeModel => "invoke",
+            Self::CountTokens => "count-tokens",
+        }
+    }
+
+    /// The route of its requests.
+    pub(crate) fn route(self) -> String {
+        format!("/model/{{model}}/{}", self.path())
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ConverseStream => "ConverseStream",

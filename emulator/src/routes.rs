@@ -27,6 +27,7 @@ use crate::{
     native::Format,
     operation::Operation,
     quota::Quotas,
+    replay::Replays,
     script::Pace,
     service_quotas,
     told::{Telling, Told},
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// The largest body in bytes: Bedrock's limit, plus the overhead of base64.
-const MAX_BODY: usize = 64 << 20;
+pub(crate) const MAX_BODY: usize = 64 << 20;
 
 /// The state that requests share.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) account: Arc<Account>,
     pub(crate) quotas: Arc<Quotas>,
+    /// Recordings in place of ordinary models.
+    pub(crate) replays: Option<Arc<Replays>>,
     pub(crate) chance: Arc<Chance>,
     /// The pauses of ordinary models.
     pub(crate) pace: Pace,
@@ -60,12 +63,9 @@ pub(crate) fn router(shared: Shared) -> Router {
             },
         )
     };
-    Router::new()
-        .route("/model/{model}/converse-stream", operation(Operation::ConverseStream))
-        .route("/model/{model}/converse", operation(Operation::Converse))
-        .route("/model/{model}/invoke-with-response-stream", operation(Operation::InvokeModelWithResponseStream))
-        .route("/model/{model}/invoke", operation(Operation::InvokeModel))
-        .route("/model/{model}/count-tokens", operation(Operation::CountTokens))
+    let operations =
+        Operation::ALL.into_iter().fold(Router::new(), |router, one| router.route(&one.route(), operation(one)));
+    operations
         .route("/foundation-models", get(account::models))
         .route("/foundation-models/{*model}", get(account::model))
         .route("/inference-profiles", get(account::profiles))

@@ -23,7 +23,10 @@ pub(crate) struct Served {
 impl Served {
     /// With the built-in scripts. Ordinary models answer without pauses.
     pub(crate) fn new() -> Self {
-        let shared = Shared::default();
+        Self::of(Shared::default())
+    }
+
+    pub(crate) fn of(shared: Shared) -> Self {
         let router = router(shared.clone()).layer(Extension(Hangup::default()));
         Self { shared, router }
     }
@@ -84,6 +87,7 @@ impl Default for Shared {
             ledger: Arc::default(),
             account: Arc::default(),
             quotas: Arc::default(),
+            replays: None,
             chance: Arc::default(),
             pace: crate::script::Pace::default(),
         }

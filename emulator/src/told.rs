@@ -24,6 +24,9 @@ const MAX_TEXT: usize = 4_000_000;
 const WITHOUT_TEXT: &str =
     "This action doesn't support the model that you provided. Try again with a supported text or chat model.";
 
+/// What is said to a request that was not recorded, if recordings are replayed.
+const NOT_RECORDED: &str = "There is no recording of this request, with the same operation, model id and body.";
+
 /// A script, and what the quota has reserved for its answer.
 pub(crate) struct Told {
     pub(crate) script: Script,
@@ -55,6 +58,11 @@ impl Telling<'_> {
         });
         match found? {
             Entry::Script(told) => Ok(told),
+            Entry::Model if shared.replays.is_some() => {
+                let recorded = shared.replays.as_ref().and_then(|replays| replays.find(request));
+                let missing = || Script::refuse(404, "ResourceNotFoundException", NOT_RECORDED);
+                self.admit(recorded.unwrap_or_else(missing), None)
+            }
             Entry::Model if operation != Operation::CountTokens && vectors::is_one(&request.model_id) => {
                 if operation != Operation::InvokeModel {
                     return Err(invalid(WITHOUT_TEXT).into());

@@ -467,8 +467,9 @@ def test_a_script_file_becomes_a_model(tmp_path):
 
 def refused_flags(*flags):
     """What the emulator says about flags that it does not take."""
-    command = [str(TARGET / "bedrock-emulator"), "--listen", "127.0.0.1:0", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [str(TARGET / "bedrock-emulator"), *flags]
+    free_port = {"BEDROCK_EMULATOR_LISTEN": "127.0.0.1:0"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=free_port)
     assert done.returncode != 0, flags
     return done.stderr
 
@@ -641,3 +642,49 @@ def test_the_control_plane_knows_models_profiles_and_the_caller(emulator):
     assert sts.get_caller_identity()["Account"] == "000000000000"
     with pytest.raises(botocore.exceptions.ClientError, match="InvalidAction"):
         sts.get_session_token()
+
+
+def test_what_is_recorded_is_replayed(emulator, tmp_path):
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "the-secret-of-the-recorder"}
+    folder = tmp_path / "recordings"
+    flags = ["--listen", "127.0.0.1:0", "--upstream", emulator.address, "--region", "us-east-1", "--into", str(folder)]
+    recorder = Program(["bedrock-emulator", "record", *flags], keys)
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    body = json.dumps(FAMILIES[model][0])
+
+    def conversation(bedrock):
+        for text in ["hello", "good bye", "hello"]:
+            messages = [{"role": "user", "content": [{"text": text}]}]
+            yield list(bedrock.converse_stream(modelId=model, messages=messages)["stream"])
+        answer = bedrock.converse(modelId=model, messages=PROMPT)
+        yield answer["output"], answer["usage"]
+        yield json.loads(bedrock.invoke_model(modelId=model, body=body)["body"].read())
+
+    recorded = list(conversation(client_of(recorder.address)))
+    names = [recorder.process.stdout.readline().removeprefix("saved ").strip() for _ in recorded]
+    recorder.terminate()
+    assert recorder.process.wait(timeout=30) == 0
+    plain = model.replace(":", "-")
+    expected = [f"converse-stream/{plain}-00{number}.json" for number in [1, 2, 3]]
+    expected += [f"converse/{plain}-001.json", f"invoke/{plain}-001.json"]
+    assert sorted(names) == sorted(str(folder / name) for name in expected)
+    for path in folder.glob("*/*.json"):
+        assert not any(secret in path.read_text() for secret in keys.values()), path
+    # Without the upstream, and with the same model id.
+    replaying = Program(["bedrock-emulator", "--listen", "127.0.0.1:0", "--replay", str(folder)])
+    try:
+        bedrock = client_of(replaying.address)
+        assert list(conversation(bedrock)) == recorded
+        with pytest.raises(bedrock.exceptions.ResourceNotFoundException, match="no recording of this request"):
+            bedrock.converse(modelId=model, messages=[{"role": "user", "content": [{"text": "something else"}]}])
+    finally:
+        replaying.stop()
+
+
+def test_a_recorder_that_cannot_be_used_does_not_start(tmp_path):
+    def refused(*flags):
+        return refused_flags("record", "--into", str(tmp_path), *flags)
+
+    assert "set --region or AWS_REGION" in refused()
+    assert "is not a loopback address" in refused("--region", "us-east-1", "--listen", "0.0.0.0:0")
+    assert "is neither `bedrock` nor a URL" in refused("--upstream", "nowhere", "--region", "us-east-1")

@@ -1,19 +1,11 @@
-//! The emulator as a program: `bedrock-emulator --listen 127.0.0.1:8991`.
+//! `bedrock-emulator`: the emulator.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{error::Error, fs, net::SocketAddr, path::PathBuf};
 
 use bedrock_emulator::{Config, Emulator, Faults, ModelQuota, Pace, StartError};
-use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 
-/// An Amazon Bedrock Runtime for a laptop or CI, with faults on demand.
-///
-/// Point any AWS SDK at it with AWS_ENDPOINT_URL_BEDROCK_RUNTIME. The model id selects the answer: `emulator.<name>` is a script,
-/// `recording.<folder>/<name>` is a recording, and any other id is an ordinary model. GET /_emulator/stats returns counts, and
-/// GET /_emulator/last-request the last request.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArguments {
     /// Address and port to listen on; port 0 selects a free port
     #[arg(long, env = "BEDROCK_EMULATOR_LISTEN", default_value = "127.0.0.1:8991")]
     listen: SocketAddr,
@@ -23,6 +15,9 @@ struct Arguments {
     /// A folder of recordings: `folder/name.json` becomes the model `recording.folder/name`
     #[arg(long, env = "BEDROCK_EMULATOR_RECORDINGS", value_name = "FOLDER")]
     recordings: Option<PathBuf>,
+    /// A folder of recordings that answer the same requests again. Requests to ordinary models that were not recorded are refused
+    #[arg(long, env = "BEDROCK_EMULATOR_REPLAY", value_name = "FOLDER")]
+    replay: Option<PathBuf>,
     /// Use TLS with a new certificate, and write the certificate to this file
     #[arg(long, env = "BEDROCK_EMULATOR_TLS_CERTIFICATE", value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
@@ -45,20 +40,19 @@ struct Arguments {
     seed: u64,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "bedrock-emulator: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { listen, scripts, recordings, tls_certificate, max_concurrent_streams, quotas, pace, faults, seed } =
-        arguments;
+pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
+    let ServeArguments {
+        listen,
+        scripts,
+        recordings,
+        replay,
+        tls_certificate,
+        max_concurrent_streams,
+        quotas,
+        pace,
+        faults,
+        seed,
+    } = arguments;
     let tls = tls_certificate.is_some();
     let config = Config {
         listen,
@@ -68,21 +62,16 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         pace: Some(pace),
         scripts,
         recordings,
+        replay,
         quotas,
         faults: faults.unwrap_or_default(),
         seed,
     };
     let emulator = Emulator::start(config).await.map_err(Box::<StartError>::new)?;
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
-        std::fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    // Before the address is printed, so that no signal is missed after it.
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    writeln!(std::io::stdout(), "listening on {}", emulator.endpoint())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    crate::until_signal(&emulator.endpoint()).await?;
     emulator.stop().await;
     Ok(())
 }
