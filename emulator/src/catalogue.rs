@@ -141,11 +141,8 @@ impl Catalogue {
         let maker = match sources.get_mut(name)? {
             Source::Made(maker) => Arc::clone(maker),
             Source::Sequence(sequence) => {
-                let script = sequence.front()?;
-                // A script that refuses is told by its refusal. Any other refusal comes before the script.
-                let refuses = script.refuse.is_some();
-                let accepted = accept(script.clone());
-                if (accepted.is_ok() || refuses) && sequence.len() > 1 {
+                let accepted = accept(sequence.front()?.clone());
+                if accepted.is_ok() && sequence.len() > 1 {
                     sequence.pop_front();
                 }
                 return Some(accepted);
@@ -248,16 +245,6 @@ mod tests {
         let answers = [(); 3].map(|()| catalogue.entry("emulator.two"));
         let script = |text: &str| Entry::Script(Box::new(Script::reply(text)));
         assert_eq!(answers, [script("a"), script("b"), script("b")]);
-    }
-
-    #[test]
-    fn a_script_that_refuses_is_told_once_like_any_other() {
-        let catalogue = Catalogue::new();
-        catalogue.register("emulator.two".into(), [Script::refuse(503, "a", "b"), Script::reply("c")]);
-        let request = CapturedRequest { model_id: "emulator.two".into(), ..CapturedRequest::default() };
-        let told = |script: Script| if script.refuse.is_some() { Err("refused") } else { Ok(script) };
-        assert_eq!(catalogue.find(&request, told), Err("refused"));
-        assert_eq!(catalogue.find(&request, told), Ok(Entry::Script(Script::reply("c"))));
     }
 
     #[test]

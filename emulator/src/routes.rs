@@ -104,6 +104,7 @@ async fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
     let mut tracked = Tracked { admitted: None, open: Some(open) };
     let ledger = &shared.ledger;
     let response = match result {
+        Ok(Told { script, .. }) if script.refuse.is_some() => Answer { ledger, hangup, tracked }.refuse_by(&script),
         Ok(Told { script, admitted }) => {
             let format = Format::of(model_id, &request.body);
             tracked.admitted = admitted;

@@ -27,7 +27,7 @@ const WITHOUT_TEXT: &str =
 /// What is said to a request that was not recorded, if recordings are replayed.
 const NOT_RECORDED: &str = "There is no recording of this request, with the same operation, model id and body.";
 
-/// A script, and what the quota has reserved for its answer.
+/// A script, which can refuse, and what the quota has reserved for its answer.
 pub(crate) struct Told {
     pub(crate) script: Script,
     pub(crate) admitted: Option<Admitted>,
@@ -45,7 +45,7 @@ impl Telling<'_> {
     /// The script of this request.
     ///
     /// # Errors
-    /// The script that refuses it.
+    /// What refuses the request before its script does: a limit, a fault, a validation.
     pub(crate) fn script(self) -> Result<Told, Box<Script>> {
         let Self { shared, operation, request } = self;
         let body = &request.body;
@@ -92,10 +92,7 @@ impl Telling<'_> {
     /// output tokens, if the model has one whatever the request says.
     fn admit(self, script: Script, most: Option<u64>) -> Result<Told, Box<Script>> {
         let Self { shared, operation, request } = self;
-        if script.refuse.is_some() {
-            return Err(script.into());
-        }
-        if operation == Operation::CountTokens {
+        if script.refuse.is_some() || operation == Operation::CountTokens {
             return Ok(Told { script, admitted: None });
         }
         let script = shared.chance.apply(request.number, script)?;

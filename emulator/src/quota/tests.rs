@@ -1,6 +1,7 @@
 //! A quota is never exceeded at an admission, and what was reserved is settled once, whatever ends the answer.
 
 mod levels;
+mod load;
 mod requests;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     frame,
-    script::Step,
+    script::{Script, Step},
     served::{Served, all, json_of},
 };
 
@@ -116,6 +116,23 @@ async fn the_call_of_a_tool_is_cut_at_the_maximum_too() {
     assert_eq!(answer["stopReason"], "max_tokens");
     let input = &answer["output"]["message"]["content"][0]["toolUse"]["input"];
     assert_eq!(*input, json!("{\"city\":\"a city with a l"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_that_refuses_is_told_once_like_any_other() {
+    let refuse = || Script::refuse(503, "ServiceUnavailableException", "later");
+    let after_a_tool = Script { on_tool_result: Some(Box::new(refuse())), ..Script::reply("first") };
+    let result = json!({"toolResult": {"toolUseId": "1", "content": []}});
+    let after = json!({"messages": [{"role": "user", "content": [result]}]});
+    for (first, body) in [(refuse(), limited(json!({}))), (after_a_tool, after)] {
+        let served = Served::new();
+        served.shared.catalogue.register("emulator.two".into(), [first, Script::reply("second")]);
+        let mut statuses = Vec::new();
+        for _ in 0..2 {
+            statuses.push(served.operate("converse", "emulator.two", "", &body).await.status().as_u16());
+        }
+        assert_eq!(statuses, [503, 200], "{body}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
