@@ -28,6 +28,8 @@ pub struct Config {
     pub recordings: Option<PathBuf>,
     /// A folder of recordings that answer the requests that were recorded. Ordinary models answer no others.
     pub replay: Option<PathBuf>,
+    /// Refuse what Bedrock refuses before a model sees it, also with scripts: the constraints of Converse and the rules of a conversation.
+    pub validate: bool,
     /// Quotas that are enforced from the start. [`Emulator::set_quota`](crate::Emulator::set_quota) sets them later.
     pub quotas: Vec<ModelQuota>,
     /// The share of requests that have each fault. [`Emulator::set_faults`](crate::Emulator::set_faults) sets it later.
@@ -51,6 +53,7 @@ impl Default for Config {
             scripts: None,
             recordings: None,
             replay: None,
+            validate: false,
             quotas: Vec::new(),
         }
     }

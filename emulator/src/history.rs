@@ -87,10 +87,13 @@ impl History {
         let mut state = self.state.lock();
         state.count += 1;
         request.number = state.count;
-        state.last = Some(request.clone());
         state.bytes += request.raw_body.len();
-        let request = CapturedRequest { body: Value::Null, ..request.clone() };
-        state.kept.push_back(AnsweredRequest { request, status: None, outcome: Outcome::Running });
+        // The JSON can be large, and is not copied in vain.
+        let body = std::mem::take(&mut request.body);
+        let kept = AnsweredRequest { request: request.clone(), status: None, outcome: Outcome::Running };
+        request.body = body;
+        state.last = Some(request.clone());
+        state.kept.push_back(kept);
         while state.kept.len() > MOST || (state.bytes > MOST_BYTES && state.kept.len() > 1) {
             let oldest = state.kept.pop_front().map_or(0, |one| one.request.raw_body.len());
             state.bytes -= oldest;

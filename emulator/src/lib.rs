@@ -8,6 +8,7 @@
 //! - `config` says how an `emulator` is started
 //! - `connection` accepts connections, with TLS and HTTP, and can reset them
 //! - `routes` has the operations, and `control` those of the emulator itself
+//! - `validation` has what Bedrock refuses before a model sees it
 //! - `told` finds the script that answers a request, draws its `faults`, and asks the `quota` of its model
 //! - `catalogue` has the scripts: built in, from files, from recordings, from tests; `names` finds what a model id or a prompt names
 //! - `account` has the models and profiles of the control plane, and `listed` what they are by default; `service_quotas` has its quotas, and `sts` says whose account it is
@@ -59,6 +60,7 @@ mod sts;
 mod tls;
 mod told;
 mod tools;
+mod validation;
 mod vectors;
 mod whole;
 

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) account: Arc<Account>,
     pub(crate) quotas: Arc<Quotas>,
+    /// Whether requests are refused that Bedrock refuses.
+    pub(crate) validate: bool,
     /// Recordings in place of ordinary models.
     pub(crate) replays: Option<Arc<Replays>>,
     pub(crate) chance: Arc<Chance>,

@@ -87,6 +87,7 @@ impl Default for Shared {
             ledger: Arc::default(),
             account: Arc::default(),
             quotas: Arc::default(),
+            validate: false,
             replays: None,
             chance: Arc::default(),
             pace: crate::script::Pace::default(),

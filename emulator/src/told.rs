@@ -14,7 +14,7 @@ use crate::{
     reply,
     routes::Shared,
     script::{Refusal, Script, Step},
-    tools, vectors,
+    tools, validation, vectors,
 };
 
 /// The longest text in bytes that any model accepts. The limits of models are 200,000 to 1,000,000 tokens.
@@ -49,6 +49,9 @@ impl Telling<'_> {
     pub(crate) fn script(self) -> Result<Told, Box<Script>> {
         let Self { shared, operation, request } = self;
         let body = &request.body;
+        if shared.validate {
+            validation::check(operation, body).map_err(|message| invalid(&message))?;
+        }
         let found = shared.catalogue.find(request, |script| {
             let script = match script {
                 Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,

@@ -688,3 +688,25 @@ def test_a_recorder_that_cannot_be_used_does_not_start(tmp_path):
     assert "set --region or AWS_REGION" in refused()
     assert "is not a loopback address" in refused("--region", "us-east-1", "--listen", "0.0.0.0:0")
     assert "is neither `bedrock` nor a URL" in refused("--upstream", "nowhere", "--region", "us-east-1")
+
+
+def test_requests_are_validated_as_bedrock_does():
+    emulator = Program(["bedrock-emulator", "--listen", "127.0.0.1:0", "--validate", "--pace", "0,0"])
+    try:
+        bedrock = client_of(emulator.address)
+        refused = lambda match: pytest.raises(bedrock.exceptions.ValidationException, match=match)
+        with refused("must alternate between user and assistant roles"):
+            bedrock.converse(modelId="a.model", messages=[*PROMPT, *PROMPT])
+        with refused("at messages.0.content.0 is blank"):
+            bedrock.converse(modelId="a.model", messages=[{"role": "user", "content": [{"text": " "}]}])
+        call = bedrock.converse(modelId="emulator.tools", messages=PROMPT)["output"]["message"]
+        with refused("The toolConfig field must be defined"):
+            bedrock.converse(modelId="a.model", messages=[*PROMPT, call, *PROMPT])
+        tools = {"tools": [{"toolSpec": {"name": "get_weather", "inputSchema": {"json": {"type": "object"}}}}]}
+        with refused("Expected toolResult blocks at messages.2.content for the following Ids: tooluse_emulated1"):
+            bedrock.converse(modelId="a.model", messages=[*PROMPT, call, *PROMPT], toolConfig=tools)
+        result = {"toolResult": {"toolUseId": "tooluse_emulated1", "content": [{"text": "sunny"}]}}
+        loop = [*PROMPT, call, {"role": "user", "content": [result]}]
+        bedrock.converse(modelId="emulator.tools", messages=loop, toolConfig=tools)
+    finally:
+        emulator.stop()

@@ -18,6 +18,10 @@ pub(crate) struct ServeArguments {
     /// A folder of recordings that answer the same requests again. Requests to ordinary models that were not recorded are refused
     #[arg(long, env = "BEDROCK_EMULATOR_REPLAY", value_name = "FOLDER")]
     replay: Option<PathBuf>,
+    /// Refuse what Bedrock refuses before a model sees it, with its messages: values out of range, roles that do not alternate, blank texts,
+    /// uses of tools without results
+    #[arg(long, env = "BEDROCK_EMULATOR_VALIDATE")]
+    validate: bool,
     /// Use TLS with a new certificate, and write the certificate to this file
     #[arg(long, env = "BEDROCK_EMULATOR_TLS_CERTIFICATE", value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
@@ -46,6 +50,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Box<dyn Error>>
         scripts,
         recordings,
         replay,
+        validate,
         tls_certificate,
         max_concurrent_streams,
         quotas,
@@ -63,6 +68,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Box<dyn Error>>
         scripts,
         recordings,
         replay,
+        validate,
         quotas,
         faults: faults.unwrap_or_default(),
         seed,
