@@ -1,7 +1,7 @@
 //! The program: parses arguments, sends a request, prints the answer as it arrives, and returns an exit code.
 //!
 //! Standard output has only the answer. Notes and usage are printed to standard error. `arguments` has the flags of a
-//! request, `connection` those about the connection, and `prompt` puts the prompt together.
+//! request, `connection` those about the connection, `output` those about what is printed, and `prompt` puts the prompt together.
 //! `failure` has the exit codes and the texts of failures, and `retry` waits for retries. `command` has the subcommands, and
 //! `tables` what they print.
 
@@ -9,12 +9,19 @@ mod arguments;
 mod command;
 mod connection;
 mod failure;
+mod output;
 mod prompt;
 mod retry;
 mod tables;
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
+#[cfg(feature = "terminal")]
+pub use self::output::OutputArgs;
 pub use self::{
     arguments::{AskArgs, CommonArgs, PromptArgs, RequestArgs},
     command::{Command, ConversationCommand, run_command},
@@ -24,19 +31,14 @@ pub use self::{
 use self::{failure::Failure, retry::Retries};
 use crate::{
     Client, ClientError,
-    printer::{JsonPrinter, Printer, TextPrinter},
+    printer::Printer,
     proto::{Chunk, CreateConversationRequest, GenerateRequest, chunk::Event},
     terminal::Output,
 };
 
 /// Calls the server at the endpoint and prints the answer. Errors are printed to standard error.
 pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
-    let printer: Box<dyn Printer> = if args.common.json {
-        Box::new(JsonPrinter::new(Output::of(io::stdout())))
-    } else {
-        Box::new(TextPrinter::new(Output::of(io::stdout()), (!args.common.quiet).then(|| Output::of(io::stderr()))))
-    };
-    let mut printing = Printing { printer, has_content: false, has_chunks: false };
+    let mut printing = Printing { printer: output::printer(&args.common), has_content: false, has_chunks: false };
     let failure = match asked(endpoint, args, &mut printing).await {
         Ok(()) => return Exit::Complete,
         Err(failure) if failure.is_closed_output() => return Exit::Complete,
@@ -130,11 +132,28 @@ async fn print(
     request: tonic::Request<GenerateRequest>,
     printing: &mut Printing,
 ) -> Result<(), Failure> {
-    let mut chunks = client.generate(request).await?;
-    while let Some(chunk) = chunks.next().await? {
-        printing.chunk(chunk).map_err(Failure::Output)?;
+    let mut chunks = waiting(printing, client.generate(request)).await?;
+    loop {
+        let next = chunks.next();
+        let next = if printing.has_content { next.await } else { waiting(printing, next).await };
+        match next? {
+            Some(chunk) => printing.chunk(chunk).map_err(Failure::Output)?,
+            None => return Ok(()),
+        }
     }
-    Ok(())
+}
+
+/// Shows that something is waited for.
+async fn waiting<T>(printing: &mut Printing, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut work => return ended,
+            _ = ticks.tick() => printing.printer.wait(),
+        }
+    }
 }
 
 /// Adds the conversation to the request, if one is given.

@@ -32,6 +32,8 @@ pub mod cli;
 mod connect;
 pub mod error;
 pub mod json;
+#[cfg(feature = "terminal")]
+mod markdown;
 mod printer;
 pub mod proto;
 mod terminal;

@@ -29,9 +29,35 @@ impl<W: Write> Output<W> {
         Self { writer, is_terminal }
     }
 
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> &W {
+        &self.writer
+    }
+
     /// Writes text and flushes it.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         let text = if self.is_terminal { visible(text) } else { text.into() };
+        self.writer.write_all(text.as_bytes())?;
+        self.writer.flush()
+    }
+
+    /// Whether it is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Writes text between two escape sequences of the program, and flushes it. Control characters of the text are replaced.
+    pub(crate) fn text_between(&mut self, before: &str, text: &str, after: &str) -> io::Result<()> {
+        write!(self.writer, "{before}{}{after}", visible(text))?;
+        self.writer.flush()
+    }
+
+    /// Writes text in which control characters have been replaced already and styles added, and flushes it.
+    #[cfg(feature = "terminal")]
+    pub(crate) fn styled(&mut self, text: &str) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         self.writer.write_all(text.as_bytes())?;
         self.writer.flush()
     }
@@ -46,13 +72,13 @@ impl<W: Write> Output<W> {
 }
 
 /// Whether a character controls a terminal: C0 and C1 controls, and characters that change the direction of text.
-fn is_control(character: char) -> bool {
+pub(crate) fn is_control(character: char) -> bool {
     let reorders = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     reorders || (character.is_control() && !matches!(character, '\n' | '\t'))
 }
 
 /// Text with a visible character for each control character. Line breaks and tabs stay.
-fn visible(text: &str) -> Cow<'_, str> {
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return text.into();
     }

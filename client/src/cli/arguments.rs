@@ -16,6 +16,10 @@ pub struct CommonArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub connection: ConnectionArgs,
+    #[cfg(feature = "terminal")]
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub output: super::OutputArgs,
     /// The time for the whole call, with its retries
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub timeout: Option<Duration>,

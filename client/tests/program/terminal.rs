@@ -93,6 +93,7 @@ async fn no_control_character_reaches_a_terminal() {
     let hostile = Hostile::start().await;
     for (model, flags) in [
         (&hostile.text, &[][..]),
+        (&hostile.text, &["--raw"]),
         (&hostile.text, &["--json"]),
         (&hostile.tool, &[]),
         (&hostile.tool, &["--json"]),
@@ -103,7 +104,7 @@ async fn no_control_character_reaches_a_terminal() {
         assert!(shown.contains("owned"), "{model} {flags:?}: {shown:?}");
         assert_eq!(controls(&shown), "", "{model} {flags:?}: {shown:?}");
     }
-    let shown = hostile.shown(true, &hostile.text, &["--quiet"]).await;
+    let shown = hostile.shown(true, &hostile.text, &["--quiet", "--raw"]).await;
     assert_eq!(shown, "a\u{241b}]0;owned\u{2407}\u{fffd}2J\u{240d}b\u{fffd}c\u{2421}\nd\t\n");
 }
 
