@@ -2,10 +2,12 @@
 //!
 //! Standard output has only the answer. Notes and usage are printed to standard error. `arguments` has the flags of a
 //! request, `connection` those about the connection, `output` those about what is printed, and `prompt` puts the prompt together.
-//! `failure` has the exit codes and the texts of failures, and `retry` waits for retries. `command` has the subcommands, and
+//! `chat` has the chat. `failure` has the exit codes and the texts of failures, and `retry` waits for retries. `command` has the subcommands, and
 //! `tables` what they print.
 
 mod arguments;
+#[cfg(feature = "terminal")]
+mod chat;
 mod command;
 mod connection;
 mod failure;
@@ -20,17 +22,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(feature = "terminal")]
-pub use self::output::OutputArgs;
 pub use self::{
     arguments::{AskArgs, CommonArgs, PromptArgs, RequestArgs},
     command::{Command, ConversationCommand, run_command},
     connection::ConnectionArgs,
     failure::Exit,
 };
+#[cfg(feature = "terminal")]
+pub use self::{chat::ChatArgs, output::OutputArgs};
 use self::{failure::Failure, retry::Retries};
 use crate::{
-    Client, ClientError,
+    Chunks, Client, ClientError,
     printer::Printer,
     proto::{Chunk, CreateConversationRequest, GenerateRequest, chunk::Event},
     terminal::Output,
@@ -38,14 +40,13 @@ use crate::{
 
 /// Calls the server at the endpoint and prints the answer. Errors are printed to standard error.
 pub async fn run(endpoint: &str, args: &AskArgs) -> Exit {
-    let mut printing = Printing { printer: output::printer(&args.common), has_content: false, has_chunks: false };
+    let mut printing = Printing::new(output::printer(&args.common));
     let failure = match asked(endpoint, args, &mut printing).await {
         Ok(()) => return Exit::Complete,
         Err(failure) if failure.is_closed_output() => return Exit::Complete,
         Err(failure) => failure,
     };
-    // If the output cannot be written, the error says so already.
-    let is_cut_off = printing.printer.cut_off().unwrap_or(true);
+    let is_cut_off = printing.cut_off();
     report(&failure, &args.common, &Shown { has_content: printing.has_content, is_cut_off })
 }
 
@@ -79,6 +80,16 @@ struct Printing {
 }
 
 impl Printing {
+    fn new(printer: Box<dyn Printer>) -> Self {
+        Self { printer, has_content: false, has_chunks: false }
+    }
+
+    /// Ends the line, so that an error message can follow. Returns whether a part of the answer was printed.
+    fn cut_off(&mut self) -> bool {
+        // If the output cannot be written, the error says so already.
+        self.printer.cut_off().unwrap_or(true)
+    }
+
     fn chunk(&mut self, chunk: Chunk) -> io::Result<()> {
         self.has_chunks = true;
         self.has_content |= !matches!(chunk.event, Some(Event::Start(_) | Event::Heartbeat(_)));
@@ -117,7 +128,7 @@ async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest, printing:
         if let Some(timeout) = args.common.timeout {
             attempt.set_timeout(timeout.saturating_sub(started.elapsed()));
         }
-        match print(&client, attempt, printing).await {
+        match print(&client, attempt, printing, |_| ()).await {
             // Lines of JSON that are printed cannot be taken back.
             Err(failure) if !(printing.has_content || args.common.json && printing.has_chunks) => {
                 retries.wait(failure).await?;
@@ -131,16 +142,20 @@ async fn print(
     client: &Client,
     request: tonic::Request<GenerateRequest>,
     printing: &mut Printing,
+    mut keep: impl FnMut(&Chunk),
 ) -> Result<(), Failure> {
     let mut chunks = waiting(printing, client.generate(request)).await?;
-    loop {
-        let next = chunks.next();
-        let next = if printing.has_content { next.await } else { waiting(printing, next).await };
-        match next? {
-            Some(chunk) => printing.chunk(chunk).map_err(Failure::Output)?,
-            None => return Ok(()),
-        }
+    while let Some(chunk) = next(&mut chunks, printing).await? {
+        keep(&chunk);
+        printing.chunk(chunk).map_err(Failure::Output)?;
     }
+    Ok(())
+}
+
+/// The next chunk.
+async fn next(chunks: &mut Chunks, printing: &mut Printing) -> Result<Option<Chunk>, ClientError> {
+    let next = chunks.next();
+    if printing.has_content { next.await } else { waiting(printing, next).await }
 }
 
 /// Shows that something is waited for.

@@ -28,6 +28,9 @@ pub enum Command {
     /// List, show, delete or continue stored conversations
     #[command(subcommand)]
     Conversations(ConversationCommand),
+    /// Chat: prompts and answers in turn, with line editing, until Ctrl-D
+    #[cfg(feature = "terminal")]
+    Chat(super::ChatArgs),
     /// Count the input tokens of a prompt
     Count(PromptArgs),
     /// Ask for the health of the server; the exit code is 0 if it is SERVING, and 6 otherwise
@@ -86,6 +89,8 @@ pub async fn run_command(endpoint: &str, common: &CommonArgs, command: Command) 
         Command::Conversations(ConversationCommand::Continue { id, request }) => {
             return run(endpoint, &AskArgs { request, conversation: Some(id), common: common.clone() }).await;
         }
+        #[cfg(feature = "terminal")]
+        Command::Chat(args) => return super::chat::run_chat(endpoint, common, &args).await,
         other => other,
     };
     let printed = match answered(endpoint, common, &command).await {
@@ -144,6 +149,9 @@ async fn call(client: &Client, command: &Command, prompt: &str) -> Result<Shows,
             Ok(Shows { text: format!("{status}\n"), json: json!({"status": status}).to_string(), exit })
         }
         Command::Conversations(command) => stored(client, command).await,
+        // It has a loop of its own.
+        #[cfg(feature = "terminal")]
+        Command::Chat(_) => Ok(Shows::new(String::new(), String::new())),
     }
 }
 

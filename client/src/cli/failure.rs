@@ -37,6 +37,8 @@ pub(super) enum Failure {
     Client(ClientError),
     Prompt(PromptError),
     File(String),
+    #[cfg(feature = "terminal")]
+    Input(io::Error),
     Output(io::Error),
     Interrupted,
     TimedOut,
@@ -67,6 +69,8 @@ impl Failure {
         match self {
             Self::Interrupted => Exit::Cancelled,
             Self::Prompt(_) | Self::File(_) => Exit::Usage,
+            #[cfg(feature = "terminal")]
+            Self::Input(_) => Exit::Usage,
             _ if has_content || self.call().is_some_and(CallError::is_after_content) => Exit::Incomplete,
             Self::Output(_) | Self::TimedOut => Exit::Failed,
             Self::Client(error) => exit_of(error),
@@ -92,6 +96,8 @@ impl Failure {
             Self::Client(error) => error.to_string(),
             Self::Prompt(error) => error.to_string(),
             Self::File(problem) => problem.clone(),
+            #[cfg(feature = "terminal")]
+            Self::Input(error) => format!("cannot read the prompt: {error}"),
             Self::Output(error) => format!("cannot write the answer: {error}"),
             Self::Interrupted => "cancelled".to_owned(),
             Self::TimedOut => "the answer was not complete within --timeout. Allow more time".to_owned(),
@@ -106,6 +112,8 @@ impl Failure {
             Self::Client(ClientError::BrokenContract(_)) => Some(Code::Internal),
             Self::Interrupted => Some(Code::Cancelled),
             Self::TimedOut => Some(Code::DeadlineExceeded),
+            #[cfg(feature = "terminal")]
+            Self::Input(_) => None,
             Self::Client(_) | Self::Prompt(_) | Self::File(_) | Self::Output(_) => None,
         }
     }

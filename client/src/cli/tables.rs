@@ -53,7 +53,7 @@ pub(super) fn transcript(conversation: &Conversation, turns: &[Turn]) -> String 
 }
 
 /// The text of a block, or the name of its kind.
-fn shown(block: &ContentBlock) -> String {
+pub(super) fn shown(block: &ContentBlock) -> String {
     match &block.block {
         Some(Block::Text(text)) => text.clone(),
         Some(Block::CitationsContent(cited)) => {
