@@ -9,6 +9,7 @@
 //! - [`gcra`] the algorithm of the rate limits
 //! - [`rate_limit`] limits requests and tokens per minute
 //! - `request_memory` limits the memory of requests
+//! - `reservation` what a call reserves until its usage is known
 //! - `settings` the limits as they are configured
 
 pub mod client;
@@ -18,24 +19,26 @@ pub(crate) mod failure_limit;
 mod gcra;
 mod rate_limit;
 pub(crate) mod request_memory;
+mod reservation;
 mod settings;
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::timeout;
 
 pub use self::settings::LimitSettings;
-pub(crate) use self::settings::Limits;
 use self::{
     client::Client,
     concurrency_limit::{ConcurrencyLimit, Limit, StreamPermit},
-    estimate::Estimate,
-    gcra::{Rate, Refused},
-    rate_limit::{Bucket, RateLimit},
+    rate_limit::RateLimit,
+    reservation::{PendingReservation, bucket, too_many},
 };
+pub(crate) use self::{reservation::Reservation, settings::Limits};
 use crate::{
     error::{Error, Quota, Reason},
+    failover::routes::Target,
     proto::GenerateRequest,
+    quota::{budget::Budgets, settings::QuotaSettings},
 };
 
 /// The queue is divided by this number: a client can have one part of it.
@@ -59,10 +62,26 @@ struct Inner {
     requests: RateLimit,
     other_requests: RateLimit,
     tokens: RateLimit,
+    budgets: Budgets,
     /// The waiting calls.
     queue: Arc<ConcurrencyLimit>,
     /// Limits the waiting calls of one client.
     queue_per_client: Arc<ConcurrencyLimit>,
+}
+
+/// A call that asks to be admitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdmissionRequest<'a> {
+    /// Who makes it.
+    pub(crate) client: &'a Client,
+    /// The model or route that it names.
+    pub(crate) model: &'a str,
+    /// The request, with its history.
+    pub(crate) request: &'a GenerateRequest,
+    /// The targets that it can go to.
+    pub(crate) route: &'a [Target],
+    /// The settings with the prices of models.
+    pub(crate) quotas: &'a Arc<QuotaSettings>,
 }
 
 /// What an admitted call holds.
@@ -80,21 +99,6 @@ pub(crate) struct StreamPermits {
     _permits: Vec<StreamPermit>,
 }
 
-/// The tokens that are reserved for a call.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    limits: AdmissionControl,
-    /// `None` if the tokens of the client are not limited.
-    bucket: Option<Bucket>,
-    /// The input tokens that are reserved.
-    input: u32,
-    /// All tokens that are reserved.
-    reserved: u32,
-}
-
-/// The reservation of a call that is not admitted yet. Dropping it releases the tokens.
-struct PendingReservation(Option<Reservation>);
-
 /// A concurrency limit and its subject.
 struct NamedLimit<'a> {
     streams: &'a Arc<ConcurrencyLimit>,
@@ -104,6 +108,16 @@ struct NamedLimit<'a> {
 }
 
 impl AdmissionControl {
+    /// With the budgets of callers.
+    pub(crate) fn with_budgets(budgets: Budgets) -> Self {
+        Self(Arc::new(Inner { budgets, ..Inner::default() }))
+    }
+
+    /// What callers have spent.
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.0.budgets
+    }
+
     /// Follows limits that have changed: running streams go on, waiting calls get the permits that are free now, and no call gets one until
     /// there are fewer streams than are allowed. `own` is the number of streams that a client has by its own limit.
     pub(crate) fn follow(&self, limits: &Limits, own: impl Fn(&str) -> Option<usize>) {
@@ -120,20 +134,14 @@ impl AdmissionControl {
         self.0.queue_per_client.follow(|_| limit(Some(share(settings))));
     }
 
-    /// Admits a call: reserves its tokens and takes the permits of its stream. It waits only if there is a queue.
+    /// Admits a call: reserves its tokens and its cost, and takes the permits of its stream. It waits only if there is a queue.
     ///
     /// # Errors
-    /// `LOCAL_LIMIT`.
-    pub(crate) async fn admit(
-        &self,
-        limits: &Limits,
-        client: &Client,
-        model: &str,
-        request: &GenerateRequest,
-    ) -> Result<Permit, Error> {
-        // Before the queue, so that a client beyond its rate does not fill it.
-        let pending = PendingReservation(Some(self.reserve(&limits.settings, client, request)?));
-        let permits = self.stream_permits(limits, client, model).await?;
+    /// `LOCAL_LIMIT`, `BUDGET_EXHAUSTED`.
+    pub(crate) async fn admit(&self, limits: &Limits, asked: AdmissionRequest<'_>) -> Result<Permit, Error> {
+        // Before the queue, so that a client beyond its rate or its budget does not fill it.
+        let pending = PendingReservation(Some(self.reserve(&limits.settings, asked)?));
+        let permits = self.stream_permits(limits, asked.client, asked.model).await?;
         let reservation = pending.admitted()?;
         Ok(Permit { streams: StreamPermits { _permits: permits }, reservation })
     }
@@ -229,56 +237,6 @@ impl AdmissionControl {
         ]
         .map(|(streams, permits, flag, subject)| NamedLimit { streams, limit: limit(permits), flag, subject })
     }
-
-    fn reserve(
-        &self,
-        settings: &LimitSettings,
-        client: &Client,
-        request: &GenerateRequest,
-    ) -> Result<Reservation, Error> {
-        let bucket = bucket(client, client.limits.tokens_per_minute.or(settings.tokens_per_minute));
-        let (mut input, mut reserved) = (0, 0);
-        if let Some(bucket) = &bucket {
-            let estimate = Estimate::of(request);
-            let output = estimate.output_or(settings.reserved_tokens);
-            (input, reserved) = (estimate.input, estimate.input.saturating_add(output));
-            self.0.tokens.take(bucket, reserved).map_err(|refused| {
-                let advice = format!(
-                    "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
-                );
-                too_many(bucket, refused, "--tokens-per-minute", "tokens", &advice)
-            })?;
-        }
-        Ok(Reservation { limits: self.clone(), bucket, input, reserved })
-    }
-}
-
-impl PendingReservation {
-    fn admitted(mut self) -> Result<Reservation, Error> {
-        self.0.take().ok_or_else(|| Error::new(Reason::Internal, "a reservation was admitted twice"))
-    }
-}
-
-impl Drop for PendingReservation {
-    fn drop(&mut self) {
-        if let Some(reservation) = &self.0 {
-            reservation.settle(0);
-        }
-    }
-}
-
-impl Reservation {
-    /// Replaces the estimate by the usage of the call. A reservation that is not settled counts as used.
-    pub(crate) fn settle(&self, used: u32) {
-        if let Some(bucket) = &self.bucket {
-            self.limits.0.tokens.settle(bucket, self.reserved, used);
-        }
-    }
-
-    /// Settles the estimated input and no output, for a request that reached Bedrock and generated nothing.
-    pub(crate) fn settle_input(&self) {
-        self.settle(self.input);
-    }
 }
 
 impl NamedLimit<'_> {
@@ -294,26 +252,6 @@ impl NamedLimit<'_> {
 /// The part of the queue that a client can have.
 fn share(settings: &LimitSettings) -> usize {
     (settings.queue_length / QUEUE_SHARE).max(1)
-}
-
-/// The bucket of a client whose rate is limited.
-fn bucket(client: &Client, per_minute: Option<NonZeroU32>) -> Option<Bucket> {
-    per_minute.map(|per_minute| Bucket { client: client.id.clone(), rate: Rate::per_minute(per_minute) })
-}
-
-fn too_many(bucket: &Bucket, refused: Refused, flag: &str, what: &str, advice: &str) -> Error {
-    let subject = format!("caller:{}", bucket.client);
-    let description = format!("{subject} can have {} {what} per minute ({flag})", bucket.rate.units());
-    let quota = Quota { subject, description: description.clone() };
-    match refused {
-        Refused::Until(wait) => {
-            let message = format!("{description}. {advice}, or try again after {wait:.1?}");
-            Error::new(Reason::LocalLimit, message).with_quota(quota).with_retry_after(Some(wait))
-        }
-        Refused::Never => {
-            Error::new(Reason::LocalLimit, format!("{description}. {advice}")).with_quota(quota).without_retry()
-        }
-    }
 }
 
 #[cfg(test)]

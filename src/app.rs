@@ -44,7 +44,7 @@ use crate::{
     in_force::InForce,
     metrics::Metrics,
     proto::generation_service_server::GenerationServiceServer,
-    quota::{ledger::Ledger, sharing::Sharing},
+    quota::{budget::Budgets, ledger::Ledger, sharing::Sharing},
     response::registry::CallRegistry,
     service::Service,
     shutdown::{
@@ -108,20 +108,24 @@ impl Shared {
         let account_quotas = AccountQuotas::open(bedrock, &settings.quotas).await;
         let ledger = Ledger::new(bedrock.home(), &account_quotas.applied(&settings.quotas));
         let breakers = CircuitBreakers::default().with_metrics(metrics.clone());
+        let budgets = Budgets::default();
+        budgets.follow(settings.identity.budgets());
         let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
         metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
+        let conversations =
+            Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics).await?;
+        conversations.restore(&budgets).await?;
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
-            admission: AdmissionControl::default(),
+            admission: AdmissionControl::with_budgets(budgets),
             sharing: share(settings, bedrock.home(), &ledger, &breakers).await?,
             ledger,
             account_quotas,
             breakers,
             failures: Arc::default(),
             directory: Directory::new(&settings.identity, in_force).map_err(AppError::Issuers)?,
-            conversations: Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics)
-                .await?,
+            conversations,
             audit: Audit::open(settings.audit.as_ref(), &metrics).map_err(|source| AppError::Audit {
                 path: settings.audit.as_ref().map(|audit| audit.path.clone()).unwrap_or_default(),
                 source,
@@ -253,6 +257,7 @@ impl App {
             () = account_quotas.run(&directory, &ledger) => Ended::Drained,
             () = renew_shares(sharing.as_ref()) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
+            () = conversations.keep(admission.budgets()) => Ended::Drained,
             () = reload_when_changed(tls.as_ref(), &audit) => Ended::Drained,
             () = reload.watch(self.watcher) => Ended::Drained,
             ended = async {
@@ -266,6 +271,7 @@ impl App {
         }
         // Leases that are not released in this time expire.
         let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
+        let _ = timeout(SETTLE_TIMEOUT, conversations.keep_last(admission.budgets())).await;
         if let Some(sharing) = &sharing {
             sharing.leave().await;
         }

@@ -5,11 +5,13 @@
 //! - `own` the conversations of one owner; `turn` a running turn
 //! - [`bounds`] the bounds of what is stored; `history` the part that is sent to Bedrock
 //! - [`settings`] the storage that is configured, and opening it
+//! - `budgets` what callers have spent is kept in the same file
 //! - `leases` the leases of running turns, and their renewal
 //! - `measured` a store whose requests are measured
 //! - `record` the stored values; `store` the interface of storage engines; `embedded` (a file or memory) and `redis` are the engines
 
 pub mod bounds;
+mod budgets;
 mod embedded;
 mod history;
 mod leases;
@@ -52,6 +54,8 @@ pub(crate) struct Conversations {
     bounds: Bounds,
     limits: OwnerLimits,
     leases: Leases,
+    /// Whether the store also keeps what budgets have spent.
+    keeps_budgets: bool,
 }
 
 impl Conversations {
@@ -69,7 +73,8 @@ impl Conversations {
         let store = store.map(|store| -> Arc<dyn Store> {
             Arc::new(Measured { store, engine: settings.engine(), metrics: metrics.clone() })
         });
-        Ok(Self { store, redis, bounds, limits, leases: Leases::default() })
+        let keeps_budgets = matches!(settings, ConversationSettings::File(_));
+        Ok(Self { store, redis, bounds, limits, leases: Leases::default(), keeps_budgets })
     }
 
     /// The connection to the Redis in which conversations are stored, if they are. What else is shared by servers uses it too.

@@ -96,6 +96,8 @@ struct Inner {
     call: Option<CallContext>,
     /// The `Retry-After` of Bedrock, or the time until a rate limit allows the call. It replaces the delay of the reason.
     retry_after: Option<Duration>,
+    /// The time after which the call can succeed, for a reason whose calls are not repeated automatically.
+    resets_in: Option<Duration>,
     /// Whether a retry of the same call cannot succeed, although its reason allows retries.
     not_retryable: bool,
     violations: Vec<Violation>,
@@ -116,6 +118,7 @@ impl Error {
             metadata: Vec::new(),
             call: None,
             retry_after: None,
+            resets_in: None,
             not_retryable: false,
             violations: Vec::new(),
             quota: None,
@@ -180,6 +183,14 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
         self.0.retry_after = delay;
+        self
+    }
+
+    /// Sets the time after which the call can succeed, for a reason whose calls are not repeated automatically. It is in RetryInfo alone: a gRPC
+    /// client that was told to retry in hours would wait for hours before it returns the status.
+    #[must_use]
+    pub fn with_reset_in(mut self, delay: Duration) -> Self {
+        self.0.resets_in = Some(delay);
         self
     }
 

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use self::models::AccountModels;
 use crate::{
-    admission::{AdmissionControl, Permit, estimate::Estimate, request_memory::MemoryPermit},
+    admission::{self, AdmissionControl, Permit, estimate::Estimate, request_memory::MemoryPermit},
     conversation::{self, Conversations, RunningTurn},
     edge::gates::Admitted,
     error::{Error, Reason},
@@ -146,7 +146,7 @@ impl Service {
     ) -> Result<Begun, Error> {
         let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
         permitted::impose(&mut request, identity);
-        let InForce { rules, limits, .. } = &**identity.in_force();
+        let InForce { rules, limits, quotas } = &**identity.in_force();
         let (mut checked, serving) = request::check(request, rules)?;
         let asked = Asked::Generation(checked.request.get());
         record.requested(&checked.name, rules.is_configured(&checked.name), asked);
@@ -158,13 +158,13 @@ impl Service {
             checked.request.prepend_history(history);
         }
         permitted::check(&mut checked, identity, self.failover.home())?;
-        let admission = self.admission.admit(limits, identity.client(), &checked.name, checked.request.get());
-        let permit = in_queue(record, admission).await?;
+        let (client, model, request) = (identity.client(), checked.name.as_str(), checked.request.get());
+        let asked = admission::AdmissionRequest { client, model, request, route: &checked.route, quotas };
+        let permit = in_queue(record, self.admission.admit(limits, asked)).await?;
         let demand = self.failover.has_quota(&checked.route).then(|| {
-            let request = checked.request.get();
             let is_batch = request.priority() == Priority::Batch;
             let preferred = turn.as_ref().and_then(RunningTurn::last_target);
-            Demand { preferred, ..Demand::of(identity.client(), Estimate::of(request), is_batch) }
+            Demand { preferred, ..Demand::of(client, Estimate::of(request), is_batch) }
         });
         Ok(Begun { turn, checked, serving, demand, permit, for_history })
     }

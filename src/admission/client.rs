@@ -83,6 +83,11 @@ impl Client {
         let (limits, queue_share, budget) = Default::default();
         Self { id, limits, queue_share, budget }
     }
+
+    /// Whether it may use only so much in a day or a month.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.budget != Budget::default()
+    }
 }
 
 #[cfg(test)]

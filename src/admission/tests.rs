@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    num::NonZeroU32,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -13,9 +14,11 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     client::{ClientId, ClientLimits},
+    rate_limit::Bucket,
     *,
 };
 use crate::{
+    event::Used,
     proto::InferenceConfiguration,
     simulation::{self, until_left},
 };
@@ -82,6 +85,15 @@ fn any_settings(random: &mut fastrand::Rng) -> LimitSettings {
     }
 }
 
+fn asked<'a>(
+    client: &'a Client,
+    model: &'a str,
+    request: &'a GenerateRequest,
+    quotas: &'a Arc<QuotaSettings>,
+) -> AdmissionRequest<'a> {
+    AdmissionRequest { client, model, request, route: &[], quotas }
+}
+
 /// What a call leads to, in the order of a run.
 type Tally = BTreeMap<&'static str, u64>;
 
@@ -100,7 +112,8 @@ async fn call(
     let request = GenerateRequest { inference_config: Some(config), ..GenerateRequest::default() };
     let caller = client(number);
     let limits = newest.lock().clone();
-    let admitted = control.admit(&limits, &caller, model, &request);
+    let quotas = Arc::default();
+    let admitted = control.admit(&limits, asked(&caller, model, &request, &quotas));
     let admitted = until_left(&mut random.fork(), true, Duration::from_secs(1), admitted).await;
     let permit = match admitted {
         None => return (number, 0, "left"),
@@ -135,7 +148,7 @@ async fn call(
         0 => return (number, reserved, "not settled"),
         1 => reservation.settle_input(),
         _ => {
-            reservation.settle(used);
+            reservation.settle(Used { input: used, ..Used::default() }, model);
             return (number, used, "settled");
         }
     }
@@ -213,10 +226,10 @@ async fn a_caller_who_leaves_the_queue_gets_its_tokens_back() {
         ..LimitSettings::default()
     };
     let limits = Limits { settings, generation: 1 };
-    let (control, request) = (AdmissionControl::default(), GenerateRequest::default());
+    let (control, request, quotas) = (AdmissionControl::default(), GenerateRequest::default(), Arc::default());
     let (one, two) = (client(1), client(2));
-    let running = control.admit(&limits, &one, "a.b", &request).await.unwrap();
-    let waiting = timeout(Duration::ZERO, control.admit(&limits, &two, "a.b", &request)).await;
+    let running = control.admit(&limits, asked(&one, "a.b", &request, &quotas)).await.unwrap();
+    let waiting = timeout(Duration::ZERO, control.admit(&limits, asked(&two, "a.b", &request, &quotas))).await;
     assert!(waiting.is_err(), "it waits until its caller leaves");
     assert_eq!(control.0.tokens.used(&tokens_of(2)), Some(0));
     drop(running);
@@ -233,10 +246,11 @@ async fn a_waiting_call_holds_no_permit_that_a_lower_limit_has_taken_away() {
         },
         generation,
     };
-    let (control, limits, request) = (AdmissionControl::default(), of(1, 2, 1), GenerateRequest::default());
+    let (control, limits) = (AdmissionControl::default(), of(1, 2, 1));
+    let (request, quotas) = (GenerateRequest::default(), Arc::default());
     let one = client(1);
-    let running = control.admit(&limits, &one, "a.b", &request).await.unwrap();
-    let mut waiting = Box::pin(control.admit(&limits, &one, "a.b", &request));
+    let running = control.admit(&limits, asked(&one, "a.b", &request, &quotas)).await.unwrap();
+    let mut waiting = Box::pin(control.admit(&limits, asked(&one, "a.b", &request, &quotas)));
     assert!(
         timeout(Duration::from_secs(1), &mut waiting).await.is_err(),
         "it has the permit of its caller, and no other"

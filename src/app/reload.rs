@@ -88,6 +88,7 @@ impl Reload {
         let (limits, quotas) = (in_force.limits.clone(), Arc::clone(&in_force.quotas));
         let changes = self.directory.replace(settings, in_force)?;
         self.account_quotas.follow(&quotas, &self.ledger);
+        self.admission.budgets().follow(settings.budgets());
         self.admission.follow(&limits, |caller| self.directory.max_streams_of(caller));
         let LimitSettings { streams, streams_per_caller, streams_per_model, .. } = limits.settings;
         self.metrics.limits(streams, streams_per_caller, streams_per_model);

@@ -28,12 +28,15 @@ use super::store::{
     Append, Appended, Created, Cursor, Grant, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store, StoreError,
     StoredTurn, Taken, TurnRequest,
 };
+use crate::quota::budget::{Budgets, SavedAccount};
 
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Embedded {
     file: Arc<File>,
     leases: Arc<Mutex<LeaseTable>>,
+    /// Held while budgets are saved.
+    saves: Arc<Mutex<()>>,
 }
 
 /// The leases that are held.
@@ -63,7 +66,7 @@ impl Embedded {
     }
 
     fn of(file: File) -> Self {
-        Self { file: Arc::new(file), leases: Arc::default() }
+        Self { file: Arc::new(file), leases: Arc::default(), saves: Arc::default() }
     }
 
     /// Runs work that waits for the disk outside the runtime's threads.
@@ -169,6 +172,22 @@ impl Store for Embedded {
         if leases.held.get(&key).is_some_and(|held| held.fence == fence && !held.storing) {
             leases.held.remove(&key);
         }
+    }
+
+    async fn budgets(&self) -> Result<Vec<SavedAccount>, StoreError> {
+        self.blocking(|store| store.file.read(ReadTables::budgets)).await
+    }
+
+    async fn save_budgets(&self, budgets: &Budgets) -> Result<(), StoreError> {
+        let budgets = budgets.clone();
+        self.blocking(move |store| {
+            // A write that no task waits for any more goes on. The next one begins after it, with what is new by then.
+            let _in_turn = store.saves.lock();
+            let changes = budgets.changes();
+            let saved = store.file.change(|tables| tables.save_budgets(&changes));
+            saved.inspect_err(|_| budgets.not_saved(&changes))
+        })
+        .await
     }
 
     async fn settle(&self) {}

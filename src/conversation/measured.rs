@@ -8,7 +8,10 @@ use super::store::{
     Append, Appended, Created, Cursor, Key, Lease, OwnerLimits, PageLimit, Record, Renewed, Store, StoreError,
     StoredTurn, Taken, TurnRequest,
 };
-use crate::metrics::Metrics;
+use crate::{
+    metrics::Metrics,
+    quota::budget::{Budgets, SavedAccount},
+};
 
 /// A store and its metrics.
 pub(super) struct Measured {
@@ -93,6 +96,14 @@ impl Store for Measured {
 
     fn release(&self, lease: Lease) {
         self.store.release(lease);
+    }
+
+    async fn budgets(&self) -> Result<Vec<SavedAccount>, StoreError> {
+        self.measure("budgets", self.store.budgets()).await
+    }
+
+    async fn save_budgets(&self, budgets: &Budgets) -> Result<(), StoreError> {
+        self.measure("save_budgets", self.store.save_budgets(budgets)).await
     }
 
     async fn settle(&self) {

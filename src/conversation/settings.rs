@@ -46,6 +46,13 @@ pub struct OpenError {
     problem: String,
 }
 
+impl OpenError {
+    /// A file that was opened, and whose content cannot be used.
+    pub(super) fn of_file(problem: String) -> Self {
+        Self { storage: "the file of --conversations".to_owned(), problem }
+    }
+}
+
 /// An opened storage.
 #[derive(Default)]
 pub(super) struct Opened {

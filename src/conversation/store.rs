@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::bounds::Bounds;
 pub(crate) use super::record::{Head, Record, StoredTurn};
+use crate::quota::budget::{Budgets, SavedAccount};
 
 /// The name of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -178,6 +179,16 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
 
     /// Ends a lease without storing anything. Does not wait.
     fn release(&self, lease: Lease);
+
+    /// What callers had spent of their budgets when it was saved last. Nothing where the engine does not keep it.
+    async fn budgets(&self) -> Result<Vec<SavedAccount>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Writes what has changed of the budgets since it was saved last.
+    async fn save_budgets(&self, _: &Budgets) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Waits until released leases have ended.
     async fn settle(&self);

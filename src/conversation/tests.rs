@@ -92,6 +92,7 @@ fn server(store: &Misbehaving) -> Conversations {
         bounds,
         limits: LIMITS,
         leases: Leases::default(),
+        keeps_budgets: false,
     }
 }
 

@@ -102,7 +102,7 @@ impl Inner {
             }
         }
         details.set_error_info(self.reason.name(), DOMAIN, metadata);
-        if let Some(delay) = self.retry_delay() {
+        if let Some(delay) = self.retry_delay().or(self.resets_in) {
             details.set_retry_info(Some(delay));
         }
         if let Some(quota) = &self.quota {

@@ -20,6 +20,13 @@ pub struct IdentitySettings {
     pub issuers: Vec<IssuerSettings>,
 }
 
+impl IdentitySettings {
+    /// The budgets of all callers by name.
+    pub(crate) fn budgets(&self) -> impl Iterator<Item = (&str, Budget)> {
+        self.callers.iter().map(|caller| (caller.name.as_str(), caller.budget))
+    }
+}
+
 /// One `[[caller]]`.
 #[derive(Clone, Debug, Default)]
 pub struct CallerSettings {

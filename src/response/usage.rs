@@ -59,11 +59,10 @@ impl UsageAccounting {
 
     /// Records a stream that failed.
     pub(crate) fn failed(self, error: &Error, answer: &Answer<'_>) {
+        let is_served = self.record.has_attempted() && may_have_used_input(error);
         match error.phase() {
             // Bedrock did not serve the request.
-            Phase::BeforeContent if answer.used.is_none() && !may_have_used_input(error) => {
-                self.reservation.settle(0);
-            }
+            Phase::BeforeContent if answer.used.is_none() && !is_served => self.reservation.give_back(),
             // Bedrock had the request, and nothing is known to be generated.
             Phase::BeforeContent if answer.used.is_none() => self.reservation.settle_input(),
             Phase::BeforeContent | Phase::AfterContent => self.settle(answer),
@@ -99,8 +98,11 @@ impl UsageAccounting {
     }
 
     fn settle(&self, answer: &Answer<'_>) {
-        if let Some(used) = answer.used {
-            self.reservation.settle(used.total());
+        match (answer.used, answer.call) {
+            (Some(used), call) => self.reservation.settle(used, call.map_or("", |call| &call.model_id)),
+            // Its caller left while it waited for quota.
+            (None, _) if !self.record.has_attempted() => self.reservation.give_back(),
+            (None, _) => {}
         }
     }
 }

@@ -141,6 +141,11 @@ impl CallRecord {
         attempts.attempts.push(attempt.clone());
     }
 
+    /// Whether an attempt at Bedrock has begun.
+    pub(crate) fn has_attempted(&self) -> bool {
+        self.state.lock().attempt_began.is_some()
+    }
+
     /// The headers that continue the trace of the call at Bedrock.
     pub(crate) fn trace_headers(&self) -> HeaderMap {
         self.state.lock().observed.upstream_headers()

@@ -1,10 +1,15 @@
 //! The schema of the embedded engine, and what one transaction reads and writes.
+//!
+//! - `budgets` the table of what callers have spent
+
+mod budgets;
 
 use prost::Message;
 use redb::{
     ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 
+use self::budgets::BUDGETS;
 use super::now;
 use crate::{
     conversation::{
@@ -41,6 +46,7 @@ pub(super) struct ReadTables {
     turn_ids: ReadOnlyTable<(&'static str, &'static str, &'static str), u64>,
     by_use: ReadOnlyTable<(&'static str, u64, &'static str), ()>,
     bytes: ReadOnlyTable<&'static str, u64>,
+    budgets: ReadOnlyTable<budgets::At, (u64, u64)>,
 }
 
 /// The tables of a write transaction.
@@ -53,6 +59,7 @@ pub(super) struct Tables<'t> {
     by_age: Table<'t, (u64, &'static str, &'static str), ()>,
     counts: Table<'t, &'static str, u64>,
     bytes: Table<'t, &'static str, u64>,
+    budgets: Table<'t, budgets::At, (u64, u64)>,
 }
 
 impl ReadTables {
@@ -64,6 +71,7 @@ impl ReadTables {
             turn_ids: transaction.open_table(TURN_IDS)?,
             by_use: transaction.open_table(BY_USE)?,
             bytes: transaction.open_table(BYTES)?,
+            budgets: transaction.open_table(BUDGETS)?,
         })
     }
 
@@ -142,6 +150,7 @@ impl<'t> Tables<'t> {
             by_age: transaction.open_table(BY_AGE)?,
             counts: transaction.open_table(COUNTS)?,
             bytes: transaction.open_table(BYTES)?,
+            budgets: transaction.open_table(BUDGETS)?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the embedded engine on a disk that fills up, fails and loses what was not synced.
 
+mod budgets;
 mod disk;
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::{
     admission::{
-        AdmissionControl, LimitSettings, Limits, Permit,
+        AdmissionControl, AdmissionRequest, LimitSettings, Limits, Permit,
         client::{Client, ClientId},
     },
     bedrock::{
@@ -48,6 +48,12 @@ impl Server {
         Self { shutdown: Shutdown::default(), limits, admission, registry: CallRegistry::default(), metrics }
     }
 
+    async fn admit(&self, request: &GenerateRequest) -> Result<Permit, Error> {
+        let (client, quotas) = (Client::of(ClientId::Unknown), Arc::default());
+        let asked = AdmissionRequest { client: &client, model: "m", request, route: &[], quotas: &quotas };
+        self.admission.admit(&self.limits, asked).await
+    }
+
     /// A call whose answer takes five seconds: a turn of the conversation, if there is one.
     async fn call(&self, conversation: Option<&(Conversations, String)>, abandonment: AbandonmentMode) -> ChunkStream {
         let mut request = GenerateRequest { prompt: "hi".to_owned(), ..GenerateRequest::default() };
@@ -58,8 +64,7 @@ impl Server {
             }
             None => None,
         };
-        let client = Client::of(ClientId::Unknown);
-        let Permit { streams, reservation } = self.admission.admit(&self.limits, &client, "m", &request).await.unwrap();
+        let Permit { streams, reservation } = self.admit(&request).await.unwrap();
         let in_flight = Arc::new(self.shutdown.enter().unwrap());
         let response = PendingResponse::new(async {
             sleep(Duration::from_secs(1)).await;
@@ -190,8 +195,7 @@ async fn a_call_that_is_dropped_at_any_poll_releases_its_resources_once() {
             assert_eq!(counted.iter().sum::<u64>(), 1, "{mode:?}, {polls} polls: {ends:?} {counted:?}");
             assert_eq!(server.count("streams_running"), 0, "{mode:?}, {polls} polls");
             // The only place is free again.
-            let client = Client::of(ClientId::Unknown);
-            assert!(server.admission.admit(&server.limits, &client, "m", &GenerateRequest::default()).await.is_ok());
+            assert!(server.admit(&GenerateRequest::default()).await.is_ok());
             if let Some((conversations, id)) = conversation {
                 // The lease is free too, once a turn that was being stored is stored.
                 let mut again = GenerateRequest { conversation_id: id.clone(), ..GenerateRequest::default() };
