@@ -13,6 +13,7 @@ mod listing;
 mod period;
 mod refusal;
 mod saved;
+#[cfg_attr(not(test), expect(dead_code, reason = "the server does not share budgets yet"))]
 mod sharing;
 
 use std::{
@@ -80,6 +81,7 @@ pub(crate) struct Costs<'a> {
 
 impl Budgets {
     /// Budgets of which this server spends its share.
+    #[expect(dead_code, reason = "the server does not share budgets yet")]
     pub(crate) fn shared() -> Self {
         Self(Arc::new(Inner { is_shared: true, ..Inner::default() }))
     }

@@ -6,15 +6,10 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use super::period::Kind;
-use crate::quota::settings::Budget;
+use crate::quota::{settings::Budget, slots::initial_share};
 
 /// How many periods of a kind are remembered, those included to which only a wrong clock went. The oldest is forgotten when another begins.
 pub(crate) const REMEMBERED: usize = 32;
-
-/// What a server may spend of a budget before it is granted anything: a tenth, and at least one.
-fn initial_share(capacity: u64) -> u64 {
-    capacity.div_ceil(10)
-}
 
 /// Tokens, and what they cost in millionths of the currency of the prices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! How much of the budgets of a caller is used, for ListQuotas, for the page of the operator and for the metrics.
 
-use std::sync::Arc;
-
 use super::{
     Budgets,
     account::{ALL, Account, Unit, Which},
@@ -39,11 +37,6 @@ impl Budgets {
         let mut listed: Vec<_> = ALL.iter().filter_map(listed).collect();
         listed.sort_by_key(|quota| quota.kind);
         listed
-    }
-
-    /// The callers that have budgets, and these.
-    pub(crate) fn configured(&self) -> Vec<(Arc<str>, Budget)> {
-        self.state().configured.iter().map(|(caller, budget)| (Arc::clone(caller), *budget)).collect()
     }
 }
 

@@ -5,31 +5,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Budgets,
+    Budgets, State,
     account::{ALL, Share, Which},
     period::Kind,
     refusal::key,
 };
+use crate::quota::slots::{self, Claim};
 
 /// How long the claims of a period go on at least, so that calls can settle after its end.
 const SETTLING: Duration = Duration::from_mins(10);
-
-/// What a server says of one budget in one period.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BudgetClaim {
-    /// The same at all servers, and another one in each period.
-    pub(crate) resource: Arc<str>,
-    /// What all servers may spend together.
-    pub(crate) capacity: u64,
-    /// What running calls have reserved.
-    pub(crate) in_use: u64,
-    /// What it would reserve if it could, with what is in use.
-    pub(crate) wanted: u64,
-    /// What it has spent since it runs. It only grows.
-    pub(crate) spent: u64,
-    /// How long the period lasts, with the time for calls that settle after its end.
-    pub(crate) lasts: Duration,
-}
 
 /// The budget that a claim is about.
 #[derive(Clone, Debug)]
@@ -47,7 +31,7 @@ pub(super) type Claims = HashMap<Arc<str>, Claimed>;
 impl Budgets {
     /// The claims for the budgets of all callers: of the running periods, and of earlier ones with calls that run or with spending that no
     /// claim has reported.
-    pub(crate) fn claims(&self) -> Vec<BudgetClaim> {
+    pub(crate) fn claims(&self) -> Vec<Claim> {
         let now = self.0.clock.now();
         let mut state = self.state();
         let (mut claims, mut claimed) = (Vec::new(), Claims::new());
@@ -70,10 +54,9 @@ impl Budgets {
                     let wanted = reserved.saturating_mul(2).saturating_add(std::mem::take(&mut shared.refused));
                     let resource: Arc<str> = format!("budget:{}:{number}:{caller}", key(which)).into();
                     let ends = which.kind.end_of(number).duration_since(now).unwrap_or_default();
-                    let claim = Claimed { caller: Arc::clone(caller), which, number, spent };
-                    claimed.insert(Arc::clone(&resource), claim);
-                    let lasts = ends + SETTLING;
-                    claims.push(BudgetClaim { resource, capacity, in_use: reserved, wanted, spent, lasts });
+                    claimed.insert(Arc::clone(&resource), Claimed { caller: Arc::clone(caller), which, number, spent });
+                    let lasts = Some(ends + SETTLING);
+                    claims.push(Claim { resource, capacity, in_use: reserved, wanted, spent, lasts });
                 }
             }
         }
@@ -81,19 +64,18 @@ impl Budgets {
         claims
     }
 
-    /// Takes what was granted for a claim: what spending and reservations of this server may reach in the period, and what all servers have
-    /// spent. Returns whether the resource is a budget.
-    pub(crate) fn granted(&self, resource: &str, held: u64, spent: u64) -> bool {
+    /// Takes the shares that were granted. Those of other resources are left out.
+    pub(crate) fn granted(&self, shares: &[(Arc<str>, slots::Share)]) {
         let mut state = self.state();
-        let Some(Claimed { caller, which, number, spent: reported }) = state.claimed.get(resource).cloned() else {
-            return false;
-        };
-        let meter = state.accounts.get_mut(&caller).and_then(|account| account.periods_mut(which.kind).get_mut(number));
-        if let Some(meter) = meter {
+        let State { accounts, claimed, .. } = &mut *state;
+        for (resource, slots::Share { held, spent, .. }) in shares {
+            let Some(Claimed { caller, which, number, spent: reported }) = claimed.get(resource) else { continue };
+            let account = accounts.get_mut(caller);
+            let Some(meter) = account.and_then(|account| account.periods_mut(which.kind).get_mut(*number)) else {
+                continue;
+            };
             let shared = meter.shared(which.unit);
-            shared.share = Some(Share { held, spent });
-            shared.reported = reported;
+            (shared.share, shared.reported) = (Some(Share { held: *held, spent: *spent }), *reported);
         }
-        true
     }
 }
