@@ -7,6 +7,7 @@
 //! - [`estimate`] estimates the tokens of a request
 //! - `failure_limit` limits the refused credentials of an address
 //! - [`gcra`] the algorithm of the rate limits
+//! - `listing` how much of its limits a client uses
 //! - [`rate_limit`] limits requests and tokens per minute
 //! - `request_memory` limits the memory of requests
 //! - `reservation` what a call reserves until its usage is known
@@ -17,6 +18,7 @@ mod concurrency_limit;
 pub(crate) mod estimate;
 pub(crate) mod failure_limit;
 mod gcra;
+mod listing;
 mod rate_limit;
 pub(crate) mod request_memory;
 mod reservation;

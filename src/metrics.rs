@@ -1,7 +1,8 @@
 //! The metrics of the server. `table` says what each means; docs/metrics.md has the same rows.
 //!
 //! - `endpoint` serves them, in the format of OpenMetrics or of Prometheus (`plain`)
-//! - `all` makes them from the table, with `registering`; `gaps` is a histogram for whole streams; `process` reads those of the process
+//! - `all` makes them from the table, with `registering`; `gaps` is a histogram for whole streams; `process` and `quotas` read
+//!   theirs at each scrape
 //! - `calls` and `upstream` count calls and Bedrock
 
 mod all;
@@ -10,6 +11,7 @@ pub(crate) mod endpoint;
 mod gaps;
 mod plain;
 mod process;
+pub(crate) mod quotas;
 mod registering;
 pub(crate) mod table;
 mod upstream;
@@ -18,7 +20,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use prometheus_client::encoding::text::encode;
 
-use self::all::All;
+use self::{all::All, quotas::Figures};
 
 /// All metrics. Clones share them.
 #[derive(Clone, Default)]
@@ -47,6 +49,11 @@ impl Metrics {
 
     pub(crate) fn reload_failed(&self) {
         self.0.failed_reloads.inc();
+    }
+
+    /// Sets where the metrics of quotas and budgets are read at each scrape.
+    pub(crate) fn read_quotas(&self, source: impl Fn() -> Figures + Send + Sync + 'static) {
+        self.0.quotas.read_from(source);
     }
 
     /// Records the limits of running streams: of the server, of each caller, and of each model.

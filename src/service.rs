@@ -3,7 +3,7 @@
 //! - `models` what ListModels lists; `quotas` what ListQuotas lists
 
 pub(crate) mod models;
-mod quotas;
+pub(crate) mod quotas;
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use prost::Message as _;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
-use self::models::AccountModels;
+use self::{models::AccountModels, quotas::Quotas};
 use crate::{
     admission::{self, AdmissionControl, Permit, estimate::Estimate, request_memory::MemoryPermit},
     conversation::{self, Conversations, RunningTurn},
@@ -28,7 +28,7 @@ use crate::{
         ListModelsResponse, ListQuotasRequest, ListQuotasResponse, Priority,
         generation_service_server::GenerationService,
     },
-    quota::{demand::Demand, ledger::Ledger},
+    quota::demand::Demand,
     request::{self, Checked, Serving, permitted, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
@@ -50,8 +50,8 @@ pub struct Service {
     pub(crate) failover: Arc<Failover>,
     /// How much of it.
     pub(crate) admission: AdmissionControl,
-    /// How much Bedrock gives.
-    pub(crate) ledger: Ledger,
+    /// How much of all that is used.
+    pub(crate) quotas: Quotas,
     /// What becomes of calls whose callers leave.
     pub(crate) abandoned: AbandonedCalls,
     /// All running streams.
@@ -244,8 +244,7 @@ impl GenerationService for Service {
     }
 
     async fn list_quotas(&self, request: Request<ListQuotasRequest>) -> Result<Response<ListQuotasResponse>, Status> {
-        self.unary(request, async |service, Admitted { identity, .. }, _| Ok(quotas::list(identity, &service.ledger)))
-            .await
+        self.unary(request, async |service, Admitted { identity, .. }, _| Ok(service.quotas.list(identity))).await
     }
 
     async fn create_conversation(

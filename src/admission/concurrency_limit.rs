@@ -64,6 +64,11 @@ impl ConcurrencyLimit {
         self.keys().get(key)?.limit.permits
     }
 
+    /// How many permits of a key are taken.
+    pub(super) fn taken(&self, key: &str) -> usize {
+        self.keys().get(key).map_or(0, |key| key.permits.saturating_sub(key.semaphore.available_permits()))
+    }
+
     /// Created before the permit is taken, so that its drop removes the key if there is none, or if the wait is cancelled.
     fn without_permit(self: &Arc<Self>, key: &str) -> StreamPermit {
         StreamPermit { streams: Arc::clone(self), key: key.to_owned(), permit: None }

@@ -50,6 +50,13 @@ impl RateLimit {
         bucket.rate.take(full_at, self.now(bucket.rate), amount).map(drop)
     }
 
+    /// The units of a minute that are taken now, at most all of them.
+    pub(super) fn taken(&self, bucket: &Bucket) -> u32 {
+        let full_at = self.full_at.lock().get(bucket).copied().unwrap_or_default();
+        let taken = full_at.saturating_sub(self.now(bucket.rate)).div_ceil(gcra::UNIT);
+        u32::try_from(taken).unwrap_or(u32::MAX).min(bucket.rate.units())
+    }
+
     /// Replaces the amount that was taken by the amount that was used. If more was used, later calls wait for the difference.
     pub(super) fn settle(&self, bucket: &Bucket, taken: u32, used: u32) {
         let mut full_at = self.full_at.lock();

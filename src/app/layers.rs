@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Router, middleware::from_fn_with_state};
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
+use tracing::warn;
 
 use super::{AppError, Mounted, Shared};
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     metrics::endpoint,
     proto::{self, generation_service_server::GenerationServiceServer},
     response::abandoned::AbandonedCalls,
-    service::{Service, models::AccountModels},
+    service::{Service, models::AccountModels, quotas::Quotas},
     telemetry::observer::Observer,
 };
 
@@ -85,7 +86,14 @@ pub(super) fn router(
 pub(super) fn metrics_router(settings: &Settings, shared: &Shared) -> Router {
     let is_reachable = settings.metrics_listen.is_some_and(|address| !is_loopback(address));
     let health = shared.health.clone();
-    endpoint::router(shared.metrics.clone(), is_reachable.then(|| authentication_of(settings, shared)))
+    let (figures, page) = (quotas_of(shared), quotas_of(shared));
+    shared.metrics.read_quotas(move || figures.figures());
+    let page = move || {
+        let page = page.page().inspect_err(|error| warn!(%error, "the page of quotas cannot be written"));
+        page.ok().map(|page| page.to_string())
+    };
+    let authentication = is_reachable.then(|| authentication_of(settings, shared));
+    endpoint::router(shared.metrics.clone(), page, authentication)
         .merge(probes::router(move || health::is_serving(health.clone())))
 }
 
@@ -98,7 +106,7 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
                 .with_metrics(&metrics),
         ),
         admission: shared.admission.clone(),
-        ledger: shared.ledger.clone(),
+        quotas: quotas_of(shared),
         abandoned: AbandonedCalls::new(settings.abandonment),
         registry: shared.registry.clone(),
         conversations: shared.conversations.clone(),
@@ -106,6 +114,11 @@ fn service_of(settings: &Settings, bedrock: Bedrock, shared: &Shared) -> Service
         metrics,
         account,
     }
+}
+
+fn quotas_of(shared: &Shared) -> Quotas {
+    let Shared { directory, admission, ledger, .. } = shared;
+    Quotas { directory: directory.clone(), admission: admission.clone(), ledger: ledger.clone() }
 }
 
 fn gates_of(settings: &Settings, shared: &Shared) -> Result<Gates, AppError> {

@@ -22,6 +22,7 @@ use super::{
     settings::{IdentitySettings, KeySettings},
 };
 use crate::{
+    admission::client::Client,
     error::{Error, Reason},
     in_force::InForce,
 };
@@ -133,6 +134,14 @@ impl Directory {
     /// The number of streams that a caller has by its own limit.
     pub(crate) fn max_streams_of(&self, caller: &str) -> Option<usize> {
         self.callers.load().by_name.get(caller)?.client.limits.max_streams
+    }
+
+    /// All callers, by name.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        let callers = self.callers.load();
+        let mut callers: Vec<_> = callers.by_name.values().collect();
+        callers.sort_by(|one, other| one.name.cmp(&other.name));
+        callers.into_iter().map(|caller| caller.client.clone()).collect()
     }
 
     /// The identity of a call that needs no credentials: the method is open, or there are no callers. Otherwise `None`.

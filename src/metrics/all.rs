@@ -8,6 +8,7 @@ use prometheus_client::{
 use super::{
     gaps::Gaps,
     process::Process,
+    quotas::Quotas,
     registering::{Labelled, Registering},
     table,
 };
@@ -67,6 +68,7 @@ pub(super) struct All {
     pub(super) audit_writes_failed: Counter,
     pub(super) spans_dropped: Labelled<Counter, 1>,
     pub(super) exports_failed: Labelled<Counter, 1>,
+    pub(super) quotas: Quotas,
     pub(super) registry: Registry,
 }
 
@@ -76,6 +78,7 @@ impl Default for All {
         let (call, short, rate) = (|| Histogram::new(CALL), || Histogram::new(SHORT), || Histogram::new(RATE));
         let features = if cfg!(feature = "emulator") { "emulator" } else { "" };
         new.gauges(table::BUILD_INFO).of([env!("CARGO_PKG_VERSION").into(), features.into()]).set(1);
+        let quotas = Quotas::default();
         let all = Self {
             calls: new.counters(table::CALLS),
             streams_running: new.gauge(table::STREAMS_RUNNING),
@@ -117,9 +120,11 @@ impl Default for All {
             spans_dropped: new.counters(table::SPANS_DROPPED),
             exports_failed: new.counters(table::EXPORTS_FAILED),
             registry: {
+                new.0.register_collector(Box::new(quotas.clone()));
                 new.0.register_collector(Box::new(Process));
                 new.0
             },
+            quotas,
         };
         all.generation.set(1);
         all

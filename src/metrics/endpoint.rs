@@ -1,5 +1,5 @@
-//! `GET /metrics` on the port for metrics. An address that others can reach serves only callers with the permission `metrics`, because metrics
-//! tell about all tenants.
+//! `GET /metrics` and `GET /quotas` on the port for metrics. An address that others can reach serves only callers with the permission `metrics`, because metrics
+//! and quotas tell about all tenants.
 
 use axum::{
     Router,
@@ -23,8 +23,19 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The content type of Prometheus' own format.
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The route. Without `authentication` it is open.
-pub(crate) fn router(metrics: Metrics, authentication: Option<Authentication>) -> Router {
+/// The content type of JSON.
+const JSON: &str = "application/json";
+
+/// The routes. Without `authentication` they are open. `quotas` makes the page of quotas as JSON.
+pub(crate) fn router(
+    metrics: Metrics,
+    quotas: impl Fn() -> Option<String> + Clone + Send + Sync + 'static,
+    authentication: Option<Authentication>,
+) -> Router {
+    let quotas = get(async move || match quotas() {
+        Some(page) => ([(CONTENT_TYPE, JSON)], page).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    });
     let page = get(async move |headers: HeaderMap| match metrics.text() {
         Ok(text) if takes_plain_alone(&headers) => {
             ([(CONTENT_TYPE, PLAIN)], plain::of_open_metrics(&text)).into_response()
@@ -32,7 +43,8 @@ pub(crate) fn router(metrics: Metrics, authentication: Option<Authentication>) -
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     });
-    let router = Router::new().route("/metrics", page).fallback(async || StatusCode::NOT_FOUND);
+    let router =
+        Router::new().route("/metrics", page).route("/quotas", quotas).fallback(async || StatusCode::NOT_FOUND);
     match authentication {
         Some(authentication) => router.layer(from_fn_with_state(authentication, known)),
         None => router,
@@ -46,7 +58,7 @@ fn takes_plain_alone(headers: &HeaderMap) -> bool {
     takes("text/plain") && !takes("application/openmetrics-text")
 }
 
-/// The layer around the route, and around everything that is not there.
+/// The layer around the routes, and around everything that is not there.
 async fn known(State(authentication): State<Authentication>, mut request: Request, next: Next) -> Response {
     match Box::pin(authentication.check_metrics(&mut request)).await {
         Ok(()) => next.run(request).await,

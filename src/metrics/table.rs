@@ -136,6 +136,30 @@ table! {
         "1 for the state of the circuit breaker of a target, which is closed, open or half_open, and 0 for the others; a target appears with its first attempt";
     BREAKER_EJECTIONS: Counter, Number, Stable, "outcrop_circuit_breaker_ejections_total", ["target"],
         "how often the circuit breaker of a target opened";
+    QUOTA_LIMIT: Gauge, Number, Experimental, "outcrop_quota_limit", ["model", "region", "quota"],
+        "the quota of a model in a region: tokens and requests a minute, and streams; without a series there is no limit";
+    QUOTA_SHARE: Gauge, Number, Experimental, "outcrop_quota_share", ["model", "region", "quota"],
+        "the part of the quota that this server can spend; all of it if servers do not share it";
+    QUOTA_RESERVED: Gauge, Number, Experimental, "outcrop_quota_reserved", ["model", "region", "quota"],
+        "what running calls have reserved: tokens, and streams";
+    QUOTA_USED: Gauge, Number, Experimental, "outcrop_quota_used", ["model", "region", "quota"],
+        "what was used in the last minute: the tokens that ended calls were charged, and the requests that began";
+    QUOTA_FREE: Gauge, Number, Experimental, "outcrop_quota_free", ["model", "region", "quota"],
+        "what a call that comes now can have at once";
+    QUOTA_SAFE_SHARE: Gauge, Number, Experimental, "outcrop_quota_safe_share", ["model", "region"],
+        "the part of the quota that the server spends at most, from 0 to 1; less than 1 for a while after Bedrock has throttled";
+    QUOTA_WAITING: Gauge, Number, Experimental, "outcrop_quota_waiting_calls", ["model", "region"],
+        "calls that wait for the quota";
+    QUOTA_THROTTLED: Counter, Number, Experimental, "outcrop_quota_throttled_calls_total", ["model", "region"],
+        "calls that Bedrock has throttled";
+    QUOTA_CHARGED: Counter, Number, Experimental, "outcrop_quota_charged_tokens_total", ["model", "region"],
+        "tokens of the quota that calls were charged: input without cache reads, and output times the burndown rate";
+    BUDGET_LIMIT: Gauge, Number, Experimental, "outcrop_budget_limit", ["caller", "budget"],
+        "the budgets of callers: tokens_per_day, tokens_per_month, and in millionths of the currency of the prices cost_micros_per_day and cost_micros_per_month";
+    BUDGET_RESERVED: Gauge, Number, Experimental, "outcrop_budget_reserved", ["caller", "budget"],
+        "the part of a budget that running calls have reserved";
+    BUDGET_SPENT: Gauge, Number, Experimental, "outcrop_budget_spent", ["caller", "budget"],
+        "the part of a budget that is spent in the running day or month of UTC; at all servers, if they share budgets";
     // Conversations.
     STORE_REQUEST: Histogram, Seconds, Stable, "outcrop_store_request_seconds", ["engine", "operation"],
         "the time of requests to the store of conversations; engine is memory, file or redis";

@@ -2,9 +2,14 @@
 
 mod named;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use super::{
+    quotas::{CallerFigures, Figures, ModelFigures},
     table::{AnyRow, In, Kind, Stability, TABLE},
     *,
 };
@@ -12,6 +17,7 @@ use crate::{
     error::{CallContext, Error, Reason},
     event::Used,
     outcome::{CallSummary, Outcome, pace::Pace},
+    proto::{CallerQuota, CallerQuotaKind, ModelQuota, QuotaUsage},
 };
 
 /// Metrics of which each has a value.
@@ -53,7 +59,62 @@ fn all_with_values() -> Metrics {
         });
     }
     metrics.0.stalls.of(["a.b".into()]).inc();
+    metrics.read_quotas(figures);
     metrics
+}
+
+/// A quota and a budget with a value for each metric.
+fn figures() -> Figures {
+    let usage = |limit| Some(QuotaUsage { limit, share: limit / 2, reserved: 1, used: 2, free: 3 });
+    let quota = ModelQuota {
+        model_id: "a.b".to_owned(),
+        region: "us-east-1".to_owned(),
+        tokens_per_minute: usage(1_000),
+        requests_per_minute: usage(60),
+        streams: usage(10),
+        safe_share: 0.75,
+        waiting_calls: 4,
+        throttled_calls: 5,
+        ..ModelQuota::default()
+    };
+    let kind = CallerQuotaKind::CostMicrosPerDay.into();
+    let budgets = vec![CallerQuota { kind, usage: usage(500), reset_time: None }];
+    Figures {
+        models: vec![ModelFigures { quota, charged_tokens: 9_000 }],
+        callers: vec![CallerFigures { name: "billing".to_owned(), budgets }],
+    }
+}
+
+#[test]
+fn quotas_and_budgets_are_read_at_each_scrape() {
+    let metrics = Metrics::default();
+    assert!(!metrics.text().unwrap().contains("outcrop_quota"));
+    let scrapes = AtomicU64::new(0);
+    metrics.read_quotas(move || {
+        let mut figures = figures();
+        figures.models[0].charged_tokens = scrapes.fetch_add(1, Ordering::Relaxed);
+        figures
+    });
+    let of_model = |rest: &str| format!("{{model=\"a.b\",region=\"us-east-1\"{rest}");
+    let text = metrics.text().unwrap();
+    for line in [
+        format!("outcrop_quota_limit{} 1000", of_model(",quota=\"tokens\"}")),
+        format!("outcrop_quota_share{} 30", of_model(",quota=\"requests\"}")),
+        format!("outcrop_quota_reserved{} 1", of_model(",quota=\"streams\"}")),
+        format!("outcrop_quota_used{} 2", of_model(",quota=\"requests\"}")),
+        format!("outcrop_quota_free{} 3", of_model(",quota=\"streams\"}")),
+        format!("outcrop_quota_safe_share{} 0.75", of_model("}")),
+        format!("outcrop_quota_waiting_calls{} 4", of_model("}")),
+        format!("outcrop_quota_throttled_calls_total{} 5", of_model("}")),
+        format!("outcrop_quota_charged_tokens_total{} 0", of_model("}")),
+        "outcrop_budget_limit{caller=\"billing\",budget=\"cost_micros_per_day\"} 500".to_owned(),
+        "outcrop_budget_reserved{caller=\"billing\",budget=\"cost_micros_per_day\"} 1".to_owned(),
+        "outcrop_budget_spent{caller=\"billing\",budget=\"cost_micros_per_day\"} 2".to_owned(),
+    ] {
+        assert!(text.lines().any(|written| written == line), "{line} in\n{text}");
+    }
+    assert!(!text.lines().any(|line| line.starts_with("outcrop_quota_used") && line.contains("streams")), "{text}");
+    assert!(metrics.text().unwrap().contains(&format!("outcrop_quota_charged_tokens_total{} 1\n", of_model("}"))));
 }
 
 fn kind_of(row: &AnyRow) -> &'static str {

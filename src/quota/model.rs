@@ -93,7 +93,6 @@ impl Spending {
     }
 
     /// Since the start.
-    #[expect(dead_code, reason = "for the metrics")]
     pub(super) fn total(&self) -> u64 {
         self.total
     }

@@ -1,6 +1,6 @@
 //! How much of each quota is used, for ListQuotas and for the metrics.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
@@ -12,14 +12,40 @@ use crate::{
     quota::model::Model,
 };
 
+/// A quota, with what its calls have been charged.
+pub(crate) struct Charged {
+    pub(crate) quota: ModelQuota,
+    /// The tokens since the server started.
+    pub(crate) tokens: u64,
+}
+
 impl Ledger {
     /// All quotas by model and region, with the waiting calls of this client.
     pub(crate) fn list(&self, client: &ClientId) -> Vec<ModelQuota> {
+        self.list_charged(client).into_iter().map(|charged| charged.quota).collect()
+    }
+
+    /// The same, with what their calls have been charged.
+    pub(crate) fn list_charged(&self, client: &ClientId) -> Vec<Charged> {
         let now = Instant::now();
-        let mut quotas: Vec<_> =
-            self.state().models.iter_mut().map(|(target, model)| listed(target, model, client, now)).collect();
-        quotas.sort_by(|one, other| (&one.model_id, &one.region).cmp(&(&other.model_id, &other.region)));
+        let charged = |(target, model): (&Target, &mut Model)| Charged {
+            quota: listed(target, model, client, now),
+            tokens: model.charged.total(),
+        };
+        let mut quotas: Vec<_> = self.state().models.iter_mut().map(charged).collect();
+        quotas.sort_by(|Charged { quota: one, .. }, Charged { quota: other, .. }| {
+            (&one.model_id, &one.region).cmp(&(&other.model_id, &other.region))
+        });
         quotas
+    }
+
+    /// How many calls of each client wait for quota. Clients without a waiting call are left out.
+    pub(crate) fn waiting_calls(&self) -> BTreeMap<String, u32> {
+        let mut waiting = BTreeMap::new();
+        for waiter in self.state().waiters.values() {
+            *waiting.entry(waiter.client.to_string()).or_insert(0) += 1;
+        }
+        waiting
     }
 }
 
