@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use self::{
     account_quotas::AccountQuotas,
-    background::{remove_expired, renew_shares, share, sweep},
+    background::{keep_quotas, remove_expired, share, sweep},
     listeners::{Listeners, reload_when_changed},
 };
 pub use self::{error::AppError, mounted::Mounted, reload::Reload};
@@ -112,14 +112,15 @@ impl Shared {
         budgets.follow(settings.identity.budgets());
         let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
         metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
+        let sharing = share(settings, bedrock.home(), &ledger, &budgets, &breakers).await?;
         let conversations =
             Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics).await?;
         conversations.restore(&budgets).await?;
         Ok(Self {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
+            sharing,
             admission: AdmissionControl::with_budgets(budgets),
-            sharing: share(settings, bedrock.home(), &ledger, &breakers).await?,
             ledger,
             account_quotas,
             breakers,
@@ -253,9 +254,7 @@ impl App {
         let ended = tokio::select! {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
-            () = ledger.run() => Ended::Drained,
-            () = account_quotas.run(&directory, &ledger) => Ended::Drained,
-            () = renew_shares(sharing.as_ref()) => Ended::Drained,
+            () = keep_quotas(&ledger, &account_quotas, &directory, sharing.as_ref()) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,
             () = conversations.keep(admission.budgets()) => Ended::Drained,
             () = reload_when_changed(tls.as_ref(), &audit) => Ended::Drained,

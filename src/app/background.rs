@@ -1,16 +1,17 @@
 //! What a server does besides serving: each of these runs while it is polled, beside the listener.
 
-use std::{future::pending, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::AppError;
+use super::{AppError, account_quotas::AccountQuotas};
 use crate::{
     admission::{AdmissionControl, failure_limit::FailureLimit},
     config::Settings,
     conversation::{Conversations, settings::ConversationSettings},
     failover::circuit_breaker::CircuitBreakers,
-    quota::{ledger::Ledger, sharing::Sharing},
+    identity::directory::Directory,
+    quota::{budget::Budgets, ledger::Ledger, sharing::Sharing},
     redis::{Probe, connection::Connection},
     response::registry::CallRegistry,
 };
@@ -49,6 +50,7 @@ pub(super) async fn share(
     settings: &Settings,
     home: &str,
     ledger: &Ledger,
+    budgets: &Budgets,
     breakers: &CircuitBreakers,
 ) -> Result<Option<Sharing>, AppError> {
     let ConversationSettings::Redis(redis) = &settings.conversations else { return Ok(None) };
@@ -56,7 +58,7 @@ pub(super) async fn share(
         return Ok(None);
     }
     let connection = Connection::new(redis.clone());
-    match Sharing::open(&connection, home, ledger.clone(), breakers.clone()).await {
+    match Sharing::open(&connection, home, ledger.clone(), budgets.clone(), breakers.clone()).await {
         Ok(sharing) => Ok(Some(sharing)),
         Err(Probe::Away(problem) | Probe::Misconfigured(problem)) => {
             Err(AppError::Sharing { address: redis.address.clone(), problem })
@@ -64,12 +66,19 @@ pub(super) async fn share(
     }
 }
 
-/// Renews the shares of this server while it is polled.
-pub(super) async fn renew_shares(sharing: Option<&Sharing>) {
-    match sharing {
-        Some(sharing) => sharing.run().await,
-        None => pending().await,
-    }
+/// Keeps the quotas of models while it is polled: gives what comes with time, reads them from AWS, and renews the shares of this server.
+pub(super) async fn keep_quotas(
+    ledger: &Ledger,
+    account_quotas: &AccountQuotas,
+    directory: &Directory,
+    sharing: Option<&Sharing>,
+) {
+    let shared = async {
+        if let Some(sharing) = sharing {
+            sharing.run().await;
+        }
+    };
+    tokio::join!(ledger.run(), account_quotas.run(directory, ledger), shared);
 }
 
 /// Removes expired conversations while it is polled. It is separate, because a store can hang.

@@ -136,7 +136,7 @@ fn write<const N: usize, M: EncodeMetric>(
     let Some((_, first)) = series.first() else { return Ok(()) };
     let (name, unit) = (registered(row.name, row.unit), unit(row.unit));
     let mut metric = encoder.encode_descriptor(name, row.meaning, unit.as_ref(), first.metric_type())?;
-    for (values, value) in &series {
+    for (values, value) in series {
         let mut values = values.iter();
         let labels = row.labels.map(|name| (name, values.next().cloned().unwrap_or_default()));
         value.encode(metric.encode_family(&labels)?)?;

@@ -13,12 +13,14 @@ mod listing;
 mod period;
 mod refusal;
 mod saved;
-#[cfg_attr(not(test), expect(dead_code, reason = "the server does not share budgets yet"))]
 mod sharing;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -53,7 +55,7 @@ pub(crate) struct Budgets(Arc<Inner>);
 struct Inner {
     clock: Clock,
     /// Whether this server spends shares of what servers have together.
-    is_shared: bool,
+    is_shared: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -80,10 +82,13 @@ pub(crate) struct Costs<'a> {
 }
 
 impl Budgets {
-    /// Budgets of which this server spends its share.
-    #[expect(dead_code, reason = "the server does not share budgets yet")]
-    pub(crate) fn shared() -> Self {
-        Self(Arc::new(Inner { is_shared: true, ..Inner::default() }))
+    /// From now on servers share the budgets. This one begins with its initial share of each.
+    pub(crate) fn share(&self) {
+        self.0.is_shared.store(true, Ordering::Relaxed);
+    }
+
+    fn are_shared(&self) -> bool {
+        self.0.is_shared.load(Ordering::Relaxed)
     }
 
     /// Takes over the budgets of all callers. What was spent stays spent.
@@ -150,13 +155,13 @@ impl Budgets {
         let capacity = which.capacity(budget)?;
         let (number, asked) = (counted.number(which.kind), asked.of(which.unit));
         let meter = account.periods(which.kind).peek(number);
-        let limit = meter.limit(which.unit, capacity, self.0.is_shared).min(capacity);
+        let limit = meter.limit(which.unit, capacity, self.are_shared()).min(capacity);
         // What costs nothing is free also when a budget is used up.
         if asked == 0 || meter.taken(which.unit).saturating_add(asked) <= limit {
             return None;
         }
         let (spent, reserved) = (meter.spent_by_all(which.unit), meter.reserved.of(which.unit));
-        let is_held_elsewhere = self.0.is_shared && spent.saturating_add(reserved).saturating_add(asked) <= capacity;
+        let is_held_elsewhere = self.are_shared() && spent.saturating_add(reserved).saturating_add(asked) <= capacity;
         if is_held_elsewhere {
             let shared = account.periods_mut(which.kind).begin(number).shared(which.unit);
             shared.refused = shared.refused.max(asked);

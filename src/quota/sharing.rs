@@ -1,10 +1,11 @@
-//! Shares quotas, and what circuit breakers have learned, with the other servers that use the same Redis.
+//! Shares quotas, budgets, and what circuit breakers have learned, with the other servers that use the same Redis.
 //!
 //! [`Sharing::run`] renews the shares; calls use what was granted and wait for no Redis.
 
 use std::sync::Arc;
 
 use super::{
+    budget::Budgets,
     ledger::Ledger,
     slots::{Claim, Ejection, Resources, Share, Slots},
 };
@@ -26,13 +27,14 @@ pub(crate) struct Sharing {
 #[derive(Debug)]
 struct Shared {
     ledger: Ledger,
+    budgets: Budgets,
     breakers: CircuitBreakers,
     /// The region of a target that names none.
     home: String,
 }
 
 impl Sharing {
-    /// Shares the quotas of this ledger through this Redis, from the initial share on.
+    /// Shares the quotas of this ledger and the budgets of callers through this Redis, from the initial share on.
     ///
     /// # Errors
     /// [`Probe::Misconfigured`] if this Redis cannot be used. A Redis that is away is no error.
@@ -40,11 +42,13 @@ impl Sharing {
         connection: &Connection,
         home: &str,
         ledger: Ledger,
+        budgets: Budgets,
         breakers: CircuitBreakers,
     ) -> Result<Self, Probe> {
         let slots = Slots::open(connection).await?;
         ledger.share();
-        Ok(Self { slots, shared: Shared { ledger, breakers, home: home.to_owned() } })
+        budgets.share();
+        Ok(Self { slots, shared: Shared { ledger, budgets, breakers, home: home.to_owned() } })
     }
 
     /// Renews the shares while it is polled.
@@ -66,11 +70,12 @@ impl Sharing {
 
 impl Resources for Shared {
     fn claims(&self) -> Vec<Claim> {
-        self.ledger.claims()
+        self.ledger.claims().into_iter().chain(self.budgets.claims()).collect()
     }
 
     fn granted(&self, shares: &[(Arc<str>, Share)]) {
         self.ledger.granted(shares);
+        self.budgets.granted(shares);
     }
 
     fn is_connected(&self, connected: bool) {

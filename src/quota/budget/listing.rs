@@ -22,7 +22,7 @@ impl Budgets {
             let capacity = which.capacity(budget)?;
             let number = counted.number(which.kind);
             let meter = account.periods(which.kind).peek(number);
-            let share = meter.limit(which.unit, capacity, self.0.is_shared).min(capacity);
+            let share = meter.limit(which.unit, capacity, self.are_shared()).min(capacity);
             let usage = QuotaUsage {
                 limit: capacity,
                 share,

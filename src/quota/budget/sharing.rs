@@ -74,8 +74,8 @@ impl Budgets {
             let Some(meter) = account.and_then(|account| account.periods_mut(which.kind).get_mut(*number)) else {
                 continue;
             };
-            let shared = meter.shared(which.unit);
-            (shared.share, shared.reported) = (Some(Share { held: *held, spent: *spent }), *reported);
+            let of_others = meter.shared(which.unit);
+            (of_others.share, of_others.reported) = (Some(Share { held: *held, spent: *spent }), *reported);
         }
     }
 }

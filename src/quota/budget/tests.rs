@@ -6,7 +6,7 @@ mod simulation;
 
 use std::{
     num::NonZeroU64,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::AtomicU64,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -45,7 +45,11 @@ impl WallClock {
     fn budgets(&self, is_shared: bool) -> Budgets {
         let seconds = Arc::clone(&self.0);
         let clock = Clock::of(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)));
-        Budgets(Arc::new(Inner { clock, is_shared, ..Inner::default() }))
+        let budgets = Budgets(Arc::new(Inner { clock, ..Inner::default() }));
+        if is_shared {
+            budgets.share();
+        }
+        budgets
     }
 }
 

@@ -49,7 +49,9 @@ pub(super) fn read(path: &Path, number: usize) -> Result<Attached, String> {
         known if DOCUMENTS.contains(&known) => known,
         _ if std::str::from_utf8(&bytes).is_ok() => "txt",
         _ => {
-            return Err(problem(&"it is not a text, and its ending is none of an image or a document that models read"));
+            return Err(problem(
+                &"it is not a text, and its ending is none of an image or a document that models read",
+            ));
         }
     };
     let document = DocumentBlock {
