@@ -118,6 +118,10 @@ async fn metrics_that_others_can_reach_are_for_callers_with_the_permission() {
     assert_eq!(status(Some(bearer(&new_key().0))).await, 401);
     assert_eq!(status(Some(bearer(&ada.key))).await, 403);
     assert_eq!(status(Some(bearer(&monitor.key))).await, 200);
+    let of_quotas = [None, Some(bearer(&ada.key)), Some(bearer(&monitor.key))];
+    for (credentials, status) in of_quotas.into_iter().zip([401, 403, 200]) {
+        assert_eq!(status_of("/quotas", credentials).await, status, "quotas tell about all tenants too");
+    }
     // Probes have no credentials.
     assert_eq!((status_of("/livez", None).await, status_of("/readyz", None).await), (200, 200));
     assert_eq!(status_of("/nothing", None).await, 401);

@@ -16,6 +16,7 @@ mod audit;
 mod backpressure;
 mod bad_input;
 mod binary;
+mod budgets;
 mod callers;
 mod cancellation;
 mod chaos;
