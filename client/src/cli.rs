@@ -1,17 +1,21 @@
 //! The program: parses arguments, sends a request, prints the answer as it arrives, and returns an exit code.
 //!
 //! Standard output has only the answer. Notes and usage are printed to standard error. `arguments` has the flags of a
-//! request, `connection` those about the connection, `output` those about what is printed, and `prompt` puts the prompt together.
-//! `chat` has the chat. `failure` has the exit codes and the texts of failures, and `retry` waits for retries. `command` has the subcommands, and
+//! request, `connection` those about the connection, `output` those about what is printed, `profile` has their defaults in a file, and `prompt` puts the prompt together.
+//! `chat` has the chat, and `bench` the benchmark. `failure` has the exit codes and the texts of failures, and `retry` waits for retries. `command` has the subcommands, and
 //! `tables` what they print.
 
 mod arguments;
+#[cfg(feature = "terminal")]
+mod bench;
 #[cfg(feature = "terminal")]
 mod chat;
 mod command;
 mod connection;
 mod failure;
 mod output;
+#[cfg(feature = "terminal")]
+mod profile;
 mod prompt;
 mod retry;
 mod tables;
@@ -29,7 +33,12 @@ pub use self::{
     failure::Exit,
 };
 #[cfg(feature = "terminal")]
-pub use self::{chat::ChatArgs, output::OutputArgs};
+pub use self::{
+    bench::BenchArgs,
+    chat::ChatArgs,
+    output::OutputArgs,
+    profile::{ProfileArgs, WithProfile, with_profile},
+};
 use self::{failure::Failure, retry::Retries};
 use crate::{
     Chunks, Client, ClientError,

@@ -6,9 +6,14 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
+use clap::{
+    Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
+};
 use clap_complete::Shell;
-use outcrop_client::cli::{AskArgs, Command, Exit, run, run_command};
+use outcrop_client::{
+    SecretString,
+    cli::{AskArgs, Command, Exit, ProfileArgs, run, run_command, with_profile},
+};
 
 const NAME: &str = "outcrop-client";
 
@@ -35,6 +40,9 @@ struct Cli {
     /// The URL of the server. Without a scheme it gets http:// if the host is this machine, and https:// otherwise
     #[arg(long, global = true, env = "OUTCROP_ENDPOINT", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     endpoint: String,
+    #[command(flatten)]
+    #[expect(dead_code, reason = "read before the other arguments, whose defaults it has")]
+    profile: ProfileArgs,
     #[command(flatten)]
     ask: AskArgs,
     #[command(subcommand)]
@@ -77,28 +85,38 @@ fn written(written: io::Result<()>) -> Exit {
     }
 }
 
-/// Parses the arguments. A flag of a prompt in front of a command is refused, because it would have no effect.
-fn parse() -> Result<Cli, clap::Error> {
+/// Parses the arguments, and again with the defaults of a profile. Returns the API key of the profile too.
+fn parse() -> Result<(Cli, Option<SecretString>), clap::Error> {
     let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    if let Some(name) = matches.subcommand_name() {
-        let is_given =
-            |argument: &&Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
-        let misplaced = command.get_arguments().filter(|argument| !argument.is_global_set()).find(is_given);
-        if let Some(argument) = misplaced.map(ToString::to_string) {
-            let problem = format!(
-                "{argument} has no effect before the command {name}. Write it after the command, or -- before a prompt"
-            );
-            return Err(command.error(ErrorKind::ArgumentConflict, problem));
-        }
-    }
-    Cli::from_arg_matches(&matches)
+    check_places(&mut command, &matches)?;
+    let with_profile = with_profile(Cli::command(), &matches);
+    let Some(mut with) = with_profile.map_err(|problem| command.error(ErrorKind::Io, problem))? else {
+        return Ok((Cli::from_arg_matches(&matches)?, None));
+    };
+    let matches = with.command.try_get_matches_from_mut(std::env::args_os()).map_err(|error| {
+        let origin = format!("in {}: {}", with.origin, error.to_string().trim_start_matches("error: "));
+        command.error(ErrorKind::ValueValidation, origin)
+    })?;
+    Ok((Cli::from_arg_matches(&matches)?, with.api_key))
+}
+
+/// Refuses a flag of a prompt in front of a command, because it would have no effect.
+fn check_places(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(name) = matches.subcommand_name() else { return Ok(()) };
+    let is_given = |argument: &&Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let misplaced = command.get_arguments().filter(|argument| !argument.is_global_set()).find(is_given);
+    let Some(argument) = misplaced.map(ToString::to_string) else { return Ok(()) };
+    let problem = format!(
+        "{argument} has no effect before the command {name}. Write it after the command, or -- before a prompt"
+    );
+    Err(command.error(ErrorKind::ArgumentConflict, problem))
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { endpoint, mut ask, command } = parse().unwrap_or_else(|error| error.exit());
-    ask.common.connection.take_api_key_from_environment();
+    let (Cli { endpoint, mut ask, command, .. }, api_key) = parse().unwrap_or_else(|error| error.exit());
+    ask.common.connection.take_api_key_from_environment(api_key);
     let exit = match command {
         Some(Program::Call(command)) => run_command(&endpoint, &ask.common, command).await,
         Some(Program::Completions { shell }) => written(completions(shell)),

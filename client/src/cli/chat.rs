@@ -141,7 +141,10 @@ impl Chat<'_> {
             return self.ask(prompt).await;
         };
         match command.map_err(Failure::File)? {
-            Command::Help => self.notes.note(commands::HELP),
+            Command::Help => {
+                // The help is for the reader at the terminal, and no answer.
+                let _ = Output::of(io::stderr()).text(commands::HELP);
+            }
             Command::Quit => return Ok(Next::Leave),
             Command::Model(None) => self.list_models().await?,
             Command::Model(Some(name)) => self.session.model = name,

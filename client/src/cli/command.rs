@@ -31,6 +31,9 @@ pub enum Command {
     /// Chat: prompts and answers in turn, with line editing, until Ctrl-D
     #[cfg(feature = "terminal")]
     Chat(super::ChatArgs),
+    /// Send a prompt many times, and print how long answers take
+    #[cfg(feature = "terminal")]
+    Bench(Box<super::BenchArgs>),
     /// Count the input tokens of a prompt
     Count(PromptArgs),
     /// Ask for the health of the server; the exit code is 0 if it is SERVING, and 6 otherwise
@@ -91,6 +94,8 @@ pub async fn run_command(endpoint: &str, common: &CommonArgs, command: Command) 
         }
         #[cfg(feature = "terminal")]
         Command::Chat(args) => return super::chat::run_chat(endpoint, common, &args).await,
+        #[cfg(feature = "terminal")]
+        Command::Bench(args) => return super::bench::run_bench(endpoint, common, *args).await,
         other => other,
     };
     let printed = match answered(endpoint, common, &command).await {
@@ -149,9 +154,9 @@ async fn call(client: &Client, command: &Command, prompt: &str) -> Result<Shows,
             Ok(Shows { text: format!("{status}\n"), json: json!({"status": status}).to_string(), exit })
         }
         Command::Conversations(command) => stored(client, command).await,
-        // It has a loop of its own.
+        // They have loops of their own.
         #[cfg(feature = "terminal")]
-        Command::Chat(_) => Ok(Shows::new(String::new(), String::new())),
+        Command::Chat(_) | Command::Bench(_) => Ok(Shows::new(String::new(), String::new())),
     }
 }
 

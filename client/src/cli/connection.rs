@@ -13,7 +13,7 @@ use tonic::transport::Uri;
 use crate::{Client, ClientBuilder, connect::is_readable_by_others};
 
 /// The variable for the API key. There is no flag for it, because other users can read arguments.
-const API_KEY: &str = "OUTCROP_API_KEY";
+pub(super) const API_KEY: &str = "OUTCROP_API_KEY";
 
 /// Whom the client trusts, and how it identifies itself.
 #[derive(Clone, Debug, Default, Args)]
@@ -40,8 +40,10 @@ pub struct ConnectionArgs {
 
 impl ConnectionArgs {
     /// Takes the API key from the variable `OUTCROP_API_KEY`, if it is set and not empty.
-    pub fn take_api_key_from_environment(&mut self) {
-        self.api_key = std::env::var(API_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+    /// Otherwise takes this one.
+    pub fn take_api_key_from_environment(&mut self, otherwise: Option<SecretString>) {
+        let key = std::env::var(API_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+        self.api_key = key.or(otherwise);
     }
 
     /// Reads the files.

@@ -118,6 +118,13 @@ impl Failure {
         }
     }
 
+    /// What kind of failure it is: the reason, or the code of gRPC if there is no reason.
+    #[cfg(feature = "terminal")]
+    pub(super) fn reason(&self) -> String {
+        let reason = self.call().map(|call| call.reason.clone()).filter(|reason| !reason.is_empty());
+        reason.or_else(|| self.code().map(name)).unwrap_or_else(|| self.message())
+    }
+
     /// The object for scripts, `{"error": …}`. Every key is always there; a value that is not known is `null` or empty.
     pub(super) fn json(&self, has_content: bool) -> Value {
         let call = self.call();

@@ -1,6 +1,6 @@
 //! Draws a table, no wider than the terminal.
 
-use comfy_table::{CellAlignment, ContentArrangement, Row, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, Row, presets::UTF8_FULL_CONDENSED};
 use pulldown_cmark::Alignment;
 
 use super::JOINER;
@@ -39,9 +39,9 @@ impl Table {
     /// The lines of the table.
     pub(super) fn draw(self, width: usize) -> Vec<String> {
         let mut table = comfy_table::Table::new();
-        table
-            .load_style(UTF8_FULL_CONDENSED.with_solid_inner_borders())
-            .set_content_arrangement(ContentArrangement::Dynamic);
+        let lines = ContentLineStyle::new('│', '│', '│');
+        table.load_style(UTF8_FULL_CONDENSED.header_lines(lines).content_lines(lines));
+        table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
         let mut rows = self.rows.into_iter();
         table.set_header(Row::from(rows.next().unwrap_or_default()));

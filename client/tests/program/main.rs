@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bench;
 mod broken;
 mod chat;
 mod cli;
@@ -9,6 +10,7 @@ mod commands;
 mod credentials;
 mod failures;
 mod harness;
+mod profiles;
 mod prompt;
 mod pseudo;
 mod terminal;

@@ -8,16 +8,20 @@ pub(super) const HELP: &str = "\
 /system [TEXT]  show the system prompt, or set it
 /attach FILE    send an image or a document with the next prompt
 /retry          ask again, in place of the last turn
-/edit [last]    write a prompt in $EDITOR; `last` edits the last prompt, in place of the last turn
-/save FILE      save the messages: as a request if FILE ends with .json, otherwise as Markdown
+/edit [last]    write a prompt in $EDITOR; `last`: edit the last prompt, in
+                place of the last turn
+/save FILE      save the messages as Markdown, or as a request if FILE ends
+                with .json
 /conversation   show where the messages are stored
 /new            begin a new conversation
 /help           show this
 /quit           leave, as Ctrl-D does
 
-Enter sends. Alt-Enter or Ctrl-J begins a line, and so does a backslash at the end of a line; \"\"\" encloses several lines. Text that is pasted
-keeps its lines. A prompt that begins with a slash needs a space before it. Ctrl-R searches the prompts of the past; one that begins with a
-space is not kept";
+Enter sends. Alt-Enter, Ctrl-J or a backslash at the end begins another line,
+and \"\"\" encloses several lines. Text that is pasted keeps its lines. Ctrl-R
+searches the prompts of the past; one that begins with a space is not kept.
+A prompt that begins with a slash needs a space before it.
+";
 
 /// The names, for completion.
 pub(super) const NAMES: [&str; 10] =

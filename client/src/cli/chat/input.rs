@@ -107,7 +107,7 @@ impl Input {
 /// `$XDG_STATE_HOME/outcrop/chat-history`, in a folder that exists.
 fn history_file() -> Option<PathBuf> {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = state.or_else(|| Some(env::home_dir()?.join(".local/state")))?;
+    let state = state.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local/state")))?;
     let folder = state.join("outcrop");
     fs::create_dir_all(&folder).ok()?;
     Some(folder.join("chat-history"))
