@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     LoadError,
     history::CapturedRequest,
-    names::{self, DEFAULT, RECORDING_PREFIX, SCRIPT_PREFIX},
+    names::{self, CALLER, DEFAULT, RECORDING_PREFIX, SCRIPT_PREFIX},
     recording,
     script::Script,
 };
@@ -24,6 +24,8 @@ use crate::{
 pub(crate) enum Entry<T = Box<Script>> {
     /// The answer of an ordinary model.
     Model,
+    /// That of one that calls the tools of a request without being told to.
+    Caller,
     /// A script.
     Script(T),
     /// The name of no script and no recording.
@@ -176,7 +178,8 @@ impl Catalogue {
         let sources = self.sources.lock();
         let shared = sources.keys().filter(|(layer, name)| !matches!(layer, Layer::Session(_)) && !name.contains('@'));
         let names: BTreeSet<&String> = shared.map(|(_, name)| name).filter(|name| names::is_named(name)).collect();
-        std::iter::once(format!("{SCRIPT_PREFIX}{DEFAULT}")).chain(names.into_iter().cloned()).collect()
+        let models = [DEFAULT, CALLER].map(|name| format!("{SCRIPT_PREFIX}{name}"));
+        models.into_iter().chain(names.into_iter().cloned()).collect()
     }
 
     /// What is made of the script of this request. A script for one region replaces the script for all. An ordinary model has the script that
@@ -215,8 +218,11 @@ impl Catalogue {
 
 /// The meaning of a model id that has no scripts.
 fn meaning<T>(model_id: &str) -> Entry<T> {
-    if model_id.strip_prefix(SCRIPT_PREFIX) == Some(DEFAULT) {
+    let script = model_id.strip_prefix(SCRIPT_PREFIX);
+    if script == Some(DEFAULT) {
         Entry::Model
+    } else if script == Some(CALLER) {
+        Entry::Caller
     } else if names::is_named(model_id) {
         Entry::Unknown(model_id.to_owned())
     } else if names::is_model(model_id) {

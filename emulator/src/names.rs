@@ -11,6 +11,9 @@ pub const RECORDING_PREFIX: &str = "recording.";
 /// The name for the answer of an ordinary model.
 pub(crate) const DEFAULT: &str = "default";
 
+/// The name for an ordinary model that calls the tools of a request.
+pub(crate) const CALLER: &str = "call";
+
 /// Whether this names a script or a recording.
 pub(crate) fn is_named(name: &str) -> bool {
     let rest = [SCRIPT_PREFIX, RECORDING_PREFIX].iter().find_map(|prefix| name.strip_prefix(prefix));

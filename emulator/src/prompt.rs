@@ -55,7 +55,7 @@ pub(crate) fn counted(body: &Value) -> Option<Value> {
     serde_json::from_slice(&native).ok()
 }
 
-/// The text of the last user message of a Converse body, or the prompt of a native one.
+/// The text of the last user message with text of a Converse body, or the prompt of a native one. The results of tools are no text.
 pub(crate) fn prompt_of(body: &Value) -> String {
     let blocks = |message: &Value| -> String {
         match &message["content"] {
@@ -63,10 +63,10 @@ pub(crate) fn prompt_of(body: &Value) -> String {
             content => content.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
         }
     };
-    if let Some(message) =
-        body["messages"].as_array().and_then(|all| all.iter().rfind(|message| message["role"] == "user"))
-    {
-        return blocks(message);
+    if let Some(messages) = body["messages"].as_array() {
+        let said = messages.iter().rev().filter(|message| message["role"] == "user").map(blocks);
+        let mut said = said.filter(|text| !text.is_empty());
+        return said.next().unwrap_or_default();
     }
     ["prompt", "inputText", "message"].iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned()
 }

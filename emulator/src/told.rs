@@ -54,7 +54,7 @@ impl Telling<'_> {
         }
         let found = shared.catalogue.find(request, |script| {
             let script = match script {
-                Script { on_tool_result: Some(then), .. } if ends_with_tool_result(body) => *then,
+                Script { on_tool_result: Some(then), .. } if tools::ends_with_result(body) => *then,
                 script => script,
             };
             self.admit(script, None)
@@ -73,11 +73,12 @@ impl Telling<'_> {
                 // Without output tokens.
                 self.admit(vectors::answer(&request.model_id, body, shared.pace)?, Some(0))
             }
-            Entry::Model => {
+            model @ (Entry::Model | Entry::Caller) => {
                 if operation.is_converse() {
                     check_conversation(body)?;
                 }
-                let steps = ordinary(body, operation).map_err(|message| invalid(&message))?;
+                let steps =
+                    ordinary(body, operation, matches!(model, Entry::Caller)).map_err(|message| invalid(&message))?;
                 self.admit(reply::script(steps, shared.pace), None)
             }
             Entry::Unknown(name) => {
@@ -105,11 +106,12 @@ impl Telling<'_> {
     }
 }
 
-/// The events of the answer of an ordinary model, within the limits of the request. An error is Bedrock's message.
-fn ordinary(body: &Value, operation: Operation) -> Result<Vec<Step>, String> {
+/// The events of the answer of an ordinary model, within the limits of the request. An error is Bedrock's message. `calls`: whether it calls
+/// tools without being told to.
+fn ordinary(body: &Value, operation: Operation, calls: bool) -> Result<Vec<Step>, String> {
     let limits = Limits::of(body)?;
     let tokens = prompt::input_tokens(body);
-    if let Some(call) = tools::call(body, tokens)? {
+    if let Some(call) = tools::call(body, tokens, calls)? {
         return Ok(limits.limit(call));
     }
     let text = reply::text(&prompt::prompt_of(body));
@@ -139,13 +141,6 @@ fn end_with(steps: &mut [Step], stop: &str, is_told: bool) {
 fn asks_for_stop(body: &Value) -> bool {
     let places = body["additionalModelResponseFieldPaths"].as_array();
     places.is_some_and(|places| places.iter().any(|place| place == "/stop_sequence"))
-}
-
-/// Whether the request ends with the result of a tool.
-fn ends_with_tool_result(body: &Value) -> bool {
-    let last = body["messages"].as_array().and_then(|messages| messages.last());
-    let blocks = last.and_then(|message| message["content"].as_array());
-    blocks.is_some_and(|blocks| blocks.iter().any(|block| block.get("toolResult").is_some()))
 }
 
 /// Refuses messages that Bedrock refuses, with Bedrock's messages.

@@ -20,12 +20,14 @@ enum Choice<'a> {
 }
 
 /// The events of the call that this body asks for, if it does. Of `any` tools it is the first that was not called before, or the last.
+/// `unasked`: call one also if the body leaves it open, and does not end with the result of a tool.
 ///
 /// # Errors
 /// The message of Bedrock if there is no such tool.
-pub(crate) fn call(body: &Value, input_tokens: u32) -> Result<Option<Vec<Step>>, String> {
-    let Some(choice) = choice(body) else { return Ok(None) };
+pub(crate) fn call(body: &Value, input_tokens: u32, unasked: bool) -> Result<Option<Vec<Step>>, String> {
     let tools = tools(body);
+    let own = (unasked && is_open(body) && !tools.is_empty() && !ends_with_result(body)).then_some(Choice::Any);
+    let Some(choice) = choice(body).or(own) else { return Ok(None) };
     let called = called(body);
     let chosen = match choice {
         Choice::Named(name) => tools
@@ -38,6 +40,22 @@ pub(crate) fn call(body: &Value, input_tokens: u32) -> Result<Option<Vec<Step>>,
         }
     };
     Ok(Some(steps(chosen, called.len() + 1, input_tokens)))
+}
+
+/// Whether the request ends with the result of a tool, in any format.
+pub(crate) fn ends_with_result(body: &Value) -> bool {
+    let Some(last) = body["messages"].as_array().and_then(|messages| messages.last()) else {
+        // Of Command R.
+        return body["tool_results"].as_array().is_some_and(|results| !results.is_empty());
+    };
+    let is_result = |block: &Value| block.get("toolResult").is_some() || block["type"] == "tool_result";
+    last["role"] == "tool" || last["content"].as_array().is_some_and(|blocks| blocks.iter().any(is_result))
+}
+
+/// Whether the body leaves it to the model whether a tool is called.
+fn is_open(body: &Value) -> bool {
+    let native = &body["tool_choice"];
+    native != "none" && native["type"] != "none"
 }
 
 fn choice(body: &Value) -> Option<Choice<'_>> {
@@ -107,7 +125,7 @@ mod tests {
     use crate::{fold, script::Script, whole};
 
     fn called_by(body: &Value) -> Value {
-        let script = Script::of(call(body, 1).unwrap().unwrap());
+        let script = Script::of(call(body, 1, false).unwrap().unwrap());
         let answer = fold::converse(&whole::tell(&script).events);
         assert_eq!(answer["stopReason"], "tool_use");
         answer["output"]["message"]["content"][0]["toolUse"].clone()
@@ -133,10 +151,40 @@ mod tests {
         let chat = |choice: Value| json!({"tools": [function], "tool_choice": choice});
         assert_eq!(called_by(&chat(json!("required"))), expected);
         assert_eq!(called_by(&chat(json!({"type": "function", "function": {"name": "look"}}))), expected);
-        assert_eq!(call(&converse(json!({"auto": {}})), 1), Ok(None));
-        assert_eq!(call(&anthropic(json!({"type": "auto"})), 1), Ok(None));
-        assert!(call(&converse(json!({"tool": {"name": "c"}})), 1).unwrap_err().contains('c'));
-        assert!(call(&json!({"toolConfig": {"toolChoice": {"any": {}}}}), 1).is_err());
+        assert_eq!(call(&converse(json!({"auto": {}})), 1, false), Ok(None));
+        assert_eq!(call(&anthropic(json!({"type": "auto"})), 1, false), Ok(None));
+        assert!(call(&converse(json!({"tool": {"name": "c"}})), 1, false).unwrap_err().contains('c'));
+        assert!(call(&json!({"toolConfig": {"toolChoice": {"any": {}}}}), 1, false).is_err());
+    }
+
+    #[test]
+    fn the_result_of_a_tool_is_found_in_each_format() {
+        let ending = |last: Value| json!({"messages": [{"role": "user", "content": "hi"}, last]});
+        let block = |block: Value| json!({"role": "user", "content": [block]});
+        for body in [
+            ending(block(json!({"toolResult": {"toolUseId": "1", "content": []}}))),
+            ending(block(json!({"type": "tool_result", "tool_use_id": "1", "content": "x"}))),
+            ending(json!({"role": "tool", "tool_call_id": "1", "content": "x"})),
+            json!({"message": "hi", "tool_results": [{"call": {}, "outputs": []}]}),
+        ] {
+            assert!(ends_with_result(&body), "{body}");
+        }
+        assert!(!ends_with_result(&ending(block(json!({"text": "x"})))));
+        assert!(!ends_with_result(&json!({"message": "hi"})));
+    }
+
+    #[test]
+    fn a_model_can_call_a_tool_without_being_told_to() {
+        let tools = json!([{"name": "look", "input_schema": schema()}]);
+        let asked = json!({"role": "user", "content": "hi"});
+        let calls = |body: Value| call(&body, 1, true).unwrap().is_some();
+        assert!(calls(json!({"tools": tools, "messages": [asked]})));
+        assert!(calls(json!({"tools": tools, "tool_choice": {"type": "auto"}, "messages": [asked]})));
+        assert!(!calls(json!({"tools": tools, "tool_choice": {"type": "none"}, "messages": [asked]})));
+        assert!(!calls(json!({"tools": tools, "tool_choice": "none", "messages": [asked]})));
+        assert!(!calls(json!({"messages": [asked]})));
+        let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]});
+        assert!(!calls(json!({"tools": tools, "messages": [asked, result]})));
     }
 
     #[test]

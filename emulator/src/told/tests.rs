@@ -136,6 +136,39 @@ async fn a_script_that_refuses_is_told_once_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tool_loop_ends_on_every_operation() {
+    let served = Served::new();
+    let named = |model: &str| format!("arn:aws:bedrock:us-east-1:1:inference-profile%2F{model}");
+    let schema = json!({"type": "object", "required": ["city"], "properties": {"city": {"enum": ["Paris"]}}});
+    let user = |content: Value| json!({"role": "user", "content": content});
+    for model in ["emulator.tools", "emulator.call", &named("emulator.call"), CLAUDE] {
+        let words = if model == CLAUDE { "weather? [emulator.call]" } else { "weather?" };
+        let tools = json!([{"toolSpec": {"name": "get_weather", "inputSchema": {"json": schema}}}]);
+        let mut messages = vec![user(json!([{"text": words}]))];
+        let body = |messages: &[Value]| json!({"messages": messages, "toolConfig": {"tools": tools}});
+        let first = json_of(served.operate("converse", model, "", &body(&messages)).await).await;
+        assert_eq!(first["stopReason"], "tool_use", "{model}: {first}");
+        let said = &first["output"]["message"];
+        let call = said["content"].as_array().unwrap().iter().find_map(|block| block.get("toolUse")).unwrap();
+        assert_eq!(call["input"], json!({"city": "Paris"}));
+        let result = json!([{"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": "sunny"}]}}]);
+        messages.extend([said.clone(), user(result)]);
+        let last = json_of(served.operate("converse", model, "", &body(&messages)).await).await;
+        assert_eq!(last["stopReason"], "end_turn", "{model}: {last}");
+        let native_tools = json!([{"name": "get_weather", "input_schema": schema}]);
+        let mut messages = vec![user(json!(words))];
+        let body = |messages: &[Value]| json!({"anthropic_version": "x", "max_tokens": 99, "messages": messages, "tools": native_tools});
+        let first = json_of(served.operate("invoke", model, "", &body(&messages)).await).await;
+        assert_eq!(first["stop_reason"], "tool_use", "{model}: {first}");
+        let call = first["content"].as_array().unwrap().last().unwrap();
+        let result = json!([{"type": "tool_result", "tool_use_id": call["id"], "content": "sunny"}]);
+        messages.extend([json!({"role": "assistant", "content": first["content"]}), user(result)]);
+        let last = json_of(served.operate("invoke", model, "", &body(&messages)).await).await;
+        assert_eq!(last["stop_reason"], "end_turn", "{model}: {last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_maximum_of_nothing_is_refused_as_bedrock_does() {
     let answer = converse(&limited(json!({"maxTokens": 0}))).await;
     let message = answer["message"].as_str().unwrap();
