@@ -1,7 +1,11 @@
 //! Shares of what several servers use together, such as the tokens a minute of a model, leased from a table in Redis.
 //!
 //! A call does not ask the table: it uses the share of its server, which is renewed about once a second. Every server says what it wants,
-//! and is granted its max-min fair share; what no server wants is divided equally, so that an idle server has a share too.
+//! and is granted its max-min fair share. What no server wants is divided equally, and a server that wants nothing is granted a twentieth
+//! of an equal part at least, so that an idle server can begin without a renewal.
+//!
+//! - `holdings` what this server holds; `table` what it asks the table, and the answer
+//! - `in_redis` the table in Redis, by its `script`; `specification` the same in Rust, and `memory` a table of it, for tests
 //!
 //! # Rules
 //!
@@ -11,9 +15,9 @@
 //! 3. Renewals are numbered. One that is late or arrives twice changes nothing, and a server takes only the answer to its latest renewal.
 //! 4. What a server has spent is sent as a sum, so that it counts once, however often it is sent.
 //! 5. A table on which no server has a lease (it was emptied, or away for longer than a lease) confirms for 5 s what servers say they
-//!    hold, as far as the capacity goes, and lets no share grow.
+//!    hold, as far as the capacity goes, and lets no share grow. If all servers gave back what they held, this is not needed.
 //! 6. A server whose table does not answer goes on with its last share. One that has never been granted a tenth of the capacity uses a
-//!    tenth, until it is granted that or the table has answered for 10 s. Of a budget, until the first answer.
+//!    tenth, until it is granted that, or takes an answer 10 s after its first. Of a budget, until its first answer.
 //! 7. If servers have different capacities for a resource, each request is processed with its own. The shares are at most the largest.
 //!
 //! # How much can be used beyond the capacity
@@ -22,23 +26,24 @@
 //!
 //! > C + the shares of partitioned servers + b × ⌈C/10⌉
 //!
-//! - A server is *partitioned* if the table has not processed a renewal of it for 10 s, and until it takes its next answer. Its share is what it
-//!   was granted last, at most C. The same holds for a server that the table forgot: one that does not reach an emptied table in 5 s,
-//!   or whose last renewals were lost in a failover.
-//! - b is the number of servers that have not been granted a tenth. Each is among them for 10 s at most if the table answers.
-//! - Streams that already run are not ended. So the excess of a partitioned server, or of a reduced capacity, lasts until they end.
+//! - A server is *partitioned* if the table has not processed a renewal of it for 10 s, and until it takes an answer to a later one. Its
+//!   share is what it was granted last, at most C. So is a server whose renewals the table has lost: one that does not reach an emptied
+//!   table within 5 s, or whose last renewals a failover to a replica has lost, until it takes its next answer.
+//! - b is the number of servers that use their initial tenth. If the table answers, none does so for longer than 10 s and one renewal.
+//! - Streams that already run are not ended. So what such servers use beyond their next grant lasts until these streams end.
 //!
-//! *Proof.* All other servers have a lease, and have taken an answer since it began. Such a server uses at most what the table says it
-//! holds: it said so in its last processed request, and a later answer only counts if the server takes it (2, 3). A request changes the row
-//! of its own server only, to at most the larger of what this row held and what was free; so the sum of rows, and what was spent, stay
-//! below C (1). What is spent moves from `held` to `spent` of the same resource.
+//! *Proof.* Every other server has a lease, and has taken an answer since it began. It uses at most what its row in the table holds: its last
+//! processed request said how much that is at most, and what it was granted later is in the row before the answer is sent (2, 3). A request
+//! changes the row of its own server alone, to at most the larger of two: what this row held without what has been spent of it, and what the
+//! other rows and the spending leave of the capacity. So the rows and what was spent stay below C together (1).
 //!
 //! Of a budget, what all servers spend in its period is at most C plus, for each
 //!
-//! - partition of a server: the share that it had not spent when its lease expired;
-//! - start of a server: ⌈C/10⌉, spent before its first answer;
+//! - lease that expires while its server is partitioned: the share that it had not spent;
+//! - start of a server: ⌈C/10⌉, which it can spend before its first answer;
 //! - server that dies: what it had spent since its last renewal, at most the share that it held;
-//! - loss of the data of Redis: what servers that no longer run had spent. Servers that run report all of their own again.
+//! - loss of the data of Redis: what servers had spent that no longer run, or do not reach the new table within 5 s and what these still
+//!   hold. All others report all of their own spending again.
 //!
 //! What settles above its reservation is spent beyond the share, and is counted too.
 
@@ -141,7 +146,17 @@ pub(crate) struct Slots {
     holdings: Mutex<Holdings>,
     /// The circuit breakers that the table has, and until when they are open.
     known: Mutex<Vec<(Arc<str>, Instant)>>,
+    reported: Mutex<Reported>,
     notify: Notify,
+}
+
+/// What the log says about the table.
+#[derive(Debug, Default)]
+struct Reported {
+    /// The number of renewals that have failed since one succeeded.
+    failures: u32,
+    /// The keys that hold something else.
+    foreign: HashSet<String>,
 }
 
 impl fmt::Debug for Slots {
@@ -175,6 +190,7 @@ impl Slots {
             server: ServerId::random(),
             holdings: Mutex::default(),
             known: Mutex::default(),
+            reported: Mutex::default(),
             notify: Notify::new(),
         }
     }
@@ -186,12 +202,10 @@ impl Slots {
 
     /// Renews the shares while it is polled.
     pub(crate) async fn run(&self, resources: &dyn Resources) {
-        let mut failures = 0;
-        let mut foreign = HashSet::new();
         loop {
             let began = Instant::now();
-            let renewed = self.renew(resources, &mut foreign).await;
-            report(resources, &mut failures, renewed.as_ref().err());
+            let renewed = self.renew(resources).await;
+            self.report(resources, renewed.as_ref().err());
             sleep_until(began + MIN_INTERVAL).await;
             let next = began + INTERVAL.mul_f64(0.9 + 0.2 * fastrand::f64());
             match renewed {
@@ -209,8 +223,8 @@ impl Slots {
         drop(timeout(ANSWER, self.table.renew(self.server, &requests)).await);
     }
 
-    /// One renewal. Returns whether the next one is due at once. `foreign` are the keys that were reported last.
-    async fn renew(&self, resources: &dyn Resources, foreign: &mut HashSet<String>) -> Result<bool, TableError> {
+    /// One renewal. Returns whether the next one is due at once.
+    async fn renew(&self, resources: &dyn Resources) -> Result<bool, TableError> {
         let requests = self.holdings.lock().renewal(&resources.claims());
         let own = self.new_ejections(resources);
         let answers = async { tokio::try_join!(self.table.renew(self.server, &requests), self.table.eject(&own)) };
@@ -218,19 +232,42 @@ impl Slots {
             timeout(ANSWER, answers).await.map_err(|_| TableError(format!("no answer in {ANSWER:?}")))??;
         let renewed = self.holdings.lock().take(&requests, answers);
         resources.granted(&renewed.shares);
-        let mut now_foreign: HashSet<_> = renewed.foreign.iter().map(|resource| key(resource)).collect();
+        let mut foreign: HashSet<_> = renewed.foreign.iter().map(|resource| key(resource)).collect();
         match ejections {
             Some(ejections) => self.learn(resources, &own, &ejections),
-            None => drop(now_foreign.insert(ejections_key())),
+            None => drop(foreign.insert(ejections_key())),
         }
-        for key in now_foreign.difference(foreign) {
+        self.report_foreign(foreign);
+        Ok(renewed.unconfirmed)
+    }
+
+    /// Says once when the table is away, and once when it answers again.
+    fn report(&self, resources: &dyn Resources, error: Option<&TableError>) {
+        let failures = &mut self.reported.lock().failures;
+        match error {
+            None if *failures >= FAILURES => {
+                info!("Redis answers again: servers share quotas");
+                resources.is_connected(true);
+            }
+            Some(error) if *failures + 1 == FAILURES => {
+                warn!(%error, "Redis cannot be reached: this server goes on with its last share of quotas");
+                resources.is_connected(false);
+            }
+            _ => {}
+        }
+        *failures = error.map_or(0, |_| failures.saturating_add(1).min(FAILURES));
+    }
+
+    /// Says once for each key that it holds something else.
+    fn report_foreign(&self, foreign: HashSet<String>) {
+        let reported = &mut self.reported.lock().foreign;
+        for key in foreign.difference(reported) {
             warn!(
                 key,
                 "this key of Redis holds something else, so that servers do not share it: each goes on with its last share. Delete the key"
             );
         }
-        *foreign = now_foreign;
-        Ok(renewed.unconfirmed)
+        *reported = foreign;
     }
 
     /// The open circuit breakers of this server that the table does not have yet.
@@ -256,22 +293,6 @@ impl Slots {
 fn is_new(known: &[(Arc<str>, Instant)], Ejection { target, remaining }: &Ejection) -> bool {
     let ends = Instant::now() + *remaining;
     !known.iter().any(|(known, until)| known == target && ends <= *until + SAME_EJECTION)
-}
-
-/// Says once when the table is away, and once when it answers again.
-fn report(resources: &dyn Resources, failures: &mut u32, error: Option<&TableError>) {
-    match error {
-        None if *failures >= FAILURES => {
-            info!("Redis answers again: servers share quotas");
-            resources.is_connected(true);
-        }
-        Some(error) if *failures + 1 == FAILURES => {
-            warn!(%error, "Redis cannot be reached: this server goes on with its last share of quotas");
-            resources.is_connected(false);
-        }
-        _ => {}
-    }
-    *failures = error.map_or(0, |_| failures.saturating_add(1));
 }
 
 #[cfg(test)]

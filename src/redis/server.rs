@@ -59,7 +59,6 @@ impl Server {
     }
 
     /// Starts it again, empty, at the same port.
-    #[expect(dead_code, reason = "tests of quotas")]
     pub(crate) fn restart(&mut self) {
         for _ in 0..TRIES {
             self.stop();

@@ -117,7 +117,7 @@ pub(super) fn ejections_key() -> String {
     format!("{PREFIX}ejections")
 }
 
-/// The key of a resource. A brace in its name would end the hash tag of no key, and is escaped to keep keys readable.
+/// The key of a resource. What would make a key hard to name in a shell is escaped.
 pub(super) fn key(resource: &str) -> String {
     let mut key = format!("{PREFIX}of:");
     for letter in resource.chars() {
@@ -151,4 +151,33 @@ fn advice(error: &RedisError) -> Probe {
         ));
     }
     Probe::Away(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn an_old_redis_is_refused_with_what_to_do() {
+        let said =
+            "Write commands not allowed after non deterministic commands. Call redis.replicate_commands() at the start";
+        let error = RedisError::from((ErrorKind::UnexpectedReturnType, "An error was signalled", said.to_owned()));
+        assert!(matches!(advice(&error), Probe::Misconfigured(problem) if problem.contains("Redis 5 or Valkey")));
+        let away = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(matches!(advice(&away.into()), Probe::Away(_)));
+    }
+
+    #[test]
+    fn all_keys_are_in_one_slot_and_each_resource_has_its_own() {
+        for resource in ["tokens/nova@us-east-1", "a{b}c", "}", "ä b", ""] {
+            let key = key(resource);
+            let tag = &key[key.find('{').unwrap() + 1..key.find('}').unwrap()];
+            assert_eq!(tag, "quota");
+            assert!(ejections_key().contains("{quota}") && ejections_key() != key);
+        }
+        assert_ne!(key("a{"), key("a%7b"));
+        assert_ne!(key("ejections"), ejections_key());
+    }
 }

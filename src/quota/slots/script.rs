@@ -6,6 +6,7 @@
 use super::table::{CONFIRMING, LEASE, LEAST, PRIME, REMEMBERED, TURN, millis};
 
 /// How the scripts read the clock of Redis.
+#[cfg(test)]
 pub(super) const CLOCK: &str = "redis.call('TIME')";
 
 /// The number of arguments for each key of [`renew`].

@@ -1,9 +1,18 @@
 //! Tests of shares.
 //!
-//! - `ledger` the rules, one after the other; `script` the same in a real Redis
+//! - `ledger` the rules, one after the other; `script` the same in a real Redis, which servers share in `shared`; `server` one of them
+//! - `simulation` many servers, with a `network` that fails, and what must hold of their `world`
+//! - `history` what a checker of linearizability is told; `broken` tables that both must find
 
+mod broken;
+mod history;
 mod ledger;
+mod network;
 mod script;
+mod server;
+mod shared;
+mod simulation;
+mod world;
 
 use std::sync::Arc;
 
