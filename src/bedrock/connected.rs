@@ -9,6 +9,7 @@ use super::{
     account::Account,
     client::{EMULATED_REGION, Environment},
     local::{Emulator, StartError, start},
+    service_quotas::ServiceQuotas,
 };
 use crate::error::ConfigError;
 
@@ -92,6 +93,14 @@ impl Prepared {
     pub(crate) fn account(&self) -> Option<Account> {
         match &self.0 {
             Upstream::Aws(bedrock) => Some(bedrock.account()),
+            Upstream::Local { .. } => None,
+        }
+    }
+
+    /// The quotas of the AWS account, if AWS is the upstream.
+    pub(crate) fn service_quotas(&self) -> Option<ServiceQuotas> {
+        match &self.0 {
+            Upstream::Aws(bedrock) => Some(bedrock.service_quotas()),
             Upstream::Local { .. } => None,
         }
     }

@@ -1,8 +1,10 @@
 //! `outcrop check`: checks the settings as `serve` does, and then what would fail while it runs. It binds nothing and changes nothing.
 //!
 //! - `models` whether the models are in their regions
+//! - `quotas` whether the codes of quotas can be read
 
 mod models;
+mod quotas;
 
 use std::{
     error::Error,
@@ -38,7 +40,11 @@ pub async fn run(args: ServeArgs, inputs: &Inputs, layers: &Layers) -> Result<Ex
     if let Some(account) = upstream.account() {
         let models::Found { problems: missing, warnings } = Box::pin(models::check(&settings, &account)).await;
         problems.extend(missing);
-        for warning in warnings {
+        let unread = match upstream.service_quotas() {
+            Some(service) => Box::pin(quotas::check(&settings.quotas, &service, upstream.home())).await,
+            None => Vec::new(),
+        };
+        for warning in warnings.into_iter().chain(unread) {
             writeln!(stderr(), "outcrop: {warning}")?;
         }
     }

@@ -24,7 +24,12 @@ pub(super) async fn check(settings: &Settings, account: &Account) -> Found {
     let rules = &settings.rules;
     let default = rules.default_model.iter().map(|name| ("default_model".to_owned(), rules.routes.targets(name)));
     let routes = rules.routes.names().map(|name| (format!("the route {name}"), rules.routes.targets(name)));
-    for (who, targets) in default.chain(routes) {
+    let quotas = settings.quotas.quotas.iter();
+    let quotas = quotas.map(|quota| {
+        let target = Target { model_id: quota.model_id.clone(), region: quota.region.clone() };
+        ("a [[quota]]".to_owned(), vec![target])
+    });
+    for (who, targets) in default.chain(routes).chain(quotas) {
         // An ARN can be that of another account, which no listing has.
         for Target { model_id, region } in targets.into_iter().filter(|target| !target.model_id.starts_with("arn:")) {
             let region = region.unwrap_or_else(|| account.home().to_owned());

@@ -1,6 +1,9 @@
-//! Quotas whose problems are known only with the region of AWS, and those that are warned about.
+//! Quotas whose problems only AWS knows, and those that are warned about.
 
 use std::{fs, process::Command};
+
+use bedrock_emulator::{Config, Emulator};
+use tokio::task::spawn_blocking;
 
 use super::{line_with, log_lines};
 use crate::{
@@ -15,6 +18,33 @@ fn on_aws(command: &str, file: &str) -> Command {
     // The lists of models are asked for here, and not of AWS.
     program.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
     program
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_reads_the_codes_of_quotas_and_looks_for_their_models() {
+    let folder = Folder::new("config-quota-codes");
+    let file = folder.file("outcrop.toml");
+    let emulator = Emulator::start(Config::default()).await.unwrap();
+    emulator.set_account(Vec::new(), Vec::new(), 1);
+    emulator.set_service_quota("eu-west-1", "L-0000000A", Some(5.0));
+    let limits = "tokens_per_minute = 100000\ntokens_per_minute_code = \"L-0000000A\"\nrequests_per_minute = 1\n";
+    let arn = "arn:aws:bedrock:eu-west-1:000000000000:application-inference-profile/a";
+    let check = async |text: String| {
+        fs::write(&file, text).unwrap();
+        let mut program = on_aws("check", &file);
+        program.env("AWS_ENDPOINT_URL", emulator.endpoint());
+        spawn_blocking(move || run(&mut program)).await.unwrap()
+    };
+    let (out, err, code) = check(format!("[[quota]]\nmodel = {arn:?}\n{limits}")).await;
+    assert!(out.starts_with("ok\n") && err.is_empty() && code == Some(0), "{out}{err}");
+    let unread = "requests_per_minute_code = \"L-0000000B\"\n";
+    let (out, err, code) = check(format!("[[quota]]\nmodel = {arn:?}\n{limits}{unread}")).await;
+    let said = "outcrop: the quota L-0000000B in eu-west-1 cannot be read from AWS Service Quotas, and the number beside it holds: ";
+    assert!(err.starts_with(said) && err.contains("The role needs servicequotas:GetServiceQuota"), "{err}");
+    assert!(out.starts_with("ok\n") && code == Some(0), "what cannot be read is no error: {out}");
+    let (_, err, code) = check(format!("[[quota]]\nmodel = \"acme.none\"\n{limits}")).await;
+    let said = "a [[quota]] names acme.none, which eu-west-1 does not have";
+    assert!(err.contains(said) && code == Some(1), "{err}");
 }
 
 #[test]
