@@ -26,7 +26,7 @@ pub(crate) struct Reservation {
     /// All tokens that are reserved.
     pub(super) reserved: u32,
     /// `None` if the client has no budget.
-    budget: Option<Hold>,
+    pub(super) budget: Option<Hold>,
 }
 
 /// The reservation of a call that is not admitted yet. Dropping it releases the tokens.

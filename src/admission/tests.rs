@@ -1,6 +1,8 @@
 //! A simulation of callers who come, wait, leave and settle in any order: permits and tokens are exactly those of the calls that
 //! have them.
 
+mod budgets;
+
 use std::{
     collections::BTreeMap,
     net::IpAddr,

@@ -14,7 +14,7 @@ const DAY: u64 = 24 * 60 * 60;
 const LATEST: u64 = 253_402_300_799;
 
 /// The length of the period of a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Day,
     Month,

@@ -2,7 +2,6 @@
 
 mod clock;
 mod sharing;
-mod simulation;
 
 use std::{
     num::NonZeroU64,
@@ -21,14 +20,14 @@ use crate::{
 };
 
 /// Noon of 2026-11-26.
-const NOON: &str = "2026-11-26T12:00:00Z";
+pub(crate) const NOON: &str = "2026-11-26T12:00:00Z";
 
 /// A wall clock that is set.
 #[derive(Clone)]
-struct WallClock(Arc<AtomicU64>);
+pub(crate) struct WallClock(Arc<AtomicU64>);
 
 impl WallClock {
-    fn at(time: &str) -> Self {
+    pub(crate) fn at(time: &str) -> Self {
         let clock = Self(Arc::default());
         clock.set(time);
         clock
@@ -38,11 +37,11 @@ impl WallClock {
         self.set_to(humantime::parse_rfc3339(time).unwrap());
     }
 
-    fn set_to(&self, time: std::time::SystemTime) {
+    pub(crate) fn set_to(&self, time: std::time::SystemTime) {
         self.0.store(time.duration_since(UNIX_EPOCH).unwrap().as_secs(), Ordering::Relaxed);
     }
 
-    fn budgets(&self, is_shared: bool) -> Budgets {
+    pub(crate) fn budgets(&self, is_shared: bool) -> Budgets {
         let seconds = Arc::clone(&self.0);
         let clock = Clock::of(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)));
         let budgets = Budgets(Arc::new(Inner { clock, ..Inner::default() }));
@@ -51,6 +50,41 @@ impl WallClock {
         }
         budgets
     }
+}
+
+/// What a call holds of its budgets.
+pub(crate) struct Reserved {
+    pub(crate) periods: [(Kind, u32); 2],
+    pub(crate) reserved: Amount,
+    pub(crate) input: Amount,
+}
+
+impl Hold {
+    pub(crate) fn held(&self) -> Reserved {
+        let periods = [Kind::Day, Kind::Month].map(|kind| (kind, self.counted.number(kind)));
+        Reserved { periods, reserved: self.reserved, input: self.input }
+    }
+}
+
+impl Budgets {
+    /// What is spent and reserved in each period of each caller, in order.
+    pub(crate) fn meters(&self) -> Vec<((String, Kind, u32), Amount, Amount)> {
+        let mut all = Vec::new();
+        for (caller, account) in &mut self.state().accounts {
+            for kind in [Kind::Day, Kind::Month] {
+                for (number, meter) in account.periods_mut(kind).iter_mut() {
+                    all.push(((caller.to_string(), kind, number), meter.spent, meter.reserved));
+                }
+            }
+        }
+        all.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        all
+    }
+}
+
+/// The prices of [`Prices`].
+pub(crate) fn prices() -> Arc<QuotaSettings> {
+    Prices::of(&[]).settings
 }
 
 fn billing(budget: Budget) -> Client {
