@@ -69,6 +69,9 @@ async fn turns_stay_in_their_region_and_without_the_preference_they_do_not() {
         100.0 * with_affinity,
         100.0 * without
     );
-    assert!(with_affinity >= 0.95, "{with_affinity}");
-    assert!(without <= 0.85, "{without}");
+    assert!(
+        with_affinity >= 0.95 && waits <= Duration::from_millis(200),
+        "{with_affinity}, and a turn waits {waits:?}"
+    );
+    assert!(without <= 0.85, "{without}, and a turn waits {waits_without:?}");
 }
