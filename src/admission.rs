@@ -6,23 +6,24 @@
 //! - [`concurrency_limit`] limits the running streams
 //! - [`estimate`] estimates the tokens of a request
 //! - `failure_limit` limits the refused credentials of an address
-//! - [`gcra`] the algorithm of the rate limits
+//! - [`bucket`] what refills evenly
 //! - `listing` how much of its limits a client uses
 //! - [`rate_limit`] limits requests and tokens per minute
 //! - `request_memory` limits the memory of requests
 //! - `reservation` what a call reserves until its usage is known
-//! - `settings` the limits as they are configured
+//! - `settings` the limits as they are configured; `shared_limits` the limits of callers that servers share
 
+pub(crate) mod bucket;
 pub mod client;
 mod concurrency_limit;
 pub(crate) mod estimate;
 pub(crate) mod failure_limit;
-mod gcra;
 mod listing;
 mod rate_limit;
 pub(crate) mod request_memory;
 mod reservation;
 mod settings;
+mod shared_limits;
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ use self::{
     client::Client,
     concurrency_limit::{ConcurrencyLimit, Limit, StreamPermit},
     rate_limit::RateLimit,
-    reservation::{PendingReservation, bucket, too_many},
+    reservation::{PendingReservation, too_many},
+    shared_limits::SharedLimits,
 };
 pub(crate) use self::{reservation::Reservation, settings::Limits};
 use crate::{
@@ -65,6 +67,7 @@ struct Inner {
     other_requests: RateLimit,
     tokens: RateLimit,
     budgets: Budgets,
+    sharing: SharedLimits,
     /// The waiting calls.
     queue: Arc<ConcurrencyLimit>,
     /// Limits the waiting calls of one client.
@@ -166,8 +169,14 @@ impl AdmissionControl {
             let rate = own.other_requests_per_minute.or(*other_requests_per_minute);
             (other_requests, rate, "--other-requests-per-minute")
         };
-        let Some(bucket) = bucket(client, rate) else { return Ok(()) };
-        rates.take(&bucket, 1).map_err(|refused| too_many(&bucket, refused, flag, "requests", "Send fewer"))
+        let Some(mut rate) = self.rate_of(client, rate) else { return Ok(()) };
+        if !generating {
+            rate.initial_share = None;
+        }
+        rates.take(&rate, 1).map_err(|refused| {
+            self.0.sharing.ask_for_more();
+            too_many(&rate, refused, flag, "requests", "Send fewer")
+        })
     }
 
     /// Removes the state of clients that have their whole rate again.
@@ -197,6 +206,7 @@ impl AdmissionControl {
             return Ok(permits);
         };
         drop(permits);
+        self.0.sharing.ask_for_more();
         if queue_time.is_zero() {
             return Err(full.refusal(""));
         }

@@ -112,7 +112,8 @@ impl Shared {
         budgets.follow(settings.identity.budgets());
         let in_force = InForce::new(&settings.rules, &settings.limits, &settings.quotas);
         metrics.limits(settings.limits.streams, settings.limits.streams_per_caller, settings.limits.streams_per_model);
-        let sharing = share(settings, bedrock.home(), &ledger, &budgets, &breakers).await?;
+        let admission = AdmissionControl::with_budgets(budgets.clone());
+        let sharing = share(settings, bedrock.home(), &ledger, &admission, &breakers).await?;
         let conversations =
             Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics).await?;
         conversations.restore(&budgets).await?;
@@ -120,7 +121,7 @@ impl Shared {
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
             sharing,
-            admission: AdmissionControl::with_budgets(budgets),
+            admission,
             ledger,
             account_quotas,
             breakers,

@@ -7,13 +7,12 @@
 //! - [`settings`] quotas, prices and budgets as they are configured
 //! - [`demand`] what a call asks for, and what Bedrock charges
 //! - [`ledger`] all quotas, who has what of them, and who waits
-//! - `model` the quota of one model in one region: `bucket` what refills, `safe_share` what throttles leave of it,
+//! - `model` the quota of one model in one region: `safe_share` what throttles leave of it,
 //!   `fair_queue` who waits, `input_ratio` how it counts tokens
 //! - [`billing`] what an answer says of its quota and its cost
 //! - [`budget`] what callers may spend in a day and in a month
 
 pub(crate) mod billing;
-mod bucket;
 pub(crate) mod budget;
 pub(crate) mod codes;
 pub(crate) mod demand;

@@ -1,15 +1,26 @@
 //! Limits the running streams: of the server, of a client, of a model.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::shared_limits::Demand;
+
 /// A number of permits for each key. Keys without a permit are removed, because callers choose them.
 #[derive(Debug, Default)]
 pub(super) struct ConcurrencyLimit {
     keys: Mutex<HashMap<String, Key>>,
+    /// The number of servers that share the limits of callers; 0 if they do not.
+    servers: AtomicU32,
 }
 
 /// How many permits a key has.
@@ -24,6 +35,8 @@ pub(super) struct Limit {
 #[derive(Debug)]
 struct Key {
     limit: Limit,
+    /// What this server may use of the limit. `None`: servers do not share it.
+    share: Option<usize>,
     /// The permits, including those that are taken. While more are taken than the limit allows, it is more than the limit.
     permits: usize,
     semaphore: Arc<Semaphore>,
@@ -80,11 +93,56 @@ impl ConcurrencyLimit {
         self.keys().len()
     }
 
-    fn semaphore(&self, key: &str, limit: Limit) -> Arc<Semaphore> {
+    /// From now on servers share the limits of callers.
+    pub(super) fn share(&self) {
+        self.among(1);
+    }
+
+    /// So many servers share the limits.
+    pub(super) fn among(&self, servers: u32) {
+        self.servers.store(servers, Ordering::Relaxed);
+    }
+
+    /// What this server may use of the limit of a key that is in use, if servers share it.
+    pub(super) fn share_of(&self, key: &str) -> Option<usize> {
+        self.keys().get(key)?.share
+    }
+
+    /// What callers could use of their limits here. `prefix` is what their keys begin with.
+    pub(super) fn demands(&self, prefix: &str) -> Vec<Demand> {
+        let number = |permits: usize| u64::try_from(permits).unwrap_or(u64::MAX);
+        let demand = |(name, key): (&String, &Key)| {
+            key.share?;
+            let free = key.semaphore.available_permits();
+            let (capacity, in_use) = (number(key.limit.permits?), number(key.permits.saturating_sub(free)));
+            let wanted = if free == 0 { capacity } else { 2 * in_use + 1 };
+            Some(Demand { caller: name.strip_prefix(prefix)?.into(), capacity, in_use, wanted })
+        };
+        self.keys().iter().filter_map(demand).collect()
+    }
+
+    /// Takes the share of a key that is in use.
+    pub(super) fn granted(&self, key: &str, share: u64) {
+        if let Some(key) = self.keys().get_mut(key) {
+            key.share = Some(usize::try_from(share).unwrap_or(usize::MAX));
+            key.follow(key.limit);
+        }
+    }
+
+    /// The part of a limit with which a caller begins: an equal part. Clients without an identity share nothing.
+    fn initial_share(&self, key: &str, permits: usize) -> Option<usize> {
+        let servers = usize::try_from(self.servers.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let name = key.split_once(':').map_or(key, |(_, name)| name);
+        let is_anonymous = name == "unknown" || name.parse::<IpAddr>().is_ok();
+        (servers > 0 && !is_anonymous).then(|| permits.div_ceil(servers))
+    }
+
+    fn semaphore(&self, name: &str, limit: Limit) -> Arc<Semaphore> {
         let mut keys = self.keys();
-        let key = keys.entry(key.to_owned()).or_insert_with(|| {
-            let permits = limit.most();
-            Key { limit, permits, semaphore: Arc::new(Semaphore::new(permits)) }
+        let key = keys.entry(name.to_owned()).or_insert_with(|| {
+            let share = limit.permits.and_then(|permits| self.initial_share(name, permits));
+            let permits = limit.most(share);
+            Key { limit, share, permits, semaphore: Arc::new(Semaphore::new(permits)) }
         });
         key.follow(limit);
         Arc::clone(&key.semaphore)
@@ -96,8 +154,9 @@ impl ConcurrencyLimit {
 }
 
 impl Limit {
-    fn most(self) -> usize {
-        self.permits.map_or(Semaphore::MAX_PERMITS, |permits| permits.min(Semaphore::MAX_PERMITS))
+    fn most(self, share: Option<usize>) -> usize {
+        let permits = self.permits.unwrap_or(Semaphore::MAX_PERMITS).min(share.unwrap_or(usize::MAX));
+        permits.min(Semaphore::MAX_PERMITS)
     }
 }
 
@@ -108,7 +167,7 @@ impl Key {
             return;
         }
         self.limit = limit;
-        let most = limit.most();
+        let most = limit.most(self.share);
         if self.permits < most {
             self.semaphore.add_permits(most - self.permits);
             self.permits = most;
@@ -119,7 +178,7 @@ impl Key {
 
     /// Takes a permit back.
     fn release(&mut self, permit: OwnedSemaphorePermit) {
-        if self.permits > self.limit.most() {
+        if self.permits > self.limit.most(self.share) {
             permit.forget();
             self.permits -= 1;
         }
@@ -130,7 +189,7 @@ impl StreamPermit {
     /// Whether more permits are taken than the limit allows, because it was lowered. Running streams go on, and a call that has not begun waits
     /// again.
     pub(super) fn is_in_excess(&self) -> bool {
-        self.streams.keys().get(&self.key).is_some_and(|key| key.permits > key.limit.most())
+        self.streams.keys().get(&self.key).is_some_and(|key| key.permits > key.limit.most(key.share))
     }
 }
 

@@ -5,8 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     client::ClientId,
-    gcra::{Rate, Refused},
-    rate_limit::{Bucket, RateLimit},
+    rate_limit::{ClientRate, RateLimit, Refused},
 };
 
 /// The failed attempts that an address has in a minute.
@@ -37,8 +36,8 @@ impl FailureLimit {
     }
 }
 
-fn bucket(address: &ClientId) -> Bucket {
-    Bucket { client: address.clone(), rate: Rate::per_minute(PER_MINUTE) }
+fn bucket(address: &ClientId) -> ClientRate {
+    ClientRate { client: address.clone(), per_minute: PER_MINUTE, initial_share: None }
 }
 
 #[cfg(test)]

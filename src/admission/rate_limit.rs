@@ -1,112 +1,209 @@
 //! Limits the requests or tokens of each client per minute, by its own rate or the rate for every client. Reserved tokens that were not
-//! used are returned.
+//! used are returned. Where servers share the limits of callers, each spends its share.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{
-    client::ClientId,
-    gcra::{self, Parts, Rate, Refused},
-};
+use super::{bucket::Bucket, client::ClientId, shared_limits::Demand};
 
 /// The buckets of all clients. The units of a minute can be used at once, and refill evenly.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RateLimit {
-    start: Instant,
-    /// The time at which each bucket is full again, in parts of its rate. A bucket that is not listed is full.
-    full_at: Mutex<HashMap<Bucket, Parts>>,
+    /// A client that is not listed has a full bucket.
+    clients: Mutex<HashMap<ClientId, State>>,
 }
 
-/// A client and its rate. A client whose rate changes begins with a full bucket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Bucket {
+/// A client and its rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClientRate {
     pub(super) client: ClientId,
-    pub(super) rate: Rate,
+    pub(super) per_minute: NonZeroU32,
+    /// The part of the rate that this server begins with, if servers share it.
+    pub(super) initial_share: Option<NonZeroU32>,
 }
 
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self { start: Instant::now(), full_at: Mutex::default() }
+/// Why units cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// They can be taken after this time.
+    Until(Duration),
+    /// They are more than the units of a minute.
+    Never,
+}
+
+#[derive(Debug)]
+struct State {
+    bucket: Bucket,
+    /// Of all servers.
+    per_minute: u32,
+    /// What this server may use of it. `None`: servers do not share it.
+    share: Option<u32>,
+    /// Whether units were refused since the last claim.
+    was_refused: bool,
+    /// What was used in all.
+    #[cfg(test)]
+    used: i128,
+}
+
+impl State {
+    fn new(rate: &ClientRate, now: Instant) -> Self {
+        let share = rate.initial_share.map(NonZeroU32::get);
+        let all = u64::from(share.unwrap_or(u32::MAX).min(rate.per_minute.get()));
+        Self {
+            bucket: Bucket::full(all, all, now),
+            per_minute: rate.per_minute.get(),
+            share,
+            was_refused: false,
+            #[cfg(test)]
+            used: 0,
+        }
+    }
+
+    /// Follows a rate or a share that has changed. What was taken stays taken.
+    fn follow(&mut self, per_minute: u32, share: Option<u32>, now: Instant) {
+        (self.per_minute, self.share) = (per_minute, share);
+        let rate = u64::from(share.unwrap_or(u32::MAX).min(per_minute));
+        if rate != self.bucket.rate() {
+            self.bucket.change(rate, rate, now);
+        }
+    }
+
+    fn try_take(&mut self, amount: u32, now: Instant) -> Result<(), Refused> {
+        if self.bucket.has(amount.into(), now) {
+            return Ok(());
+        }
+        self.was_refused = true;
+        // Without a share, another one comes with the next renewal.
+        Err(Refused::Until(self.bucket.wait(amount.into(), now).unwrap_or(NEXT_SHARE)))
     }
 }
 
+/// The time after which a server that has no share has another one.
+const NEXT_SHARE: Duration = Duration::from_secs(1);
+
 impl RateLimit {
     /// Takes this amount, or nothing.
-    pub(super) fn take(&self, bucket: &Bucket, amount: u32) -> Result<(), Refused> {
+    pub(super) fn take(&self, rate: &ClientRate, amount: u32) -> Result<(), Refused> {
         if amount == 0 {
             return Ok(());
         }
-        let mut full_at = self.full_at.lock();
-        let taken = bucket.rate.take(full_at.get(bucket).copied(), self.now(bucket.rate), amount)?;
-        full_at.insert(bucket.clone(), taken);
+        if amount > rate.per_minute.get() {
+            return Err(Refused::Never);
+        }
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        let state = clients.entry(rate.client.clone()).or_insert_with(|| State::new(rate, now));
+        state.follow(rate.per_minute.get(), state.share, now);
+        state.try_take(amount, now)?;
+        state.bucket.take(amount.into(), now);
+        #[cfg(test)]
+        {
+            state.used += i128::from(amount);
+        }
         Ok(())
     }
 
     /// Whether this amount could be taken now. Nothing is taken.
-    pub(super) fn check(&self, bucket: &Bucket, amount: u32) -> Result<(), Refused> {
-        let full_at = self.full_at.lock().get(bucket).copied();
-        bucket.rate.take(full_at, self.now(bucket.rate), amount).map(drop)
+    pub(super) fn check(&self, rate: &ClientRate, amount: u32) -> Result<(), Refused> {
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        match clients.get_mut(&rate.client) {
+            Some(state) => state.try_take(amount, now),
+            None => State::new(rate, now).try_take(amount, now),
+        }
     }
 
-    /// The units of a minute that are taken now, at most all of them.
-    pub(super) fn taken(&self, bucket: &Bucket) -> u32 {
-        let full_at = self.full_at.lock().get(bucket).copied().unwrap_or_default();
-        let taken = full_at.saturating_sub(self.now(bucket.rate)).div_ceil(gcra::UNIT);
-        u32::try_from(taken).unwrap_or(u32::MAX).min(bucket.rate.units())
+    /// What this server may use of a minute, and the units of it that are taken now, at most all of them.
+    pub(super) fn taken(&self, rate: &ClientRate) -> (u32, u32) {
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        let Some(state) = clients.get_mut(&rate.client) else {
+            return (rate.initial_share.map_or(rate.per_minute.get(), NonZeroU32::get), 0);
+        };
+        let level = u32::try_from(state.bucket.level(now)).unwrap_or(u32::MAX);
+        let share = state.share.unwrap_or(u32::MAX).min(state.per_minute);
+        (share, share.saturating_sub(level))
     }
 
     /// Replaces the amount that was taken by the amount that was used. If more was used, later calls wait for the difference.
-    pub(super) fn settle(&self, bucket: &Bucket, taken: u32, used: u32) {
-        let mut full_at = self.full_at.lock();
-        let more = used.saturating_sub(taken);
-        if more > 0 {
-            let owed = gcra::add(full_at.get(bucket).copied(), self.now(bucket.rate), more);
-            full_at.insert(bucket.clone(), owed);
-        } else if let Some(full_at) = full_at.get_mut(bucket) {
-            *full_at = gcra::give_back(*full_at, taken - used);
+    pub(super) fn settle(&self, rate: &ClientRate, taken: u32, used: u32) {
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        let state = match clients.get_mut(&rate.client) {
+            Some(state) => state,
+            None if used > taken => clients.entry(rate.client.clone()).or_insert_with(|| State::new(rate, now)),
+            None => return,
+        };
+        #[cfg(test)]
+        {
+            state.used += i128::from(used) - i128::from(taken);
+        }
+        if used > taken {
+            state.bucket.take(u64::from(used - taken), now);
+        } else {
+            state.bucket.give_back(u64::from(taken - used), now);
         }
     }
 
     /// Removes the buckets that are full, and releases their memory.
     pub(super) fn forget_idle(&self) {
-        let mut buckets = self.full_at.lock();
-        let elapsed = self.start.elapsed();
-        buckets.retain(|bucket, full_at| *full_at > bucket.rate.at(elapsed));
-        let in_use = buckets.len();
-        if buckets.capacity() / 4 > in_use {
-            buckets.shrink_to(2 * in_use);
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        clients.retain(|_, state| !state.bucket.is_full(now));
+        let in_use = clients.len();
+        if clients.capacity() / 4 > in_use {
+            clients.shrink_to(2 * in_use);
         }
     }
 
-    /// What was used of a bucket, if it was never full since the start. `None` if the bucket is not known.
-    #[cfg(test)]
-    pub(super) fn used(&self, bucket: &Bucket) -> Option<u128> {
-        self.full_at.lock().get(bucket).map(|full_at| full_at / gcra::UNIT)
+    /// What callers could use of their limits here.
+    pub(super) fn demands(&self) -> Vec<Demand> {
+        let now = Instant::now();
+        let demand = |(client, state): (&ClientId, &mut State)| {
+            let ClientId::Caller(caller) = client else { return None };
+            state.share?;
+            let capacity = u64::from(state.per_minute);
+            let taken = state.bucket.rate().saturating_sub(state.bucket.level(now));
+            let refused = std::mem::take(&mut state.was_refused);
+            let wanted = if refused { capacity } else { (2 * taken).clamp(1, capacity) };
+            Some(Demand { caller: Arc::clone(caller), capacity, in_use: 0, wanted })
+        };
+        self.clients.lock().iter_mut().filter_map(demand).collect()
     }
 
-    fn now(&self, rate: Rate) -> Parts {
-        rate.at(self.start.elapsed())
+    /// Takes the share of a caller.
+    pub(super) fn granted(&self, caller: &Arc<str>, share: u64) {
+        let now = Instant::now();
+        if let Some(state) = self.clients.lock().get_mut(&ClientId::Caller(Arc::clone(caller))) {
+            state.follow(state.per_minute, Some(u32::try_from(share).unwrap_or(u32::MAX)), now);
+        }
+    }
+
+    /// What was used of a bucket. `None` if it is not known.
+    #[cfg(test)]
+    pub(super) fn used(&self, rate: &ClientRate) -> Option<u128> {
+        self.clients.lock().get(&rate.client).and_then(|state| u128::try_from(state.used).ok())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+    use std::net::IpAddr;
 
     use super::*;
 
-    fn bucket(client: ClientId, per_minute: u32) -> Bucket {
-        Bucket { client, rate: Rate::per_minute(NonZeroU32::new(per_minute).unwrap()) }
+    fn bucket(client: ClientId, per_minute: u32) -> ClientRate {
+        ClientRate { client, per_minute: NonZeroU32::new(per_minute).unwrap(), initial_share: None }
     }
 
-    fn rate(per_minute: u32) -> (RateLimit, Bucket) {
+    fn rate(per_minute: u32) -> (RateLimit, ClientRate) {
         (RateLimit::default(), bucket(ClientId::Unknown, per_minute))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_client_has_its_own_rate_and_a_new_rate_begins_with_a_full_bucket() {
+    async fn each_client_has_its_own_rate_and_a_rate_that_changes_gives_nothing_back() {
         let (rate, slow) = rate(60);
         let fast = bucket(ClientId::Caller("fast".into()), 6_000);
         rate.take(&slow, 60).unwrap();
@@ -114,10 +211,15 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(rate.take(&slow, 2), Err(Refused::Until(Duration::from_secs(1))));
         rate.take(&fast, 100).unwrap();
-        rate.take(&bucket(ClientId::Unknown, 61), 61).unwrap();
+        let faster = bucket(ClientId::Unknown, 120);
+        assert_eq!(
+            rate.take(&faster, 3),
+            Err(Refused::Until(Duration::from_secs(1))),
+            "1 is there, and 2 a second come"
+        );
         tokio::time::advance(Duration::from_mins(1)).await;
         rate.forget_idle();
-        assert_eq!(rate.full_at.lock().len(), 0);
+        assert_eq!(rate.clients.lock().len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,10 +251,10 @@ mod tests {
         let (rate, client) = rate(60);
         rate.take(&client, 10).unwrap();
         rate.forget_idle();
-        assert_eq!(rate.full_at.lock().len(), 1);
+        assert_eq!(rate.clients.lock().len(), 1);
         tokio::time::advance(Duration::from_secs(10)).await;
         rate.forget_idle();
-        assert_eq!(rate.full_at.lock().len(), 0);
+        assert_eq!(rate.clients.lock().len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,10 +264,30 @@ mod tests {
             let client = ClientId::of_address(IpAddr::from(number.to_be_bytes()));
             rate.take(&bucket(client, 60), 1).unwrap();
         }
-        assert_eq!(rate.full_at.lock().len(), 10_000);
+        assert_eq!(rate.clients.lock().len(), 10_000);
         tokio::time::advance(Duration::from_secs(1)).await;
         rate.forget_idle();
-        assert_eq!(rate.full_at.lock().capacity(), 0);
+        assert_eq!(rate.clients.lock().capacity(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_spends_the_share_of_this_server_and_asks_for_more_when_it_is_refused() {
+        let (rate, caller) = (RateLimit::default(), Arc::<str>::from("one"));
+        let initial_share = NonZeroU32::new(20);
+        let shared = ClientRate { initial_share, ..bucket(ClientId::Caller(Arc::clone(&caller)), 60) };
+        rate.take(&shared, 5).unwrap();
+        let wanted = |rate: &RateLimit| rate.demands().iter().map(|demand| demand.wanted).collect::<Vec<_>>();
+        assert_eq!(wanted(&rate), [10]);
+        assert_eq!(rate.take(&shared, 16), Err(Refused::Until(Duration::from_secs(3))), "20 a minute");
+        assert_eq!((wanted(&rate), wanted(&rate)), (vec![60], vec![10]));
+        rate.granted(&caller, 60);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        rate.take(&shared, 16).unwrap();
+        rate.granted(&caller, 0);
+        assert_eq!(rate.take(&shared, 1), Err(Refused::Until(NEXT_SHARE)));
+        assert_eq!(rate.take(&shared, 61), Err(Refused::Never));
+        rate.take(&bucket(ClientId::Unknown, 60), 1).unwrap();
+        assert_eq!(rate.demands().len(), 1, "only callers share");
     }
 
     #[tokio::test(start_paused = true)]
@@ -174,6 +296,6 @@ mod tests {
         rate.take(&client, 2).unwrap_err();
         rate.take(&client, 0).unwrap();
         rate.settle(&client, 1, 0);
-        assert_eq!(rate.full_at.lock().len(), 0);
+        assert_eq!(rate.clients.lock().len(), 0);
     }
 }

@@ -1,13 +1,9 @@
 //! What a call reserves of the rate and of the budgets of its client, until its usage is known.
 
-use std::num::NonZeroU32;
-
 use super::{
     AdmissionControl, AdmissionRequest, LimitSettings,
-    client::Client,
     estimate::Estimate,
-    gcra::{Rate, Refused},
-    rate_limit::Bucket,
+    rate_limit::{ClientRate, Refused},
 };
 use crate::{
     error::{Error, Quota, Reason},
@@ -20,7 +16,7 @@ use crate::{
 pub(crate) struct Reservation {
     limits: AdmissionControl,
     /// `None` if the tokens of the client are not limited.
-    bucket: Option<Bucket>,
+    bucket: Option<ClientRate>,
     /// The input tokens that are reserved.
     pub(super) input: u32,
     /// All tokens that are reserved.
@@ -35,7 +31,7 @@ pub(super) struct PendingReservation(pub(super) Option<Reservation>);
 impl AdmissionControl {
     pub(super) fn reserve(&self, settings: &LimitSettings, asked: AdmissionRequest<'_>) -> Result<Reservation, Error> {
         let AdmissionRequest { client, request, route, quotas, .. } = asked;
-        let bucket = bucket(client, client.limits.tokens_per_minute.or(settings.tokens_per_minute));
+        let bucket = self.rate_of(client, client.limits.tokens_per_minute.or(settings.tokens_per_minute));
         if bucket.is_none() && !client.has_budget() {
             return Ok(Reservation { limits: self.clone(), bucket: None, input: 0, reserved: 0, budget: None });
         }
@@ -44,6 +40,7 @@ impl AdmissionControl {
         let reserved = input.saturating_add(output);
         if let Some(bucket) = &bucket {
             self.0.tokens.take(bucket, reserved).map_err(|refused| {
+                self.0.sharing.ask_for_more();
                 let advice = format!(
                     "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
                 );
@@ -106,14 +103,9 @@ impl Reservation {
     }
 }
 
-/// The bucket of a client whose rate is limited.
-pub(super) fn bucket(client: &Client, per_minute: Option<NonZeroU32>) -> Option<Bucket> {
-    per_minute.map(|per_minute| Bucket { client: client.id.clone(), rate: Rate::per_minute(per_minute) })
-}
-
-pub(super) fn too_many(bucket: &Bucket, refused: Refused, flag: &str, what: &str, advice: &str) -> Error {
+pub(super) fn too_many(bucket: &ClientRate, refused: Refused, flag: &str, what: &str, advice: &str) -> Error {
     let subject = format!("caller:{}", bucket.client);
-    let description = format!("{subject} can have {} {what} per minute ({flag})", bucket.rate.units());
+    let description = format!("{subject} can have {} {what} per minute ({flag})", bucket.per_minute);
     let quota = Quota { subject, description: description.clone() };
     match refused {
         Refused::Until(wait) => {

@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     client::{ClientId, ClientLimits},
-    rate_limit::Bucket,
+    rate_limit::ClientRate,
     *,
 };
 use crate::{
@@ -41,8 +41,8 @@ fn client(number: u8) -> Client {
     Client { limits: ClientLimits { max_streams, ..ClientLimits::default() }, ..Client::of(id) }
 }
 
-fn tokens_of(number: u8) -> Bucket {
-    bucket(&client(number), NonZeroU32::new(PER_MINUTE)).unwrap()
+fn tokens_of(number: u8) -> ClientRate {
+    AdmissionControl::default().rate_of(&client(number), NonZeroU32::new(PER_MINUTE)).unwrap()
 }
 
 /// The calls that run now, by the limits that count them.

@@ -11,7 +11,7 @@ use crate::{
     conversation::{Conversations, settings::ConversationSettings},
     failover::circuit_breaker::CircuitBreakers,
     identity::directory::Directory,
-    quota::{budget::Budgets, ledger::Ledger, sharing::Sharing},
+    quota::{ledger::Ledger, sharing::Sharing},
     redis::{Probe, connection::Connection},
     response::registry::CallRegistry,
 };
@@ -50,7 +50,7 @@ pub(super) async fn share(
     settings: &Settings,
     home: &str,
     ledger: &Ledger,
-    budgets: &Budgets,
+    admission: &AdmissionControl,
     breakers: &CircuitBreakers,
 ) -> Result<Option<Sharing>, AppError> {
     let ConversationSettings::Redis(redis) = &settings.conversations else { return Ok(None) };
@@ -58,7 +58,7 @@ pub(super) async fn share(
         return Ok(None);
     }
     let connection = Connection::new(redis.clone());
-    match Sharing::open(&connection, home, ledger.clone(), budgets.clone(), breakers.clone()).await {
+    match Sharing::open(&connection, home, ledger.clone(), admission.clone(), breakers.clone()).await {
         Ok(sharing) => Ok(Some(sharing)),
         Err(Probe::Away(problem) | Probe::Misconfigured(problem)) => {
             Err(AppError::Sharing { address: redis.address.clone(), problem })

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    bucket::Bucket, fair_queue::FairQueue, input_ratio::InputRatio, safe_share::SafeShare, settings::ModelQuota,
-};
+use crate::admission::bucket::Bucket;
+
+use super::{fair_queue::FairQueue, input_ratio::InputRatio, safe_share::SafeShare, settings::ModelQuota};
 
 /// The longest time for which a `Retry-After` of Bedrock stops all calls.
 const LONGEST_BLOCK: Duration = Duration::from_mins(1);

@@ -1,15 +1,15 @@
-//! Shares quotas, budgets, and what circuit breakers have learned, with the other servers that use the same Redis.
+//! Shares quotas, the limits and budgets of callers, and what circuit breakers have learned, with the other servers that use the same Redis.
 //!
 //! [`Sharing::run`] renews the shares; calls use what was granted and wait for no Redis.
 
 use std::sync::Arc;
 
 use super::{
-    budget::Budgets,
     ledger::Ledger,
     slots::{Claim, Ejection, Resources, Share, Slots},
 };
 use crate::{
+    admission::AdmissionControl,
     failover::{
         circuit_breaker::CircuitBreakers,
         routes::{Target, is_region},
@@ -27,14 +27,14 @@ pub(crate) struct Sharing {
 #[derive(Debug)]
 struct Shared {
     ledger: Ledger,
-    budgets: Budgets,
+    admission: AdmissionControl,
     breakers: CircuitBreakers,
     /// The region of a target that names none.
     home: String,
 }
 
 impl Sharing {
-    /// Shares the quotas of this ledger and the budgets of callers through this Redis, from the initial share on.
+    /// Shares the quotas of this ledger, and the limits and budgets of callers, through this Redis, from the initial share on.
     ///
     /// # Errors
     /// [`Probe::Misconfigured`] if this Redis cannot be used. A Redis that is away is no error.
@@ -42,20 +42,24 @@ impl Sharing {
         connection: &Connection,
         home: &str,
         ledger: Ledger,
-        budgets: Budgets,
+        admission: AdmissionControl,
         breakers: CircuitBreakers,
     ) -> Result<Self, Probe> {
         let slots = Slots::open(connection).await?;
         ledger.share();
-        budgets.share();
-        Ok(Self { slots, shared: Shared { ledger, budgets, breakers, home: home.to_owned() } })
+        admission.budgets().share();
+        admission.share();
+        Ok(Self { slots, shared: Shared { ledger, admission, breakers, home: home.to_owned() } })
     }
 
     /// Renews the shares while it is polled.
     pub(crate) async fn run(&self) {
         let asks = async {
             loop {
-                self.shared.ledger.wants_more().await;
+                tokio::select! {
+                    () = self.shared.ledger.wants_more() => {}
+                    () = self.shared.admission.wants_more() => {}
+                }
                 self.slots.notify();
             }
         };
@@ -70,12 +74,14 @@ impl Sharing {
 
 impl Resources for Shared {
     fn claims(&self) -> Vec<Claim> {
-        self.ledger.claims().into_iter().chain(self.budgets.claims()).collect()
+        let budgets = self.admission.budgets().claims();
+        self.ledger.claims().into_iter().chain(budgets).chain(self.admission.claims()).collect()
     }
 
     fn granted(&self, shares: &[(Arc<str>, Share)]) {
         self.ledger.granted(shares);
-        self.budgets.granted(shares);
+        self.admission.budgets().granted(shares);
+        self.admission.granted(shares);
     }
 
     fn is_connected(&self, connected: bool) {

@@ -64,11 +64,6 @@ fn burst(quota: ModelQuota) -> ModelQuota {
 async fn turns_stay_in_their_region_and_without_the_preference_they_do_not() {
     let (with_affinity, waits) = stays(Duration::from_secs(2)).await;
     let (without, waits_without) = stays(Duration::ZERO).await;
-    println!(
-        "{:.1} % stay and wait {waits:?}; without the preference {:.1} % and {waits_without:?}",
-        100.0 * with_affinity,
-        100.0 * without
-    );
     assert!(
         with_affinity >= 0.95 && waits <= Duration::from_millis(200),
         "{with_affinity}, and a turn waits {waits:?}"

@@ -15,7 +15,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// A bucket. It begins full.
 #[derive(Clone, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// Units a minute.
     rate: u64,
     /// The units that it holds at most.
@@ -27,49 +27,49 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn full(rate: u64, burst: u64, now: Instant) -> Self {
+    pub(crate) fn full(rate: u64, burst: u64, now: Instant) -> Self {
         Self { rate, burst, level: parts(burst), at: now }
     }
 
     /// The units of a minute.
-    pub(super) fn rate(&self) -> u64 {
+    pub(crate) fn rate(&self) -> u64 {
         self.rate
     }
 
     /// Goes on with another rate. What the bucket holds beyond its new burst is lost.
-    pub(super) fn change(&mut self, rate: u64, burst: u64, now: Instant) {
+    pub(crate) fn change(&mut self, rate: u64, burst: u64, now: Instant) {
         self.refill(now);
         (self.rate, self.burst) = (rate, burst);
         self.level = self.level.min(parts(burst));
     }
 
     /// Whether a call that takes these units may begin. A call that takes more than the bucket can hold begins when it is full.
-    pub(super) fn has(&mut self, units: u64, now: Instant) -> bool {
+    pub(crate) fn has(&mut self, units: u64, now: Instant) -> bool {
         self.refill(now);
         self.burst > 0 && self.level >= parts(units.min(self.burst))
     }
 
     /// Takes units, whether there are as many or not.
-    pub(super) fn take(&mut self, units: u64, now: Instant) {
+    pub(crate) fn take(&mut self, units: u64, now: Instant) {
         self.refill(now);
         self.level = self.level.saturating_sub(parts(units));
     }
 
     /// Gives units back.
-    pub(super) fn give_back(&mut self, units: u64, now: Instant) {
+    pub(crate) fn give_back(&mut self, units: u64, now: Instant) {
         self.refill(now);
         self.level = self.level.saturating_add(parts(units)).min(parts(self.burst));
     }
 
     /// Empties the bucket, unless it owes units already. It refills from `until` on.
-    pub(super) fn empty(&mut self, until: Instant, now: Instant) {
+    pub(crate) fn empty(&mut self, until: Instant, now: Instant) {
         self.refill(now);
         self.level = self.level.min(0);
         self.at = self.at.max(until);
     }
 
     /// The time until a call that takes these units may begin, if nothing else is taken. `None` if it never may.
-    pub(super) fn wait(&mut self, units: u64, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait(&mut self, units: u64, now: Instant) -> Option<Duration> {
         self.refill(now);
         let missing = parts(units.min(self.burst)).saturating_sub(self.level).max(0);
         match (missing, self.rate) {
@@ -85,13 +85,19 @@ impl Bucket {
     }
 
     /// The whole units that it holds.
-    pub(super) fn level(&mut self, now: Instant) -> u64 {
+    pub(crate) fn level(&mut self, now: Instant) -> u64 {
         self.refill(now);
         u64::try_from(self.level.max(0) / UNIT).unwrap_or(u64::MAX)
     }
 
+    /// Whether it holds all that it can hold.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.level >= parts(self.burst)
+    }
+
     /// Whether it holds at least half of what it can hold.
-    pub(super) fn is_half_full(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_half_full(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.level.saturating_mul(2) >= parts(self.burst)
     }
