@@ -13,7 +13,8 @@
 //! - `catalogue` has the scripts: built in, from files, from recordings, from tests; `names` finds what a model id or a prompt names
 //! - `account` has the models and profiles of the control plane, and `listed` what they are by default; `service_quotas` has its quotas, and `sts` says whose account it is
 //! - `vectors` has embeddings and rerankings, and `guardrail` ApplyGuardrail
-//! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, and `tools` with `schema` a call of a tool
+//! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, `tools` with `schema` a call of a
+//!   tool, and `structured` finds the schema of an answer
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange, [`record`] records them, and `replay` finds the one of a request
 //! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
@@ -56,6 +57,7 @@ pub mod script;
 #[cfg(test)]
 mod served;
 mod service_quotas;
+mod structured;
 mod sts;
 mod tls;
 mod told;

@@ -13,8 +13,9 @@ use crate::{
     quota::{Admitted, Need},
     reply,
     routes::Shared,
+    schema,
     script::{Refusal, Script, Step},
-    tools, validation, vectors,
+    structured, tools, validation, vectors,
 };
 
 /// The longest text in bytes that any model accepts. The limits of models are 200,000 to 1,000,000 tokens.
@@ -114,33 +115,39 @@ fn ordinary(body: &Value, operation: Operation, calls: bool) -> Result<Vec<Step>
     if let Some(call) = tools::call(body, tokens, calls)? {
         return Ok(limits.limit(call));
     }
-    let text = reply::text(&prompt::prompt_of(body));
+    let text = match structured::schema(body)? {
+        Some(schema) => format!("{:#}", schema::value(&schema)),
+        None => reply::text(&prompt::prompt_of(body)),
+    };
     let (text, stop) = limits.stopped(&text);
     let mut steps = reply::steps(text, tokens);
     if let Some(stop) = stop {
-        end_with(&mut steps, &stop, operation.is_native() || asks_for_stop(body));
+        let fields = if operation.is_native() { Some("/stop_sequence") } else { place_of_stop(body) };
+        end_with(&mut steps, &stop, fields);
     }
     Ok(limits.limit(steps))
 }
 
-/// Ends these events by a stop sequence. `is_told`: whether the answer has the sequence.
-fn end_with(steps: &mut [Step], stop: &str, is_told: bool) {
+/// Ends these events by a stop sequence, which the answer has at this place of the model's own members.
+fn end_with(steps: &mut [Step], stop: &str, place: Option<&str>) {
     for step in steps {
         if let Step::Event { event_type, payload } = step
             && event_type == "messageStop"
         {
             payload["stopReason"] = "stop_sequence".into();
-            if is_told {
-                payload["additionalModelResponseFields"] = json!({"stop_sequence": stop});
+            if let Some(place) = place {
+                let inner = json!({"stop_sequence": stop});
+                let fields = if place == "/stop_sequence" { inner } else { json!({"delta": inner}) };
+                payload["additionalModelResponseFields"] = fields;
             }
         }
     }
 }
 
-/// Whether a request to Converse asks for the sequence that ended the answer.
-fn asks_for_stop(body: &Value) -> bool {
-    let places = body["additionalModelResponseFieldPaths"].as_array();
-    places.is_some_and(|places| places.iter().any(|place| place == "/stop_sequence"))
+/// Where a request to Converse asks for the sequence that ended the answer.
+fn place_of_stop(body: &Value) -> Option<&str> {
+    let places = body["additionalModelResponseFieldPaths"].as_array()?;
+    places.iter().filter_map(Value::as_str).find(|place| ["/stop_sequence", "/delta/stop_sequence"].contains(place))
 }
 
 /// Refuses messages that Bedrock refuses, with Bedrock's messages.

@@ -48,6 +48,9 @@ async fn a_stop_sequence_ends_an_answer_and_is_no_part_of_it() {
     let mut asking = limited(json!({"stopSequences": ["emulator"]}));
     asking["additionalModelResponseFieldPaths"] = json!(["/stop_sequence"]);
     assert_eq!(converse(&asking).await["additionalModelResponseFields"], json!({"stop_sequence": "emulator"}));
+    asking["additionalModelResponseFieldPaths"] = json!(["/delta/stop_sequence"]);
+    let delta = json!({"delta": {"stop_sequence": "emulator"}});
+    assert_eq!(converse(&asking).await["additionalModelResponseFields"], delta);
     // What comes first ends it.
     let early = converse(&limited(json!({"stopSequences": ["emulator"], "maxTokens": 2}))).await;
     assert_eq!(early["stopReason"], "max_tokens");
