@@ -33,6 +33,8 @@ const COUNTS: [(&str, &str); 2] =
 pub(crate) struct Answer<'a> {
     pub(crate) ledger: &'a Arc<Ledger>,
     pub(crate) hangup: Hangup,
+    /// The number of the request, which its AWS request id has.
+    pub(crate) number: u64,
     /// The body takes it. An HTTP error releases what the quota has reserved.
     pub(crate) tracked: Tracked,
 }
@@ -162,8 +164,7 @@ impl Answer<'_> {
 
     /// Adds the AWS request id and the headers of the script.
     fn finish_headers(&self, response: &mut Response, script: &Script) {
-        let number = self.ledger.stats().requests;
-        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let id = format!("00000000-0000-4000-8000-{:012}", self.number);
         let headers = response.headers_mut();
         headers.extend(HeaderValue::from_str(&id).ok().map(|id| (HeaderName::from_static("x-amzn-requestid"), id)));
         let is_stream_type = |value: &str| value.starts_with("application/vnd.amazon.eventstream");

@@ -104,15 +104,17 @@ async fn answer(shared: &Shared, call: Call<'_>, hangup: Hangup) -> Response {
         Err(invalid("The request body is not JSON.").into())
     };
     let mut tracked = Tracked { admitted: None, open: Some(open) };
-    let ledger = &shared.ledger;
+    let (ledger, number) = (&shared.ledger, request.number);
     let response = match result {
-        Ok(Told { script, .. }) if script.refuse.is_some() => Answer { ledger, hangup, tracked }.refuse_by(&script),
+        Ok(Told { script, .. }) if script.refuse.is_some() => {
+            Answer { ledger, hangup, number, tracked }.refuse_by(&script)
+        }
         Ok(Told { script, admitted }) => {
             let format = Format::of(model_id, &request.body);
             tracked.admitted = admitted;
-            Answer { ledger, hangup, tracked }.respond(operation, &script, &request.body, format).await
+            Answer { ledger, hangup, number, tracked }.respond(operation, &script, &request.body, format).await
         }
-        Err(script) => Answer { ledger, hangup, tracked }.refuse_by(&script),
+        Err(script) => Answer { ledger, hangup, number, tracked }.refuse_by(&script),
     };
     shared.ledger.history.answered(request.number, response.status().as_u16());
     response

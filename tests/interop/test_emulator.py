@@ -710,3 +710,31 @@ def test_requests_are_validated_as_bedrock_does():
         bedrock.converse(modelId="emulator.tools", messages=loop, toolConfig=tools)
     finally:
         emulator.stop()
+
+
+def test_any_tool_is_called_where_it_is_asked_for(bedrock):
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    words = "How is the weather? [emulator.call]"
+    tools = {"tools": [{"toolSpec": {"name": "forecast", "inputSchema": {"json": SCHEMA}}}]}
+    messages = [{"role": "user", "content": [{"text": words}]}]
+    first = bedrock.converse(modelId=model, messages=messages, toolConfig=tools)
+    call = first["output"]["message"]["content"][0]["toolUse"]
+    assert (first["stopReason"], call["name"], call["input"]["unit"]) == ("tool_use", "forecast", "celsius")
+    result = {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": "sunny"}]}}
+    messages += [first["output"]["message"], {"role": "user", "content": [result]}]
+    last = bedrock.converse(modelId=model, messages=messages, toolConfig=tools)
+    assert (last["stopReason"], words in last["output"]["message"]["content"][0]["text"]) == ("end_turn", True)
+    native = {**FAMILIES[model][0], "max_tokens": 99, "tools": [{"name": "forecast", "input_schema": SCHEMA}]}
+    native["messages"] = [{"role": "user", "content": words}]
+    invoked = lambda: json.loads(bedrock.invoke_model(modelId=model, body=json.dumps(native))["body"].read())
+    first = invoked()
+    result = {"type": "tool_result", "tool_use_id": first["content"][0]["id"], "content": "sunny"}
+    native["messages"] += [{"role": "assistant", "content": first["content"]}, {"role": "user", "content": [result]}]
+    assert (first["stop_reason"], invoked()["stop_reason"]) == ("tool_use", "end_turn")
+
+
+def test_a_schema_for_the_answer_is_kept(bedrock):
+    fields = {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
+    answer = bedrock.converse(modelId="a.model", messages=PROMPT, additionalModelRequestFields=fields)
+    value = json.loads(answer["output"]["message"]["content"][0]["text"])
+    assert value == {"city": "emulated", "unit": "celsius", "days": 2, "rain": True}

@@ -100,6 +100,19 @@ async fn a_wait_sees_a_request_and_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_at_once_have_ids_of_their_own() {
+    let served = Served::new();
+    let slow = Script::reply("a").pace(100, 0);
+    served.shared.catalogue.register("emulator.slow-start".into(), [slow]);
+    let asked = prompt("hi", 9);
+    let ask = || served.operate("converse", "emulator.slow-start", "", &asked);
+    let (one, two, three) = tokio::join!(ask(), ask(), ask());
+    let ids = [one, two, three].map(|response| response.headers()["x-amzn-requestid"].to_str().unwrap().to_owned());
+    let numbers: Vec<u64> = ids.iter().map(|id| id.rsplit('-').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recorded_error_is_an_error() {
     let served = Served::new();
     let recorded =
