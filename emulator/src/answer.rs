@@ -26,8 +26,12 @@ use crate::{
 };
 
 /// The headers of InvokeModel with the counts of tokens.
-const COUNTS: [(&str, &str); 2] =
-    [("x-amzn-bedrock-input-token-count", "inputTokens"), ("x-amzn-bedrock-output-token-count", "outputTokens")];
+const COUNTS: [(&str, &str); 4] = [
+    ("x-amzn-bedrock-input-token-count", "inputTokens"),
+    ("x-amzn-bedrock-output-token-count", "outputTokens"),
+    ("x-amzn-bedrock-cache-read-input-token-count", "cacheReadInputTokens"),
+    ("x-amzn-bedrock-cache-write-input-token-count", "cacheWriteInputTokens"),
+];
 
 /// The answer to one request.
 pub(crate) struct Answer<'a> {

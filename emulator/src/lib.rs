@@ -16,6 +16,7 @@
 //! - `prompt` reads what a request says, and `limits` the limits that it sets; `reply` makes the answer of an ordinary model, `tools` with `schema` a call of a
 //!   tool, and `structured` finds the schema of an answer
 //! - [`script`] describes an answer; [`recording`] reads one from a recorded exchange, [`record`] records them, and `replay` finds the one of a request
+//! - `usage` has the tokens that an answer reports
 //! - `answer` makes the HTTP response of a script, for each `operation`; `native` has the formats of families
 //! - `playback` turns a script into bytes, pauses and faults; `frame` encodes frames
 //! - `whole` does so for the operations that do not stream; `fold` joins the events to the answer of Converse
@@ -62,6 +63,7 @@ mod sts;
 mod tls;
 mod told;
 mod tools;
+mod usage;
 mod validation;
 mod vectors;
 mod whole;
@@ -76,9 +78,10 @@ pub use crate::{
     history::{AnsweredRequest, CapturedRequest, Outcome},
     ledger::Stats,
     names::{RECORDING_PREFIX, SCRIPT_PREFIX},
-    quota::{MinuteModel, ModelQuota, Quota, QuotaError, QuotaUsage, TokenUsage},
+    quota::{MinuteModel, ModelQuota, Quota, QuotaError, QuotaUsage},
     reply::STORY_PROMPT,
     script::{At, Delivery, Fault, FaultKind, Pace, PaceError, Refusal, Script, Step},
+    usage::TokenUsage,
 };
 
 /// A complete answer with this text in the native format of this model, without pauses.

@@ -14,6 +14,7 @@ pub(crate) use self::{read::events, stream::Translator, whole::whole};
 use crate::{
     reply,
     script::{Script, Step},
+    usage::TokenUsage,
 };
 
 /// The format of an answer.
@@ -108,6 +109,25 @@ pub(crate) fn reply(model_id: &str, text: &str) -> Script {
     let converse = Script::of(reply::steps(text, 1));
     let mut translator = Translator::new(format, &converse);
     Script::of(converse.steps.into_iter().flat_map(|step| translator.step(step)))
+}
+
+/// The usage in the format of Anthropic.
+fn anthropic_usage(usage: TokenUsage) -> Value {
+    let TokenUsage { input, output, cache_read, cache_write } = usage;
+    let mut json = json!({"input_tokens": input, "output_tokens": output});
+    let cache = [("cache_read_input_tokens", cache_read), ("cache_creation_input_tokens", cache_write)];
+    for (name, count) in cache.into_iter().filter(|(_, count)| *count > 0) {
+        json[name] = count.into();
+    }
+    json
+}
+
+/// The usage in the format of Nova.
+fn nova_usage(usage: TokenUsage) -> Value {
+    json!({
+        "inputTokens": usage.input, "outputTokens": usage.output, "cacheReadInputTokenCount": usage.cache_read,
+        "cacheWriteInputTokenCount": usage.cache_write,
+    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,6 @@ pub(crate) use self::{
 };
 pub use self::{
     settings::{MinuteModel, ModelQuota, Quota, QuotaError},
-    tokens::TokenUsage,
     usage::QuotaUsage,
 };
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Format, reason, stream::EVENTS};
-use crate::fold::Event;
+use crate::{fold::Event, usage::TokenUsage};
 
 /// Where the formats of text have it.
 const TEXTS: [&str; 7] = [
@@ -93,7 +93,8 @@ fn of(chunk: &Value) -> Vec<Event> {
     if let Some(metrics) = chunk.get("amazon-bedrock-invocationMetrics") {
         let count = |name: &str| metrics[name].as_u64().unwrap_or_default();
         let (input, output) = (count("inputTokenCount"), count("outputTokenCount"));
-        let usage = json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output});
+        let (cache_read, cache_write) = (count("cacheReadInputTokenCount"), count("cacheWriteInputTokenCount"));
+        let usage = TokenUsage { input, output, cache_read, cache_write }.json();
         add("metadata", json!({"usage": usage, "metrics": {"latencyMs": count("invocationLatency")}}));
     }
     events

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Format, reason};
 use crate::{
     script::{Script, Step},
+    usage::TokenUsage,
     whole,
 };
 
@@ -18,8 +19,7 @@ pub(super) const EVENTS: [&str; 6] =
 #[derive(Debug)]
 pub(crate) struct Translator {
     format: Format,
-    input_tokens: u64,
-    output_tokens: u64,
+    usage: TokenUsage,
     /// The text so far, for formats that have it whole at the end. Other streams can be without end.
     text: String,
     /// The content blocks that have begun.
@@ -38,10 +38,8 @@ struct Block {
 impl Translator {
     /// The usage is that of the script, because some formats have it before its end.
     pub(crate) fn new(format: Format, script: &Script) -> Self {
-        let usage = whole::usage(script);
-        let count = |name: &str| usage[name].as_u64().unwrap_or_default();
-        let (input_tokens, output_tokens) = (count("inputTokens"), count("outputTokens"));
-        Self { format, input_tokens, output_tokens, text: String::new(), blocks: BTreeMap::new() }
+        let usage = TokenUsage::of_json(&whole::usage(script)).unwrap_or_default();
+        Self { format, usage, text: String::new(), blocks: BTreeMap::new() }
     }
 
     /// The steps in place of a step.
@@ -64,10 +62,18 @@ impl Translator {
 
     /// Adds Bedrock's metrics, which the last chunk of a stream has.
     fn last(&self, mut chunk: Value) -> Value {
-        chunk["amazon-bedrock-invocationMetrics"] = json!({
-            "inputTokenCount": self.input_tokens, "outputTokenCount": self.output_tokens,
-            "invocationLatency": 500, "firstByteLatency": 350,
+        let mut metrics = json!({
+            "inputTokenCount": self.usage.input, "outputTokenCount": self.usage.output, "invocationLatency": 500,
+            "firstByteLatency": 350,
         });
+        let cache = [
+            ("cacheReadInputTokenCount", self.usage.cache_read),
+            ("cacheWriteInputTokenCount", self.usage.cache_write),
+        ];
+        for (name, count) in cache.into_iter().filter(|(_, count)| *count > 0) {
+            metrics[name] = count.into();
+        }
+        chunk["amazon-bedrock-invocationMetrics"] = metrics;
         chunk
     }
 
@@ -75,18 +81,14 @@ impl Translator {
         if event_type != "metadata" {
             return Value::Object(Map::from_iter([(event_type.to_owned(), payload.clone())]));
         }
-        let usage = json!({
-            "inputTokens": self.input_tokens, "outputTokens": self.output_tokens,
-            "cacheReadInputTokenCount": 0, "cacheWriteInputTokenCount": 0,
-        });
-        self.last(json!({"metadata": {"usage": usage, "metrics": {}, "trace": {}}}))
+        self.last(json!({"metadata": {"usage": super::nova_usage(self.usage), "metrics": {}, "trace": {}}}))
     }
 
     fn anthropic(&mut self, event_type: &str, payload: &Value) -> Vec<Value> {
         let index = payload["contentBlockIndex"].as_i64().unwrap_or_default();
         match event_type {
             "messageStart" => {
-                let usage = json!({"input_tokens": self.input_tokens, "output_tokens": 1});
+                let usage = super::anthropic_usage(TokenUsage { output: 1, ..self.usage });
                 let message = json!({
                     "id": "msg_emulated", "type": "message", "role": payload["role"], "content": [],
                     "stop_reason": null, "stop_sequence": null, "usage": usage,
@@ -106,7 +108,7 @@ impl Translator {
             "messageStop" => {
                 let sequence = &payload["additionalModelResponseFields"]["stop_sequence"];
                 let delta = json!({"stop_reason": payload["stopReason"], "stop_sequence": sequence});
-                let usage = json!({"output_tokens": self.output_tokens});
+                let usage = json!({"output_tokens": self.usage.output});
                 vec![
                     json!({"type": "message_delta", "delta": delta, "usage": usage}),
                     self.last(json!({"type": "message_stop"})),
@@ -209,11 +211,11 @@ impl Translator {
             Format::CommandR => json!({"is_finished": false, "event_type": "text-generation", "text": text}),
             Format::Titan => json!({
                 "outputText": text, "index": 0, "completionReason": null, "totalOutputTextTokenCount": null,
-                "inputTextTokenCount": self.input_tokens,
+                "inputTextTokenCount": self.usage.input,
             }),
             Format::Llama => json!({
-                "generation": text, "prompt_token_count": self.input_tokens,
-                "generation_token_count": self.output_tokens, "stop_reason": null,
+                "generation": text, "prompt_token_count": self.usage.input,
+                "generation_token_count": self.usage.output, "stop_reason": null,
             }),
             Format::Mistral => json!({"outputs": [{"text": text, "stop_reason": null}]}),
             Format::ChatText => json!({"choices": [{"text": text, "stop_reason": null}]}),
@@ -226,7 +228,7 @@ impl Translator {
     }
 
     fn end(&self, reason: &str) -> Value {
-        let (input, output) = (self.input_tokens, self.output_tokens);
+        let (input, output) = (self.usage.input, self.usage.output);
         match self.format {
             Format::CommandR => {
                 json!({"is_finished": true, "event_type": "stream-end", "finish_reason": reason, "response": {

@@ -45,6 +45,25 @@ fn the_chunks_of_every_format_are_its_own_and_tell_the_script() {
 }
 
 #[test]
+fn the_tokens_of_the_prompt_cache_are_told() {
+    let usage = TokenUsage { input: 7, output: 3, cache_read: 40, cache_write: 5 };
+    let script = Script::reply_with("one two three", usage);
+    for format in FORMATS {
+        let told = chunks(format, &script).into_iter().map(|chunk| ("chunk".to_owned(), chunk)).collect();
+        assert_eq!(fold::converse(&events(told).0)["usage"], usage.json(), "{format:?}");
+    }
+    let anthropic =
+        json!({"input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 5});
+    assert_eq!(whole_of(Format::Anthropic, &script)["usage"], anthropic);
+    let start = &chunks(Format::Anthropic, &script)[0]["message"]["usage"];
+    assert_eq!((&start["cache_read_input_tokens"], &start["output_tokens"]), (&json!(40), &json!(1)));
+    let nova = whole_of(Format::Nova, &script)["usage"].clone();
+    assert_eq!((&nova["cacheReadInputTokenCount"], &nova["cacheWriteInputTokenCount"]), (&json!(40), &json!(5)));
+    let metadata = chunks(Format::Nova, &script).into_iter().find_map(|chunk| chunk.get("metadata").cloned()).unwrap();
+    assert_eq!(metadata["usage"]["cacheReadInputTokenCount"], 40);
+}
+
+#[test]
 fn the_whole_answer_of_every_format_is_its_own() {
     let script = Script::of(reply::steps("one two", 7));
     let expected = [

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Format, reason};
+use crate::usage::TokenUsage;
 
 /// The whole answer in this format. What the format does not have is left out.
 pub(crate) fn whole(format: Format, converse: &Value) -> Value {
@@ -19,14 +20,18 @@ pub(crate) fn whole(format: Format, converse: &Value) -> Value {
             json!({
                 "id": "msg_emulated", "type": "message", "role": message["role"], "content": content,
                 "stop_reason": stop, "stop_sequence": converse["additionalModelResponseFields"]["stop_sequence"],
-                "usage": {"input_tokens": input, "output_tokens": output},
+                "usage": super::anthropic_usage(TokenUsage::of_json(usage).unwrap_or_default()),
             })
         }
         Format::AnthropicText => {
             let sequence = (stop == Some("stop_sequence")).then_some("\n\nHuman:");
             json!({"type": "completion", "completion": text, "stop_reason": stop, "stop": sequence})
         }
-        Format::Nova => json!({"output": converse["output"], "stopReason": stop, "usage": usage}),
+        Format::Nova => {
+            let mut own = super::nova_usage(TokenUsage::of_json(usage).unwrap_or_default());
+            own["totalTokens"] = usage["totalTokens"].clone();
+            json!({"output": converse["output"], "stopReason": stop, "usage": own})
+        }
         Format::Titan => json!({
             "inputTextTokenCount": input,
             "results": [{"tokenCount": output, "outputText": text, "completionReason": stop}],

@@ -11,7 +11,10 @@ use serde_json::json;
 use tokio::time::{Duration, sleep};
 
 use super::{meter::Admitted, *};
-use crate::script::{Script, Step};
+use crate::{
+    script::{Script, Step},
+    usage::TokenUsage,
+};
 
 fn need(input: u64, most: u64, reported: Option<TokenUsage>) -> Need {
     let steps: Vec<_> = reported.map(Step::usage).into_iter().collect();

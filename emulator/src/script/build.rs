@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{At, Delivery, Fault, FaultKind, Pace, Refusal, Script, Step};
-use crate::{quota::TokenUsage, reply};
+use crate::{reply, usage::TokenUsage};
 
 impl Script {
     /// A complete answer with this text, without pauses.

@@ -8,6 +8,7 @@ use crate::{
     quota::{Quota, QuotaUsage},
     script::{At, FaultKind, Script, Step},
     served::{Served, all, json_of, prompt, read},
+    usage::TokenUsage,
 };
 
 const MODEL: &str = "emulator.measured";
@@ -61,6 +62,21 @@ async fn a_native_stream_is_charged_what_it_reports() {
     let served = measured(Script::of([Step::Chunk(metrics)]));
     all(served.operate("invoke-with-response-stream", MODEL, "", &body).await).await;
     assert_eq!(ends(&served), [1, 0, 0, 17]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cache_reads_are_reserved_and_free_and_told() {
+    let cached = TokenUsage { input: 10, output: 20, cache_read: 400, cache_write: 30 };
+    let served = measured(Script::reply_with("one", cached));
+    let body = json!({"anthropic_version": "x", "max_tokens": 300, "messages": []});
+    let response = served.operate("invoke", MODEL, "", &body).await;
+    let header =
+        |name: &str| response.headers()[format!("x-amzn-bedrock-{name}-token-count")].to_str().unwrap().to_owned();
+    let told = ["input", "output", "cache-read-input", "cache-write-input"].map(header);
+    assert_eq!(told, ["10", "20", "400", "30"]);
+    all(response).await;
+    assert_eq!(counts(&served).highest_admitted_level, 740);
+    assert_eq!(ends(&served), [1, 0, 0, 10 + 30 + 20 * 5]);
 }
 
 #[tokio::test(start_paused = true)]
