@@ -15,7 +15,6 @@ mod reload;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
@@ -23,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::{
     account_quotas::AccountQuotas,
-    background::{keep_quotas, remove_expired, share, sweep},
+    background::{keep_quotas, remove_expired, settle, share, sweep},
     listeners::{Listeners, reload_when_changed},
 };
 pub use self::{error::AppError, mounted::Mounted, reload::Reload};
@@ -56,9 +55,6 @@ use crate::{
         otlp::{Otlp, losses::Losses},
     },
 };
-
-/// The time in which the store can release the leases of conversations.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum number of connections to the metrics endpoint.
 const METRICS_CONNECTIONS: usize = 32;
@@ -269,12 +265,7 @@ impl App {
         if let Some(metrics_server) = metrics_server {
             metrics_server.close().await;
         }
-        // Leases that are not released in this time expire.
-        let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
-        let _ = timeout(SETTLE_TIMEOUT, conversations.keep_last(admission.budgets())).await;
-        if let Some(sharing) = &sharing {
-            sharing.leave().await;
-        }
+        settle(&conversations, admission.budgets(), sharing.as_ref()).await;
         if let Some(otlp) = otlp {
             otlp.shut_down().await;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{AppError, account_quotas::AccountQuotas};
 use crate::{
@@ -21,6 +21,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// The number of sweeps between two in which rate limits of idle clients are removed.
 const FORGET_EVERY: u32 = 60;
+
+/// The time in which the store can release the leases of conversations, and write what budgets have spent.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The interval of the removal of expired conversations.
 const EXPIRY: Duration = Duration::from_mins(1);
@@ -79,6 +82,16 @@ pub(super) async fn keep_quotas(
         }
     };
     tokio::join!(ledger.run(), account_quotas.run(directory, ledger), shared);
+}
+
+/// Ends what other servers and the next start of this one count on, when no call runs any more.
+pub(super) async fn settle(conversations: &Conversations, budgets: &Budgets, sharing: Option<&Sharing>) {
+    // Leases that are not released in this time expire.
+    let _ = timeout(SETTLE_TIMEOUT, conversations.settle()).await;
+    let _ = timeout(SETTLE_TIMEOUT, conversations.keep_last(budgets)).await;
+    if let Some(sharing) = sharing {
+        sharing.leave().await;
+    }
 }
 
 /// Removes expired conversations while it is polled. It is separate, because a store can hang.

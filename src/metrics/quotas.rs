@@ -85,20 +85,20 @@ fn of_models(models: &[ModelFigures], encoder: &mut DescriptorEncoder<'_>) -> fm
         each.collect::<Vec<_>>()
     };
     let all = |_: &str| true;
-    write(encoder, table::QUOTA_LIMIT, of_each(|usage| usage.limit, all))?;
-    write(encoder, table::QUOTA_SHARE, of_each(|usage| usage.share, all))?;
+    write(encoder, table::QUOTA_LIMIT, &of_each(|usage| usage.limit, all))?;
+    write(encoder, table::QUOTA_SHARE, &of_each(|usage| usage.share, all))?;
     // Requests are not reserved, and streams are only reserved.
-    write(encoder, table::QUOTA_RESERVED, of_each(|usage| usage.reserved, |name| name != "requests"))?;
-    write(encoder, table::QUOTA_USED, of_each(|usage| usage.used, |name| name != "streams"))?;
-    write(encoder, table::QUOTA_FREE, of_each(|usage| usage.free, all))?;
+    write(encoder, table::QUOTA_RESERVED, &of_each(|usage| usage.reserved, |name| name != "requests"))?;
+    write(encoder, table::QUOTA_USED, &of_each(|usage| usage.used, |name| name != "streams"))?;
+    write(encoder, table::QUOTA_FREE, &of_each(|usage| usage.free, all))?;
     let share = |figures: &ModelFigures| (target(&figures.quota), ConstGauge::new(figures.quota.safe_share));
-    write(encoder, table::QUOTA_SAFE_SHARE, models.iter().map(share).collect())?;
+    write(encoder, table::QUOTA_SAFE_SHARE, &models.iter().map(share).collect::<Vec<_>>())?;
     let waiting = |figures: &ModelFigures| (target(&figures.quota), ConstGauge::new(figures.quota.waiting_calls));
-    write(encoder, table::QUOTA_WAITING, models.iter().map(waiting).collect())?;
+    write(encoder, table::QUOTA_WAITING, &models.iter().map(waiting).collect::<Vec<_>>())?;
     let throttled = |figures: &ModelFigures| (target(&figures.quota), ConstCounter::new(figures.quota.throttled_calls));
-    write(encoder, table::QUOTA_THROTTLED, models.iter().map(throttled).collect())?;
+    write(encoder, table::QUOTA_THROTTLED, &models.iter().map(throttled).collect::<Vec<_>>())?;
     let charged = |figures: &ModelFigures| (target(&figures.quota), ConstCounter::new(figures.charged_tokens));
-    write(encoder, table::QUOTA_CHARGED, models.iter().map(charged).collect())
+    write(encoder, table::QUOTA_CHARGED, &models.iter().map(charged).collect::<Vec<_>>())
 }
 
 fn of_callers(callers: &[CallerFigures], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -111,9 +111,9 @@ fn of_callers(callers: &[CallerFigures], encoder: &mut DescriptorEncoder<'_>) ->
         });
         each.collect::<Vec<_>>()
     };
-    write(encoder, table::BUDGET_LIMIT, of_each(|usage| usage.limit))?;
-    write(encoder, table::BUDGET_RESERVED, of_each(|usage| usage.reserved))?;
-    write(encoder, table::BUDGET_SPENT, of_each(|usage| usage.used))
+    write(encoder, table::BUDGET_LIMIT, &of_each(|usage| usage.limit))?;
+    write(encoder, table::BUDGET_RESERVED, &of_each(|usage| usage.reserved))?;
+    write(encoder, table::BUDGET_SPENT, &of_each(|usage| usage.used))
 }
 
 /// The label of a budget.
@@ -131,7 +131,7 @@ fn label(kind: CallerQuotaKind) -> Option<&'static str> {
 fn write<const N: usize, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     row: Row<N>,
-    series: Vec<([Value; N], M)>,
+    series: &[([Value; N], M)],
 ) -> fmt::Result {
     let Some((_, first)) = series.first() else { return Ok(()) };
     let (name, unit) = (registered(row.name, row.unit), unit(row.unit));

@@ -108,7 +108,7 @@ async fn call(control: AdmissionControl, limits: Limits, model: Model, seed: u64
     };
     sleep(Duration::from_millis(random.u64(..800))).await;
     drop(streams);
-    let Reserved { periods, reserved, input } = reservation.budget.as_ref().unwrap().held();
+    let Reserved { periods, whole: reserved, input } = reservation.budget.as_ref().unwrap().held();
     let used = Used { output: random.u32(..2_100), ..Used::default() };
     let (spent, outcome) = match random.u8(..5) {
         0 => {

@@ -55,14 +55,14 @@ impl WallClock {
 /// What a call holds of its budgets.
 pub(crate) struct Reserved {
     pub(crate) periods: [(Kind, u32); 2],
-    pub(crate) reserved: Amount,
+    pub(crate) whole: Amount,
     pub(crate) input: Amount,
 }
 
 impl Hold {
     pub(crate) fn held(&self) -> Reserved {
         let periods = [Kind::Day, Kind::Month].map(|kind| (kind, self.counted.number(kind)));
-        Reserved { periods, reserved: self.reserved, input: self.input }
+        Reserved { periods, whole: self.reserved, input: self.input }
     }
 }
 
