@@ -89,10 +89,22 @@ async fn quotas_prices_and_budgets_are_taken_over_and_their_sharing_needs_a_new_
     let caller = &settings.identity.callers[0];
     assert_eq!((caller.queue_share.weight, caller.budget.tokens_per_day.map(u64::from)), (5, Some(6)));
     assert_eq!(at_next_start, ["share_limits"]);
-    // The region of the running server is known.
-    mounted.swap("3", &format!("{}{}{CALLER}", quota("", 4), quota("region = \"us-east-1\"\n", 5)));
+}
+
+#[tokio::test]
+async fn two_quotas_for_the_region_of_the_running_server_are_refused() {
+    let quota = |region: &str| format!("[[quota]]\nmodel = \"a.b\"\nregion = {region:?}\nstreams = 1\n");
+    let mounted = Mounted::new("home", &quota(""));
+    let path = mounted.0.join("outcrop.toml");
+    let inputs = Inputs::new(["outcrop", "serve", "--config", path.to_str().unwrap()], []);
+    let (cli, layers) = inputs.load().unwrap();
+    let Command::Serve(args) = cli.command else { panic!("serve") };
+    let mut watcher = Watcher::new(&inputs, &layers, &args.resolve(&layers).unwrap(), "eu-west-1").unwrap();
+    mounted.swap("2", &(quota("") + &quota("eu-west-1")));
     let Some(Change::Refused(ConfigError(problems))) = twice(&mut watcher).await else { panic!("two for one") };
-    assert!(problems.len() == 1 && problems[0].contains("quota[1].model is \"a.b\" in us-east-1"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].contains("quota[1].model is \"a.b\" in eu-west-1"), "{problems:?}");
+    mounted.swap("3", &(quota("") + &quota("eu-west-2")));
+    assert!(matches!(twice(&mut watcher).await, Some(Change::Settings { .. })));
 }
 
 #[tokio::test]
