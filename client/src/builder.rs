@@ -19,6 +19,7 @@ pub struct ClientBuilder {
     security: Security,
     api_key: Option<SecretString>,
     insecure_key_over_plaintext: bool,
+    retries: u32,
 }
 
 impl ClientBuilder {
@@ -28,6 +29,7 @@ impl ClientBuilder {
             security: Security::default(),
             api_key: None,
             insecure_key_over_plaintext: false,
+            retries: 0,
         }
     }
 
@@ -59,6 +61,14 @@ impl ClientBuilder {
         self
     }
 
+    /// How often to repeat a call of `generate`, `answer` or `count_tokens` that failed before content, if the server names a delay with
+    /// RetryInfo. The client waits as long as it says. Default: 0.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -71,7 +81,8 @@ impl ClientBuilder {
             return Err(ClientError::Endpoint { endpoint: self.endpoint, message: message.to_owned() });
         }
         let (channel, spoken) = connect(&self.endpoint, &self.security).await?;
-        Ok(Client { endpoint: self.endpoint, spoken, ..Client::with_credentials(channel, credentials) })
+        let retries = self.retries;
+        Ok(Client { endpoint: self.endpoint, spoken, retries, ..Client::with_credentials(channel, credentials) })
     }
 }
 

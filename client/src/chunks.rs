@@ -1,6 +1,7 @@
 //! The stream of chunks. It checks the contract: a gap in `sequence` or a missing `finish` is an error.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -18,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Chunks {
     inner: Streaming<Chunk>,
+    /// What was read before the caller asked for it: the start, and the first content.
+    ahead: VecDeque<Chunk>,
     next_sequence: u32,
     finished: bool,
     ended: bool,
@@ -25,7 +28,23 @@ pub struct Chunks {
 
 impl Chunks {
     pub(crate) fn new(inner: Streaming<Chunk>) -> Self {
-        Self { inner, next_sequence: 0, finished: false, ended: false }
+        Self { inner, ahead: VecDeque::new(), next_sequence: 0, finished: false, ended: false }
+    }
+
+    /// Reads to the first content. Heartbeats before it are dropped.
+    pub(crate) async fn wait_for_content(&mut self) -> Result<(), ClientError> {
+        let mut ahead = VecDeque::new();
+        while let Some(chunk) = self.next().await? {
+            let is_start = matches!(chunk.event, Some(Event::Start(_)));
+            if !matches!(chunk.event, Some(Event::Heartbeat(_))) {
+                ahead.push_back(chunk);
+                if !is_start {
+                    break;
+                }
+            }
+        }
+        self.ahead = ahead;
+        Ok(())
     }
 
     /// The next chunk, including heartbeats if the request sets them. `None` after the `finish` and the status OK.
@@ -69,6 +88,9 @@ impl Stream for Chunks {
     type Item = Result<Chunk, ClientError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(chunk) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
         if self.ended {
             return Poll::Ready(None);
         }

@@ -5,24 +5,71 @@
 //! - [`Client`] connects (`connect`) and calls; [`ClientBuilder`] has the certificates and the API key; [`Chunks`] is the stream of an answer
 //! - [`Answer`] is a complete answer with a message that can be sent back
 //! - [`json`] converts between JSON text and messages of the contract
-//! - [`error`] the errors, with google.rpc details decoded
-//! - [`cli`] the program; `printer` has a printer for each format, and `terminal` replaces control characters
+//! - [`error`] the errors, with google.rpc details decoded; `retry` repeats calls
+//! - [`cli`] the program; `printer` has a printer for each format, and `markdown` lays text out on a terminal, and `terminal` replaces control characters
 //! - [`proto`] the generated contract
+//!
+//! # A whole answer
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), outcrop_client::ClientError> {
-//! use outcrop_client::{Client, proto::{GenerateRequest, chunk::Event}};
+//! use outcrop_client::{Client, proto::GenerateRequest};
 //!
 //! let client = Client::connect("http://127.0.0.1:50051").await?;
+//! let answer = client.answer(GenerateRequest { prompt: "hi".into(), ..Default::default() }).await?;
+//! println!("{} ({})", answer.text(), answer.finish.stop_reason_name);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `answer.message` goes back unchanged in `messages` of the next request: reasoning has its signature, text its citations.
+//!
+//! # An answer as it arrives
+//!
+//! ```no_run
+//! # async fn example(client: outcrop_client::Client) -> Result<(), outcrop_client::ClientError> {
+//! use outcrop_client::proto::{GenerateRequest, chunk::Event};
+//!
 //! let mut chunks = client.generate(GenerateRequest { prompt: "hi".into(), ..Default::default() }).await?;
-//! let mut answer = String::new();
 //! while let Some(chunk) = chunks.next().await? {
 //!     if let Some(Event::Text(text)) = chunk.event {
-//!         answer.push_str(&text);
+//!         print!("{text}");
 //!     }
 //! }
-//! // Reached only if the message is complete.
+//! // Reached only if the message is complete. Dropping the chunks earlier cancels the call.
 //! # Ok(())
+//! # }
+//! ```
+//!
+//! # TLS, an API key and retries
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use outcrop_client::Client;
+//!
+//! let client = Client::builder("https://outcrop.example")
+//!     .trusting(&std::fs::read("ca.pem")?)
+//!     .api_key(std::env::var("OUTCROP_API_KEY")?.into())
+//!     // Only where the server names a delay, and never after content.
+//!     .retries(3)
+//!     .connect()
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! ```no_run
+//! # async fn example(client: outcrop_client::Client, request: outcrop_client::proto::GenerateRequest) {
+//! use outcrop_client::ClientError;
+//!
+//! match client.answer(request).await {
+//!     Ok(answer) => println!("{}", answer.text()),
+//!     Err(ClientError::Call(call)) if call.is_after_content() => eprintln!("the answer broke off: {call}"),
+//!     Err(ClientError::Call(call)) => eprintln!("{}: retry after {:?}", call.reason, call.retry_delay),
+//!     Err(error) => eprintln!("{error}"),
+//! }
 //! # }
 //! ```
 
@@ -36,6 +83,7 @@ pub mod json;
 mod markdown;
 mod printer;
 pub mod proto;
+mod retry;
 mod terminal;
 
 use tonic::{Status, service::interceptor::InterceptedService, transport::Channel};
@@ -46,7 +94,7 @@ use crate::proto::{
     GetConversationRequest, ListConversationsRequest, ListModelsRequest, ListModelsResponse, ListQuotasRequest,
     ListQuotasResponse, Turn, generation_service_client::GenerationServiceClient,
 };
-use crate::{builder::Credentials, connect::DetectedProtocol};
+use crate::{builder::Credentials, connect::DetectedProtocol, retry::retrying};
 pub use outcrop_contract::{Answer, Collector};
 pub use outcrop_secret_file::SecretString;
 
@@ -66,6 +114,7 @@ pub struct Client {
     health: HealthClient<InterceptedService<Channel, Credentials>>,
     endpoint: String,
     spoken: DetectedProtocol,
+    retries: u32,
 }
 
 impl Client {
@@ -100,7 +149,7 @@ impl Client {
         let health = HealthClient::with_interceptor(channel.clone(), credentials.clone());
         let service = GenerationServiceClient::with_interceptor(channel, credentials);
         let service = service.max_decoding_message_size(MAX_CHUNK);
-        Self { service, health, endpoint: String::new(), spoken: DetectedProtocol::default() }
+        Self { service, health, endpoint: String::new(), spoken: DetectedProtocol::default(), retries: 0 }
     }
 
     fn is_encrypted(&self) -> bool {
@@ -122,13 +171,36 @@ impl Client {
         }
     }
 
-    /// Generates an answer. Returns when its first chunk has arrived. Dropping the chunks cancels the call.
+    /// Generates an answer. Returns when its first chunk has arrived; with [retries](ClientBuilder::retries), when its first content has.
+    /// Dropping the chunks cancels the call. A timeout of the request is the timeout of each attempt.
     ///
     /// # Errors
     /// [`ClientError::Call`] with the details of the status.
     pub async fn generate(&self, request: impl tonic::IntoRequest<GenerateRequest>) -> Result<Chunks, ClientError> {
+        let (metadata, extensions, message) = request.into_request().into_parts();
+        if self.retries == 0 {
+            return self.attempt(tonic::Request::from_parts(metadata, extensions, message)).await;
+        }
+        let attempt = || async {
+            let parts = (metadata.clone(), extensions.clone(), message.clone());
+            let mut chunks = self.attempt(tonic::Request::from_parts(parts.0, parts.1, parts.2)).await?;
+            chunks.wait_for_content().await?;
+            Ok(chunks)
+        };
+        retrying(self.retries, attempt).await
+    }
+
+    async fn attempt(&self, request: tonic::Request<GenerateRequest>) -> Result<Chunks, ClientError> {
         let response = self.service.clone().generate(request).await.map_err(|status| self.failure(&status))?;
         Ok(Chunks::new(response.into_inner()))
+    }
+
+    /// Generates an answer and returns it when it is complete.
+    ///
+    /// # Errors
+    /// As [`Client::generate`] and [`Chunks::next`]. A part of an answer is not returned.
+    pub async fn answer(&self, request: impl tonic::IntoRequest<GenerateRequest>) -> Result<Answer, ClientError> {
+        self.generate(request).await?.answer().await
     }
 
     /// Counts the input tokens of a request.
@@ -136,8 +208,14 @@ impl Client {
     /// # Errors
     /// [`ClientError::Call`] with the details of the status.
     pub async fn count_tokens(&self, request: impl tonic::IntoRequest<CountTokensRequest>) -> Result<i32, ClientError> {
-        let response = self.service.clone().count_tokens(request).await.map_err(|status| self.failure(&status))?;
-        Ok(response.into_inner().input_tokens)
+        let (metadata, extensions, message) = request.into_request().into_parts();
+        let attempt = || async {
+            let parts = (metadata.clone(), extensions.clone(), message.clone());
+            let request = tonic::Request::from_parts(parts.0, parts.1, parts.2);
+            let response = self.service.clone().count_tokens(request).await.map_err(|status| self.failure(&status))?;
+            Ok(response.into_inner().input_tokens)
+        };
+        retrying(self.retries, attempt).await
     }
 
     /// Lists the models that requests can name.
@@ -149,15 +227,6 @@ impl Client {
         Ok(response.map_err(|status| self.failure(&status))?.into_inner())
     }
 
-    /// Lists how much is used of the quotas of models, and of the limits and budgets of the caller.
-    ///
-    /// # Errors
-    /// [`ClientError::Call`] with the details of the status.
-    pub async fn quotas(&self) -> Result<ListQuotasResponse, ClientError> {
-        let response = self.service.clone().list_quotas(ListQuotasRequest {}).await;
-        Ok(response.map_err(|status| self.failure(&status))?.into_inner())
-    }
-
     /// The health of a service by the gRPC health protocol, such as `SERVING`. The empty name means the server as a whole.
     ///
     /// # Errors
@@ -166,6 +235,15 @@ impl Client {
         let request = HealthCheckRequest { service: service.to_owned() };
         let response = self.health.clone().check(request).await.map_err(|status| self.failure(&status))?;
         Ok(response.into_inner().status().as_str_name())
+    }
+
+    /// Lists how much is used of the quotas of models, and of the limits and budgets of the caller.
+    ///
+    /// # Errors
+    /// [`ClientError::Call`] with the details of the status.
+    pub async fn quotas(&self) -> Result<ListQuotasResponse, ClientError> {
+        let response = self.service.clone().list_quotas(ListQuotasRequest {}).await;
+        Ok(response.map_err(|status| self.failure(&status))?.into_inner())
     }
 
     /// Creates a conversation. `GenerateRequest::conversation_id` takes its id.

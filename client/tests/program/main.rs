@@ -10,6 +10,7 @@ mod commands;
 mod credentials;
 mod failures;
 mod harness;
+mod library;
 mod profiles;
 mod prompt;
 mod pseudo;
