@@ -137,7 +137,7 @@ async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest, printing:
         if let Some(timeout) = args.common.timeout {
             attempt.set_timeout(timeout.saturating_sub(started.elapsed()));
         }
-        match print(&client, attempt, printing, |_| ()).await {
+        match Box::pin(print(&client, attempt, printing, |_| ())).await {
             // Lines of JSON that are printed cannot be taken back.
             Err(failure) if !(printing.has_content || args.common.json && printing.has_chunks) => {
                 retries.wait(failure).await?;
@@ -153,7 +153,7 @@ async fn print(
     printing: &mut Printing,
     mut keep: impl FnMut(&Chunk),
 ) -> Result<(), Failure> {
-    let mut chunks = waiting(printing, client.generate(request)).await?;
+    let mut chunks = Box::pin(waiting(printing, client.generate(request))).await?;
     while let Some(chunk) = next(&mut chunks, printing).await? {
         keep(&chunk);
         printing.chunk(chunk).map_err(Failure::Output)?;

@@ -1,6 +1,7 @@
 //! `chat`, at a pseudo-terminal and with prompts from a pipe.
 
 use bedrock_emulator::{Config, Script, Step};
+use outcrop::conversation::settings::ConversationSettings;
 use serde_json::{Value, json};
 
 use crate::{
@@ -162,6 +163,66 @@ async fn without_a_store_the_client_sends_all_blocks_again() {
     assert_eq!(saved["messages"].as_array().unwrap().len(), 4);
     assert_eq!(saved["system"], json!([{"text": "be brief"}]));
     assert!(!err.contains("[conversation"), "{err}");
+}
+
+#[tokio::test]
+async fn a_server_without_a_store_is_no_obstacle() {
+    let config = Config { unpaced: true, ..Config::default() };
+    let server = Server::with(config, |settings| settings.conversations = ConversationSettings::Off).await;
+    let (_, err, code) = run(server.client(&["chat"]), "one\ntwo\n/retry\n").await;
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(err.matches("the server stores no conversations").count(), 1, "{err}");
+    let texts: Vec<_> = messages(&server).into_iter().map(|(_, text)| text).collect();
+    assert_eq!((texts[0].as_str(), texts[2].as_str(), texts.len()), ("one", "two", 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_another_client_added_is_read_before_the_next_prompt() {
+    let server = Server::start(Config { unpaced: true, ..Config::default() }).await;
+    let mut terminal = chat(&server, &[]);
+    terminal.line("one").await;
+    let shown = terminal.until("[end_turn").await;
+    let id = shown.split_once("[conversation ").unwrap().1.split_once(']').unwrap().0.to_owned();
+    let (_, err, code) = run(server.client(&["--conversation", &id, "two"]), "").await;
+    assert_eq!(code, Some(0), "{err}");
+    terminal.line("three").await;
+    terminal.until("[the conversation has changed").await;
+    terminal.until("[end_turn").await;
+    let prompts: Vec<_> = messages(&server).into_iter().step_by(2).map(|(_, text)| text).collect();
+    assert_eq!(prompts, ["one", "two", "three"]);
+    terminal.line("/quit").await;
+    assert_eq!(terminal.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_are_kept_for_the_next_chat_in_a_private_file_unless_they_begin_with_a_space() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start(Config { unpaced: true, ..Config::default() }).await;
+    let folder = std::env::temp_dir().join(format!("outcrop-client-history-{}", std::process::id()));
+    let start = || {
+        let mut command = server.client(&["chat"]);
+        command.env("XDG_STATE_HOME", &folder);
+        Terminal::run(command)
+    };
+    let mut terminal = start();
+    terminal.line("remember me").await;
+    terminal.until("[end_turn").await;
+    terminal.line(" but not me").await;
+    terminal.until("[end_turn").await;
+    terminal.line("/quit").await;
+    assert_eq!(terminal.end().await, Some(0));
+    let mut terminal = start();
+    terminal.until("> ").await;
+    // Up, up: the command, and the prompt before it.
+    terminal.keys("\u{1b}[A\u{1b}[A\r");
+    terminal.until("[end_turn").await;
+    assert_eq!(messages(&server)[0].1, "remember me");
+    terminal.line("/quit").await;
+    terminal.end().await;
+    let file = folder.join("outcrop/chat-history");
+    let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(mode, 0o600);
 }
 
 #[tokio::test]

@@ -17,7 +17,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(config: Config) -> Self {
+        Self::with(config, |_| ()).await
+    }
+
+    /// A server with other settings.
+    pub(crate) async fn with(config: Config, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::local();
+        change(&mut settings);
         settings.attempts = 1;
         let emulator = Emulator::start(config).await.unwrap();
         let bedrock = Bedrock::emulated(&emulator.endpoint(), settings.max_connect()).unwrap();

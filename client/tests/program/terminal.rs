@@ -6,7 +6,10 @@ use bedrock_emulator::{Config, Script, Step};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::harness::{Server, TIMEOUT, run};
+use crate::{
+    harness::{Server, TIMEOUT, run},
+    pseudo::Terminal,
+};
 
 /// Escape sequences that are cut between events: a C0 control from what follows it, and a C1 control from what surrounds it.
 const PIECES: [&str; 6] = ["a\u{1b}", "]0;owned\u{7}", "\u{9b}", "2J\rb", "\u{202e}c\u{7f}", "\r\nd\t"];
@@ -135,4 +138,54 @@ async fn a_stored_answer_does_nothing_to_a_terminal_and_reaches_a_pipe_unchanged
     }
     let shown = hostile.written(false, &["conversations", "show", id]).await;
     assert_eq!(shown.matches(&text).count(), 2, "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_laid_out_on_a_terminal_with_its_reasoning_dimmed() {
+    let server = Server::start(Config::default()).await;
+    let text = "# Title\n\nSome **bold** text.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n";
+    let reasoning = serde_json::json!({"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "I think"}}});
+    let steps = [
+        Step::message_start(),
+        Step::WaitMs(300),
+        Step::event("contentBlockDelta", reasoning),
+        Step::event("contentBlockStop", serde_json::json!({"contentBlockIndex": 0})),
+        Step::event("contentBlockDelta", serde_json::json!({"contentBlockIndex": 1, "delta": {"text": text}})),
+        Step::event("contentBlockStop", serde_json::json!({"contentBlockIndex": 1})),
+        Step::message_stop("end_turn"),
+        Step::metadata(1, 1),
+    ];
+    let model = server.emulator.register("laid-out", Script::of(steps));
+    let mut terminal = Terminal::run(server.client(&["--model", &model, "hi"]));
+    let shown = terminal.until("[end_turn").await.replace("\r\n", "\n");
+    assert_eq!(terminal.end().await, Some(0));
+    let (spinner, answer) = shown.split_once("\u{1b}[2mI think\u{1b}[0m\n").unwrap();
+    assert!(spinner.contains("0 s") && spinner.ends_with("\u{1b}[2K"), "{spinner:?}");
+    let table = "┌───┬───┐\n│ a │ b │\n╞═══╪═══╡\n│ 1 │ 2 │\n└───┴───┘\n";
+    let expected = format!("\u{1b}[1m\u{1b}[4mTitle\u{1b}[0m\n\nSome \u{1b}[1mbold\u{1b}[0m text.\n\n{table}[end_turn");
+    assert_eq!(answer, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn styles_follow_the_flag_and_the_variable() {
+    let server = Server::start(Config { unpaced: true, ..Config::default() }).await;
+    let model = server.emulator.register("bold", Script::reply("some **bold** text"));
+    let arguments = |flags: &[&str]| [&["--quiet", "--model", &model][..], flags, &["hi"]].concat().join(" ");
+    for (flags, variable, shown) in [
+        (&[][..], None, "some \u{1b}[1mbold\u{1b}[0m text"),
+        (&[], Some("1"), "some **bold** text"),
+        (&["--color", "never"], None, "some **bold** text"),
+        (&["--color", "always"], Some("1"), "some \u{1b}[1mbold\u{1b}[0m text"),
+    ] {
+        let arguments = arguments(flags);
+        let mut command = server.client(&arguments.split(' ').collect::<Vec<_>>());
+        command.envs(variable.map(|value| ("NO_COLOR", value)));
+        let mut terminal = Terminal::run(command);
+        terminal.until(shown).await;
+        assert_eq!(terminal.end().await, Some(0));
+        assert!(!terminal.shown.contains("\u{1b}[2K"), "no spinner with --quiet");
+    }
+    let always = arguments(&["--color", "always"]);
+    let (out, _, _) = run(server.client(&always.split(' ').collect::<Vec<_>>()), "").await;
+    assert_eq!(out, "some \u{1b}[1mbold\u{1b}[0m text\n");
 }

@@ -37,7 +37,7 @@ impl Figures {
         // The first content can have several tokens, so this is an estimate.
         let token = |one: &&Measured| {
             let tokens = one.tokens.filter(|tokens| *tokens > 1)?;
-            Some((one.whole - one.first_content?) / (tokens - 1))
+            Some(one.whole.saturating_sub(one.first_content?) / (tokens - 1))
         };
         Self {
             concurrency,
@@ -77,9 +77,11 @@ impl Figures {
         for (name, values) in rows {
             let cells = PERCENTILES.map(|(percent, needed)| percentile(values, percent, needed));
             let cells = cells.into_iter().chain([values.last().copied()]);
-            let cells: String =
-                cells.map(|value| format!("{:>10}", value.map_or("-".to_owned(), milliseconds))).collect();
-            let _ = writeln!(text, "{name:24}{cells}");
+            let _ = write!(text, "{name:24}");
+            for value in cells {
+                let _ = write!(text, "{:>10}", value.map_or("-".to_owned(), milliseconds));
+            }
+            text.push('\n');
         }
         let _ = write!(text, "\n{:.2} requests a second", rate(self.complete as u64, seconds));
         if let Some(tokens) = self.tokens {

@@ -61,7 +61,7 @@ impl Chat<'_> {
             let request = self.session.request(prompt, turn_id);
             let request = GenerateRequest { inference_config: self.config.clone(), ..request };
             let keep = |chunk: &Chunk| collector.add(chunk.clone());
-            let Err(failure) = print(&self.client, tonic::Request::new(request), printing, keep).await else {
+            let Err(failure) = Box::pin(print(&self.client, tonic::Request::new(request), printing, keep)).await else {
                 return Ok(());
             };
             let reason = failure.call().map(|call| call.reason.as_str()).unwrap_or_default();
