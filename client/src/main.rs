@@ -41,7 +41,6 @@ struct Cli {
     #[arg(long, global = true, env = "OUTCROP_ENDPOINT", default_value = "http://127.0.0.1:50051", value_name = "URL")]
     endpoint: String,
     #[command(flatten)]
-    #[expect(dead_code, reason = "read before the other arguments, whose defaults it has")]
     profile: ProfileArgs,
     #[command(flatten)]
     ask: AskArgs,
