@@ -15,13 +15,19 @@ async fn connected(server: &Server, retries: u32) -> Client {
     Client::builder(&format!("http://127.0.0.1:{}", server.port)).retries(retries).connect().await.unwrap()
 }
 
+/// A request with heartbeats, which arrive before a failure that comes late.
 fn request(model: &str) -> GenerateRequest {
-    GenerateRequest { model: model.to_owned(), prompt: "hi".to_owned(), ..GenerateRequest::default() }
+    GenerateRequest {
+        model: model.to_owned(),
+        prompt: "hi".to_owned(),
+        heartbeat_interval: Duration::from_millis(100).try_into().ok(),
+        ..GenerateRequest::default()
+    }
 }
 
 /// A refusal with RetryInfo, at once or in the place of the first content.
 fn throttled() -> [Script; 2] {
-    let late = [Step::message_start(), Step::exception("throttlingException", "slow down")];
+    let late = [Step::message_start(), Step::WaitMs(400), Step::exception("throttlingException", "slow down")];
     [Script::refuse(429, "ThrottlingException", "slow down"), Script::of(late)]
 }
 
@@ -50,6 +56,9 @@ async fn nothing_is_repeated_after_content_and_no_chunk_is_lost_before_it() {
     let mut chunks = client.generate(request("emulator.default")).await.unwrap();
     let mut sequence = 0;
     while let Some(chunk) = chunks.next().await.unwrap() {
+        if let Some(Event::Heartbeat(_)) = chunk.event {
+            continue;
+        }
         assert_eq!(chunk.sequence(), sequence);
         assert_eq!(matches!(chunk.event, Some(Event::Start(_))), sequence == 0);
         sequence += 1;
