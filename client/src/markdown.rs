@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //!
-//! - [`cut`] how much of the text can be parsed: complete lines, and the complete words of the last one
+//! - [`mod@cut`] how much of the text can be parsed: complete lines, and the complete words of the last one
 //! - [`pieces`] parses it, [`words`] makes words with their styles of it, and [`literal`] finds the first mark that can still change them;
 //!   [`table`] draws tables
 //! - [`layout`] breaks lines and writes
