@@ -33,6 +33,7 @@ page:
 bench:
     cargo bench --bench cancellation
     cargo bench --bench identity
+    cargo bench --bench quota
     cargo bench --bench telemetry
     cargo bench --bench size
 

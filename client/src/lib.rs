@@ -191,7 +191,9 @@ impl Client {
     }
 
     async fn attempt(&self, request: tonic::Request<GenerateRequest>) -> Result<Chunks, ClientError> {
-        let response = self.service.clone().generate(request).await.map_err(|status| self.failure(&status))?;
+        let mut service = self.service.clone();
+        // Boxed, because the future of a request is large, and that of every caller would be.
+        let response = Box::pin(service.generate(request)).await.map_err(|status| self.failure(&status))?;
         Ok(Chunks::new(response.into_inner()))
     }
 

@@ -11,7 +11,7 @@ use crate::{
     conversation::{Conversations, settings::ConversationSettings},
     failover::circuit_breaker::CircuitBreakers,
     identity::directory::Directory,
-    quota::{ledger::Ledger, sharing::Sharing},
+    quota::{budget::Budgets, ledger::Ledger, sharing::Sharing},
     redis::{Probe, connection::Connection},
     response::registry::CallRegistry,
 };
