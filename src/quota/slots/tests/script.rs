@@ -39,13 +39,13 @@ fn any_request(random: &mut fastrand::Rng, capacity: u64, known: &Ledger) -> Req
         sequence: random.u64(1..400),
         capacity: if random.u8(..10) == 0 { random.u64(..=capacity) } else { capacity },
         held: number(random, capacity),
-        in_use: number(random, capacity / 4),
+        in_use: number(random, capacity / 2),
         wanted: number(random, 2 * capacity),
-        spent: if random.bool() { 0 } else { number(random, capacity / 3) },
+        spent: if random.u8(..8) > 0 { 0 } else { number(random, capacity / 8) },
         confirmed: number(random, capacity / 4),
         born: if random.bool() { known.born } else { 7 },
         lasts: random.bool().then_some(Duration::from_hours(1)),
-        leaving: random.u8(..10) == 0,
+        leaving: random.u8(..20) == 0,
         ..request(0, capacity)
     }
 }
@@ -63,10 +63,11 @@ async fn the_script_is_the_specification() {
         let (mut ledger, mut now) = (Ledger::default(), 1_700_000_000_000);
         connection.query::<()>(cmd("DEL").arg(key("tokens"))).await.unwrap();
         for step in 0..300 {
-            now += match random.u8(..20) {
+            // Mostly within a lease, so that servers compete.
+            now += match random.u8(..100) {
                 0 => random.u64(..700_000),
                 1..6 => random.u64(..12_000),
-                _ => random.u64(..400),
+                _ => random.u64(..600),
             };
             if random.u8(..60) == 0 {
                 now -= random.u64(..60_000);

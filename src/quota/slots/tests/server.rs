@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     super::{
         Claim, Ejection, MIN_INTERVAL, Resources, Share, Slots,
+        holdings::Holdings,
         memory::Memory,
-        table::{Answer, CONFIRMING, LEASE, Request, ServerId, Table, TableError},
+        table::{Answer, CONFIRMING, LEASE, Reply, Request, ServerId, Table, TableError},
     },
     shared::{Client, claim},
 };
@@ -119,6 +120,21 @@ async fn a_resource_that_is_no_longer_claimed_is_given_back() {
     at_b.set([]);
     run_for(Duration::from_secs(3), &[(a, at_a), (b, at_b)]).await;
     assert_eq!(at_a.held("tokens"), Some(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_began_before_a_smaller_share_arrived_is_not_given_away() {
+    let mut holdings = Holdings::default();
+    let streams = |in_use| [Claim { in_use, wanted: in_use, ..claim("streams", 10) }];
+    let reply = |held| Some(Reply { held, servers: 2, spent: 0, born: 1, at: 1 });
+    let requests = holdings.renewal(&streams(0));
+    holdings.take(&requests, vec![reply(8)]);
+    let requests = holdings.renewal(&streams(2));
+    assert_eq!(requests[0].held, 8);
+    // Two more begin while the request is on its way.
+    assert!(holdings.take(&requests, vec![reply(3)]).unconfirmed);
+    assert_eq!(holdings.renewal(&streams(4))[0].held, 4);
+    assert_eq!(holdings.renewal(&streams(1))[0].held, 3);
 }
 
 #[tokio::test(start_paused = true)]

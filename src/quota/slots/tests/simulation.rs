@@ -66,10 +66,10 @@ impl Server {
                 *self.wanted.lock() = (part(random, tokens), part(random, streams));
                 slots.notify();
             }
-            self.seen(|seen| match random.u8(..4) {
-                0 if seen.in_use < seen.streams => seen.in_use += 1,
-                1 => seen.in_use = seen.in_use.saturating_sub(1),
-                2 => seen.spent += random.u64(..=seen.limit.saturating_sub(seen.spent).min(500)),
+            self.seen(|seen| match random.u8(..6) {
+                0..3 if seen.in_use < seen.streams => seen.in_use += 1,
+                0..4 => seen.in_use = seen.in_use.saturating_sub(1),
+                4 => seen.spent += random.u64(..=seen.limit.saturating_sub(seen.spent).min(500)),
                 _ => {}
             });
         }
