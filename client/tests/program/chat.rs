@@ -63,6 +63,23 @@ async fn ctrl_c_stops_an_answer_and_keeps_the_chat_and_the_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_during_an_answer_is_the_next_prompt_and_not_in_the_answer() {
+    let server = Server::start(Config::default()).await;
+    let mut terminal = chat(&server, &["--model", "emulator.endless"]);
+    terminal.line("Count").await;
+    terminal.until("tick tick").await;
+    terminal.keys("/model emulator.default\r");
+    let shown = terminal.until("tick tick tick tick").await;
+    terminal.keys("typed early\r");
+    assert!(!shown.contains("/model"), "{shown:?}");
+    terminal.interrupt().await;
+    terminal.until("[end_turn").await;
+    assert_eq!(messages(&server)[2].1, "typed early");
+    terminal.line("/quit").await;
+    assert_eq!(terminal.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_can_have_several_lines_and_be_written_in_an_editor() {
     let server = Server::start(Config::default()).await;
     let mut command = server.client(&["chat", "--no-history"]);

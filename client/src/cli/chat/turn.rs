@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{Chat, Next};
 use crate::{
@@ -119,7 +119,9 @@ impl NoEcho {
     fn new() -> Self {
         let Ok(before) = tcgetattr(io::stdin()) else { return Self(None) };
         let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
+        // Without line discipline too: Enter stays the key that it is for the line editor.
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+        quiet.input_modes.remove(InputModes::ICRNL);
         Self(tcsetattr(io::stdin(), OptionalActions::Now, &quiet).is_ok().then_some(before))
     }
 }
