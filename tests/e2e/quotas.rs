@@ -1,5 +1,6 @@
 //! A Bedrock with a quota: calls reserve what it will reserve, go where there is room, wait, or are refused before Bedrock refuses them.
 
+mod callers;
 mod minute;
 mod servers;
 
