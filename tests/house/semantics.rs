@@ -1,4 +1,4 @@
-//! docs/semantics.md: every sentence about what a caller may rely on links to a test that exists and runs.
+//! docs/semantics.md and docs/quotas.md: every sentence about what a caller may rely on links to a test that exists and runs.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -67,6 +67,17 @@ fn every_test_that_a_sentence_links_to_exists() {
             let text = texts.entry(path.clone()).or_insert_with(|| read(&path));
             assert!(has_test(text, &path, &name), "{path} has no test {name}: {sentence}");
         }
+    }
+}
+
+#[test]
+fn every_test_that_the_document_of_quotas_links_to_exists() {
+    let document = read("docs/quotas.md");
+    let links: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("  [`")?.split_once("`](../")).collect();
+    assert!(links.len() >= 14, "{links:?}");
+    for (name, path) in links {
+        let path = path.trim_end_matches(')');
+        assert!(has_test(&read(path), path, name), "{path} has no test {name}");
     }
 }
 
