@@ -1,0 +1,163 @@
+"""The packages for callers in other languages, installed from their artefacts: each runs the same examples with the same output, against an open
+server, against one with TLS and API keys, and against one whose requests to Bedrock are counted."""
+
+import os
+import re
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from conftest import ROOT, TARGET, Program, outcrop
+from languages import LANGUAGES
+
+
+@pytest.fixture(scope="session", params=LANGUAGES, ids=lambda language: language.__name__)
+def example(request, tmp_path_factory):
+    """A function that runs an example of a language against a server and returns the lines that it prints."""
+    command = request.param(tmp_path_factory.mktemp(request.param.__name__))
+
+    def run(endpoint, name, *arguments, key="", ca="", fails=False):
+        program, environment = command(name)
+        kept = {name: os.environ[name] for name in ["PATH", "HOME"] if name in os.environ}
+        environment |= {**kept, "OUTCROP_ENDPOINT": endpoint, "OUTCROP_API_KEY": key, "OUTCROP_CA": str(ca)}
+        done = subprocess.run([*map(str, program), *arguments], capture_output=True, text=True, timeout=60, env=environment)
+        assert (done.returncode != 0) == fails, f"{program}: {done.stdout} {done.stderr}"
+        return done.stderr if fails else done.stdout.splitlines()
+
+    run.examples = request.param.examples
+    return run
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory):
+    """A server with TLS, two callers with API keys, a quota and a budget: its endpoint, the keys, and the authority."""
+    folder = tmp_path_factory.mktemp("guarded")
+    program = TARGET / "outcrop"
+    subprocess.run([program, "tls", "self-signed", "--out", folder / "tls"], check=True, capture_output=True)
+    keys, config = {}, 'quota_queue_time = "0s"\n[[quota]]\nmodel = "emulator.quota"\ntokens_per_minute = 10\n'
+    for name, more in {"ample": "", "small": "[caller.budget]\ntokens_per_day = 10\n"}.items():
+        new = subprocess.run([program, "keys", "new", "--caller", name], check=True, capture_output=True, text=True)
+        keys[name] = new.stdout.strip()
+        line = re.search(r"\{ id = .* \}", new.stderr).group()
+        config += f'[[caller]]\nname = "{name}"\nkeys = [{line}]\n{more}'
+    (folder / "outcrop.toml").write_text(config)
+    flags = ["--tls-cert", folder / "tls/cert.pem", "--tls-key", folder / "tls/key.pem", "--config", folder / "outcrop.toml"]
+    server = outcrop("--local", *map(str, flags))
+    yield f"https://localhost:{server.address.rpartition(':')[2]}", keys, folder / "tls/cert.pem"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def counted():
+    """A server that makes one attempt for each call, and the emulator that counts them."""
+    emulator = Program(["bedrock-emulator", "--listen", "127.0.0.1:0"])
+    environment = {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": emulator.address,
+    }
+    server = outcrop("--region", "us-east-1", "--attempts", "1", environment=environment)
+    yield server.address, emulator.address
+    server.stop()
+    emulator.stop()
+
+
+def requests_of(emulator, **query):
+    return httpx.get(f"{emulator}/_emulator/requests", params=query, timeout=30).raise_for_status().json()
+
+
+def test_the_common_files_are_generated():
+    subprocess.run([sys.executable, ROOT / "callers/generate.py", "--check"], check=True)
+
+
+def test_text_arrives_and_the_answer_says_why_it_ended(server, example):
+    for name in [one for one in example.examples if one.startswith("stream")]:
+        *text, end = example(server.address, name, "Say", "hi")
+        assert "“Say hi”" in "\n".join(text)
+        assert re.fullmatch(r"STOP_REASON_END_TURN \d+ output tokens", end)
+
+
+def test_tls_and_an_api_key(guarded, example):
+    endpoint, keys, ca = guarded
+    for name in [one for one in example.examples if one.startswith("stream")]:
+        assert example(endpoint, name, key=keys["ample"], ca=ca)[-1].startswith("STOP_REASON_END_TURN")
+    assert example(endpoint, "errors", ca=ca)[0] == "CREDENTIALS_MISSING UNAUTHENTICATED before_content no retry"
+    wrong = keys["ample"][:-1] + ("A" if keys["ample"][-1] != "A" else "B")
+    assert example(endpoint, "errors", key=wrong, ca=ca)[0] == "CREDENTIALS_INVALID UNAUTHENTICATED before_content no retry"
+    assert "UNAVAILABLE" in example(endpoint, "errors", key=keys["ample"])[0], "the authority of the server is not trusted"
+
+
+def test_an_api_key_is_not_sent_where_others_can_read_it(guarded, example):
+    key = guarded[1]["ample"]
+    for endpoint in ["http://outcrop.example:50051", "http://192.0.2.1"]:
+        error = example(endpoint, "stream", key=key, fails=True)
+        assert "not encrypted" in error and key not in error
+
+
+def test_a_tool_loop(server, example):
+    assert example(server.address, "tools") == ["tool get_weather", "answer 4 true"]
+
+
+def test_an_invalid_request_has_its_violations(server, example):
+    assert example(server.address, "errors") == [
+        "INVALID_REQUEST INVALID_ARGUMENT before_content no retry",
+        "  field inference_config.max_tokens",
+        "  field inference_config.temperature",
+        "  correct the request",
+    ]
+
+
+def test_quotas_and_budgets_say_what_is_used_up(guarded, example):
+    endpoint, keys, ca = guarded
+    assert example(endpoint, "errors", "emulator.quota", key=keys["ample"], ca=ca) == [
+        "QUOTA_EXHAUSTED RESOURCE_EXHAUSTED before_content retry",
+        "  quota model:emulator.quota",
+        "  try again later",
+    ]
+    assert example(endpoint, "errors", "emulator.default", key=keys["small"], ca=ca) == [
+        "BUDGET_EXHAUSTED RESOURCE_EXHAUSTED before_content no retry",
+        "  quota caller:small",
+        "  wait for the next day or month, or ask for more",
+    ]
+
+
+@pytest.mark.parametrize(
+    "flags, model, attempts, first",
+    [
+        ([], "emulator.refuse-throttle", 4, "BEDROCK_THROTTLED RESOURCE_EXHAUSTED before_content retry"),
+        (["--heartbeats"], "callers.late", 1, "BEDROCK_THROTTLED RESOURCE_EXHAUSTED before_content retry"),
+        ([], "emulator.refuse-access", 1, "BEDROCK_ACCESS_DENIED PERMISSION_DENIED before_content no retry"),
+        ([], "emulator.exception", 1, "MODEL_ERROR UNAVAILABLE after_content retry"),
+        ([], "emulator.end", 1, "UPSTREAM_TRUNCATED UNAVAILABLE after_content retry"),
+        ([], "emulator.corrupt", 1, "UPSTREAM_CORRUPT DATA_LOSS after_content retry"),
+    ],
+)
+def test_only_what_failed_before_any_chunk_is_retried(counted, example, flags, model, attempts, first):
+    address, emulator = counted
+    httpx.delete(f"{emulator}/_emulator/requests").raise_for_status()
+    assert example(address, "errors", *flags, model)[0] == first
+    assert len(requests_of(emulator, model=model)) == attempts
+
+
+def test_a_deadline_ends_the_call(server, example):
+    assert example(server.address, "deadline") == ["CALLER_DEADLINE DEADLINE_EXCEEDED after_content no retry"]
+
+
+def test_cancelling_reaches_bedrock(counted, example):
+    address, emulator = counted
+    for name in [one for one in example.examples if one.startswith("cancel")]:
+        httpx.delete(f"{emulator}/_emulator/requests").raise_for_status()
+        assert example(address, name) == ["CALLER_CANCELLED CANCELLED after_content no retry", "left"]
+        assert len(requests_of(emulator, outcome="abandoned", wait=2)) == 2
+
+
+def test_a_conversation_is_resumed_and_what_was_put_together_is_what_is_stored(server, example):
+    assert example(server.address, "conversation") == [
+        "revision 1",
+        "same true 6 blocks",
+        "CONVERSATION_TURN_STORED ALREADY_EXISTS before_content no retry",
+        "CONVERSATION_CHANGED ABORTED before_content no retry",
+        "CONVERSATION_NOT_FOUND NOT_FOUND before_content no retry",
+    ]
