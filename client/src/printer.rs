@@ -35,7 +35,6 @@ pub(crate) trait Printer {
     fn wait(&mut self) {}
 }
 
-#[cfg(feature = "terminal")]
 impl Body for Box<dyn Body> {
     fn text(&mut self, text: &str) -> io::Result<()> {
         (**self).text(text)

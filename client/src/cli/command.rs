@@ -8,15 +8,17 @@ use serde_json::json;
 use super::{
     AskArgs, CommonArgs, Exit, PromptArgs, RequestArgs, Shown,
     failure::Failure,
-    limited, report,
+    limited,
+    output::body,
+    report,
     retry::Retries,
     run,
-    tables::{conversations, models, transcript},
+    tables::{content, conversations, models, role},
 };
 use crate::{
     Client, ClientError,
     json::write,
-    proto::{CountTokensRequest, GetConversationResponse, ListConversationsResponse},
+    proto::{CountTokensRequest, GetConversationResponse, ListConversationsResponse, Message},
     terminal::Output,
 };
 
@@ -76,13 +78,15 @@ pub enum ConversationCommand {
 /// What a subcommand prints, and how it ends.
 struct Shows {
     text: String,
+    /// Messages that follow the text.
+    messages: Vec<Message>,
     json: String,
     exit: Exit,
 }
 
 impl Shows {
     fn new(text: String, json: String) -> Self {
-        Self { text, json, exit: Exit::Complete }
+        Self { text, messages: Vec::new(), json, exit: Exit::Complete }
     }
 }
 
@@ -100,8 +104,8 @@ pub async fn run_command(endpoint: &str, common: &CommonArgs, command: Command) 
     };
     let printed = match answered(endpoint, common, &command).await {
         Ok(shows) => {
-            let mut out = Output::of(io::stdout());
-            let printed = if common.json { out.json_line(&shows.json) } else { out.text(&shows.text) };
+            let printed =
+                if common.json { Output::of(io::stdout()).json_line(&shows.json) } else { print_text(common, &shows) };
             printed.map(|()| shows.exit).map_err(Failure::Output)
         }
         Err(failure) => Err(failure),
@@ -111,6 +115,19 @@ pub async fn run_command(endpoint: &str, common: &CommonArgs, command: Command) 
         Err(failure) if failure.is_closed_output() => Exit::Complete,
         Err(failure) => report(&failure, common, &Shown { has_content: false, is_cut_off: false }),
     }
+}
+
+/// Prints for people. Messages are printed as answers are.
+fn print_text(common: &CommonArgs, shows: &Shows) -> io::Result<()> {
+    let mut out = Output::of(io::stdout());
+    out.text(&shows.text)?;
+    for message in &shows.messages {
+        out.text(&format!("\n[{}]\n", role(message)))?;
+        let mut body = body(common);
+        body.text(&content(message))?;
+        body.end()?;
+    }
+    Ok(())
 }
 
 async fn answered(endpoint: &str, common: &CommonArgs, command: &Command) -> Result<Shows, Failure> {
@@ -151,7 +168,7 @@ async fn call(client: &Client, command: &Command, prompt: &str) -> Result<Shows,
         Command::Health { service } => {
             let status = client.health(service).await?;
             let exit = if status == "SERVING" { Exit::Complete } else { Exit::Retryable };
-            Ok(Shows { text: format!("{status}\n"), json: json!({"status": status}).to_string(), exit })
+            Ok(Shows { exit, ..Shows::new(format!("{status}\n"), json!({"status": status}).to_string()) })
         }
         Command::Conversations(command) => stored(client, command).await,
         // They have loops of their own.
@@ -168,9 +185,10 @@ async fn stored(client: &Client, command: &ConversationCommand) -> Result<Shows,
         }
         ConversationCommand::Show { id } | ConversationCommand::Continue { id, .. } => {
             let (conversation, turns) = client.conversation(id).await?;
-            let text = transcript(&conversation, &turns);
+            let text = conversations(std::slice::from_ref(&conversation));
+            let messages = turns.iter().flat_map(|turn| turn.messages.clone()).collect();
             let shown = GetConversationResponse { conversation: Some(conversation), turns, ..Default::default() };
-            Ok(Shows::new(text, message("GetConversationResponse", &shown)?))
+            Ok(Shows { messages, ..Shows::new(text, message("GetConversationResponse", &shown)?) })
         }
         ConversationCommand::Delete { id } => {
             client.delete_conversation(id).await?;

@@ -12,10 +12,10 @@ use super::CommonArgs;
 #[cfg(feature = "terminal")]
 use crate::{
     markdown::{Look, Markdown},
-    printer::{Body, Spinner, Wait},
+    printer::{Spinner, Wait},
 };
 use crate::{
-    printer::{Images, JsonPrinter, Notes, Plain, Printer, TextPrinter},
+    printer::{Body, Images, JsonPrinter, Notes, Plain, Printer, TextPrinter},
     terminal::Output,
 };
 
@@ -67,6 +67,17 @@ impl OutputArgs {
     }
 }
 
+/// Where the text of an answer goes.
+pub(crate) fn body(args: &CommonArgs) -> Box<dyn Body> {
+    #[cfg(feature = "terminal")]
+    return args.output.body();
+    #[cfg(not(feature = "terminal"))]
+    {
+        let _ = args;
+        Box::new(Plain::new(Output::of(io::stdout())))
+    }
+}
+
 /// The printer of an answer.
 pub(crate) fn printer(args: &CommonArgs) -> Box<dyn Printer> {
     if args.json {
@@ -75,14 +86,14 @@ pub(crate) fn printer(args: &CommonArgs) -> Box<dyn Printer> {
     let err = (!args.quiet).then(|| Output::of(io::stderr()));
     let here = io::stdout().is_terminal().then(|| PathBuf::from("."));
     #[cfg(feature = "terminal")]
-    let (body, notes, images) = {
+    let (notes, images) = {
         let spinner = spinner(err.as_ref().is_some_and(Output::is_terminal));
         let notes = Notes::new(err, args.output.is_styled(&io::stderr())).with_spinner(spinner);
-        (args.output.body(), notes, args.output.images.clone().or(here))
+        (notes, args.output.images.clone().or(here))
     };
     #[cfg(not(feature = "terminal"))]
-    let (body, notes, images) = (Plain::new(Output::of(io::stdout())), Notes::new(err, false), here);
-    Box::new(TextPrinter::new(body, notes, Images::new(images)))
+    let (notes, images) = (Notes::new(err, false), here);
+    Box::new(TextPrinter::new(body(args), notes, Images::new(images)))
 }
 
 /// A spinner, if the terminal can show one.

@@ -1,9 +1,9 @@
-//! Plain tables and transcripts for people. Control characters are replaced where the text is written.
+//! Plain tables and messages for people. Control characters are replaced where the text is written.
 
 use std::fmt::Write;
 
 use crate::proto::{
-    ContentBlock, Conversation, ListModelsResponse, ModelKind, Role, Turn, citation_generated_content,
+    ContentBlock, Conversation, ListModelsResponse, Message, ModelKind, Role, citation_generated_content,
     content_block::Block,
 };
 
@@ -32,24 +32,19 @@ pub(super) fn conversations(listed: &[Conversation]) -> String {
     table(["ID", "UPDATED", "TURNS", "MODEL", "TITLE"], rows)
 }
 
-/// A conversation with its turns.
-pub(super) fn transcript(conversation: &Conversation, turns: &[Turn]) -> String {
-    let mut text = conversations(std::slice::from_ref(conversation));
-    for message in turns.iter().flat_map(|turn| &turn.messages) {
-        let role = match message.role() {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-            Role::System => "system",
-            Role::Unspecified => "unknown",
-        };
-        let _ = writeln!(text, "\n[{role}]");
-        for block in &message.content {
-            let block = shown(block);
-            text.push_str(block.trim_end_matches('\n'));
-            text.push('\n');
-        }
+/// The role of a message.
+pub(super) fn role(message: &Message) -> &'static str {
+    match message.role() {
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::System => "system",
+        Role::Unspecified => "unknown",
     }
-    text
+}
+
+/// The blocks of a message in lines.
+pub(super) fn content(message: &Message) -> String {
+    message.content.iter().map(|block| shown(block).trim_end_matches('\n').to_owned() + "\n").collect()
 }
 
 /// The text of a block, or the name of its kind.

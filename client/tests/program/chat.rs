@@ -68,9 +68,8 @@ async fn what_is_typed_during_an_answer_is_the_next_prompt_and_not_in_the_answer
     let mut terminal = chat(&server, &["--model", "emulator.endless"]);
     terminal.line("Count").await;
     terminal.until("tick tick").await;
-    terminal.keys("/model emulator.default\r");
+    terminal.keys("/model emulator.default\rtyped early\r");
     let shown = terminal.until("tick tick tick tick").await;
-    terminal.keys("typed early\r");
     assert!(!shown.contains("/model"), "{shown:?}");
     terminal.interrupt().await;
     terminal.until("[end_turn").await;

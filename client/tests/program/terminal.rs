@@ -167,6 +167,19 @@ async fn an_answer_is_laid_out_on_a_terminal_with_its_reasoning_dimmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stored_answer_is_laid_out_as_an_answer_is() {
+    let server = Server::start(Config { unpaced: true, ..Config::default() }).await;
+    let model = server.emulator.register("bold", Script::reply("- some **bold** text"));
+    let (_, err, _) = run(server.client(&["--model", &model, "--conversation", "new", "hi"]), "").await;
+    let id = err.lines().find_map(|line| line.strip_prefix("[conversation ")?.strip_suffix(']')).unwrap();
+    let mut terminal = Terminal::run(server.client(&["conversations", "show", id]));
+    terminal.until("[user]\r\nhi\r\n").await;
+    terminal.until("[assistant]\r\n").await;
+    terminal.until("some \u{1b}[1mbold\u{1b}[0m text").await;
+    assert_eq!(terminal.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn styles_follow_the_flag_and_the_variable() {
     let server = Server::start(Config { unpaced: true, ..Config::default() }).await;
     let model = server.emulator.register("bold", Script::reply("some **bold** text"));
