@@ -1,13 +1,13 @@
 //! The script in a real Redis answers what the sequential specification says.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use redis::cmd;
 
 use super::{
     super::{
         in_redis::{InRedis, key},
-        specification::{Ledger, Rules},
+        specification::{Ledger, Row, Rules},
         table::{LARGEST, Request, ServerId, Table},
     },
     request,
@@ -22,6 +22,22 @@ end)()";
 
 async fn set_clock(connection: &Connection, now: u64) {
     connection.query::<()>(cmd("SET").arg("outcrop:{quota}:clock").arg(now)).await.unwrap();
+}
+
+/// The fields of the hash in Redis.
+async fn stored(connection: &Connection) -> BTreeMap<String, String> {
+    connection.query(cmd("HGETALL").arg(key("tokens"))).await.unwrap()
+}
+
+/// The fields that it must have.
+fn fields(ledger: &Ledger) -> BTreeMap<String, String> {
+    let of_table = [("born", ledger.born), ("since", ledger.since), ("spent", ledger.spent)];
+    let of_table = of_table.map(|(name, value)| (name.to_owned(), value.to_string()));
+    let of_servers = ledger.rows.iter().map(|(id, row)| {
+        let Row { sequence, held, expires, wanted, spent } = row;
+        (format!("s{id}"), format!("{sequence} {held} {expires} {wanted} {spent}"))
+    });
+    of_table.into_iter().chain(of_servers).collect()
 }
 
 /// A number up to this one, sometimes with many digits.
@@ -83,6 +99,7 @@ async fn the_script_is_the_specification() {
             let expected = ledger.renew(now, id, &request, Rules::default());
             let answer = table.renew(id, std::slice::from_ref(&request)).await.unwrap();
             assert_eq!(answer, [Some(expected)], "seed {seed}, step {step}: {request:?}, {ledger:?}");
+            assert_eq!(stored(&connection).await, fields(&ledger), "seed {seed}, step {step}: {request:?}");
         }
     }
 }
