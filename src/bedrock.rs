@@ -14,6 +14,7 @@
 //! - [`tap`] takes the response body from the SDK, and enforces the connect timeout
 //! - [`frames`] decodes the body into event-stream frames
 //! - [`classify`] maps failures to [`Error`]
+//! - [`relay`] sends a body as the caller wrote it
 //! - `redaction` removes details of the operator's account from messages
 
 pub(crate) mod account;
@@ -29,6 +30,7 @@ mod local;
 mod measured;
 mod pool;
 mod redaction;
+pub(crate) mod relay;
 pub(crate) mod service_quotas;
 mod tap;
 
@@ -36,13 +38,16 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
+use ::http::HeaderMap;
 use aws_sdk_bedrockruntime::{Config, config::Region};
+use aws_smithy_types::body::SdkBody;
 
 #[cfg(not(feature = "emulator"))]
 pub use self::local::NO_EMULATOR;
 pub(crate) use self::pool::PooledClient;
 use self::{
-    account::Account, client::Control, frames::Frames, http::Http, pool::Pool, service_quotas::ServiceQuotas, tap::Tap,
+    account::Account, client::Control, frames::Frames, http::Http, pool::Pool, relay::RelayedFormat,
+    service_quotas::ServiceQuotas, tap::Tap,
 };
 pub use self::{
     classify::{EXCEPTIONS, STATUSES},
@@ -55,7 +60,7 @@ use crate::{
     failover::{attempt_log::AttemptLog, routes::Target},
     metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest, Operation},
-    request::Valid,
+    request::{Valid, relayed::Relayed},
 };
 
 /// Bedrock in the region of the server and in those of the routes. Clones share the connections.
@@ -81,6 +86,8 @@ pub(crate) struct Upstream {
     pub(crate) client: PooledClient,
     /// The context of the call, without attempts.
     pub(crate) call: CallContext,
+    /// The headers that go to the caller, if the answer is relayed.
+    pub(crate) head: HeaderMap,
 }
 
 /// The format of the frames of an answer.
@@ -92,14 +99,25 @@ pub(crate) enum Format {
     Native(Box<dyn Decode>),
     /// Chunks that are sent to the caller unchanged.
     Raw,
+    /// Frames, or a whole answer, that are sent to the caller unchanged.
+    Relayed(RelayedFormat),
 }
 
 impl Format {
+    /// The frames of a body in this format.
+    fn frames(&self, body: SdkBody) -> Frames {
+        match self {
+            Self::Relayed(format) if format.operation.is_whole() => Frames::whole(body),
+            _ => Frames::new(body),
+        }
+    }
+
     /// The operation with this format.
     pub(crate) fn operation(&self) -> Operation {
         match self {
-            Self::Converse => Operation::ConverseStream,
             Self::Native(_) | Self::Raw => Operation::InvokeModelWithResponseStream,
+            Self::Relayed(format) if !format.operation.is_converse() => Operation::InvokeModelWithResponseStream,
+            Self::Converse | Self::Relayed(_) => Operation::ConverseStream,
         }
     }
 }
@@ -112,7 +130,13 @@ impl Upstream {
         let http = HTTP.get_or_init(|| Http::load(Duration::from_secs(1)).expect("certificates"));
         let config = Config::builder().behavior_version(aws_sdk_bedrockruntime::config::BehaviorVersion::latest());
         let client = Pool::new(config.build(), http.clone()).client();
-        Self { frames: Frames::new(body), format: Format::Converse, client, call: CallContext::default() }
+        Self {
+            frames: Frames::new(body),
+            format: Format::Converse,
+            client,
+            call: CallContext::default(),
+            head: HeaderMap::new(),
+        }
     }
 }
 
@@ -156,12 +180,17 @@ impl Bedrock {
         &self,
         target: &Target,
         request: Valid<GenerateRequest>,
+        relayed: Option<&Relayed>,
         connect: Duration,
         log: &AttemptLog,
     ) -> Result<Upstream, Error> {
         let (region, client) = self.client(target);
         let tap = Tap::of_stream(log);
         let sent = async {
+            if let Some(relayed) = relayed {
+                relay::send(client.client(), relayed, request, &tap).await?;
+                return Ok(Format::Relayed(RelayedFormat::new(relayed.operation, &tap.head())));
+            }
             match invoke::format_of(request.get())? {
                 Format::Converse => {
                     let operation = converse::stream(client.client(), request)?.customize().interceptor(tap.clone());
@@ -176,10 +205,11 @@ impl Bedrock {
             }
         };
         let result = tap.connected_within(connect, sent).await;
+        let head = tap.head();
         let (body, request_id) = tap.into_parts();
         let call = CallContext { model_id: target.model_id.clone(), region, request_id, attempts: Vec::new() };
         match (result, body) {
-            (Ok(format), Some(body)) => Ok(Upstream { frames: Frames::new(body), format, client, call }),
+            (Ok(format), Some(body)) => Ok(Upstream { frames: format.frames(body), format, client, call, head }),
             (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK returned no response body").in_call(call)),
             (Err(error), _) => Err(error.in_call(call)),
         }

@@ -20,6 +20,7 @@
 mod access;
 mod account;
 mod admission;
+mod api;
 mod check;
 mod connections;
 mod conversations;
@@ -50,6 +51,7 @@ pub use self::{
     access::AccessArgs,
     account::AccountArgs,
     admission::LimitArgs,
+    api::ApiArgs,
     check::Checked,
     connections::ConnectionArgs,
     conversations::ConversationArgs,
@@ -73,7 +75,7 @@ use crate::{
     bedrock::UpstreamSettings,
     commands::tls::TlsCommand,
     conversation::{bounds::Bounds, settings::ConversationSettings},
-    identity::settings::IdentitySettings,
+    identity::{settings::IdentitySettings, signing::SigningSecrets},
     quota::settings::QuotaSettings,
     request::Rules,
     response::abandoned::AbandonmentSettings,
@@ -178,6 +180,10 @@ pub struct Settings {
     pub attempts: u32,
     /// Whether ListModels also lists the models and inference profiles of the AWS account.
     pub list_account_models: bool,
+    /// Whether the Bedrock Runtime API is served too.
+    pub bedrock_api: bool,
+    /// The secrets of callers who sign their calls to it.
+    pub signing: SigningSecrets,
     /// Concurrency limits and rate limits.
     pub limits: LimitSettings,
     /// The quotas of models, their prices, and the waiting for them.
@@ -234,6 +240,8 @@ impl Settings {
             body_timeout: Duration::from_secs(30),
             attempts: 3,
             list_account_models: false,
+            bedrock_api: false,
+            signing: SigningSecrets::default(),
             limits: LimitSettings::default(),
             quotas: QuotaSettings::default(),
             share_limits: true,

@@ -225,6 +225,16 @@ impl Error {
         &self.0.message
     }
 
+    /// The name of Bedrock's exception. Empty if there is none.
+    pub(crate) fn exception(&self) -> &str {
+        &self.0.exception
+    }
+
+    /// An entry of the metadata of ErrorInfo that was added.
+    pub(crate) fn metadata(&self, name: &str) -> Option<&str> {
+        self.0.metadata.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The delay that was set, if any.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after

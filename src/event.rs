@@ -9,6 +9,7 @@ mod finish;
 pub(crate) mod invariants;
 mod members;
 pub(crate) mod native;
+mod whole;
 
 use std::{
     collections::{BTreeSet, VecDeque},

@@ -31,13 +31,15 @@ use crate::{
         ledger::{Ledger, reservation::Reservation},
         settings::QuotaSettings,
     },
-    request::{Checked, timeouts::Timeouts},
+    request::{Checked, relayed::Relayed, timeouts::Timeouts},
     response::reader::ResponseReader,
 };
 
 /// A call whose answer is generated.
 pub(crate) struct Generation {
     pub(crate) checked: Checked<GenerateRequest>,
+    /// Set if its body and its answer are relayed.
+    pub(crate) relayed: Option<Relayed>,
     pub(crate) timeouts: Timeouts,
     /// The id of the call.
     pub(crate) id: String,
@@ -153,21 +155,22 @@ impl Failover {
         mut reservation: Option<Reservation>,
         call: &Generation,
     ) -> Result<ResponseReader, Error> {
-        let Generation { checked, timeouts, id, log, quotas, .. } = call;
+        let Generation { checked, relayed, timeouts, id, log, quotas, .. } = call;
         let request = &checked.request;
         // From here on Bedrock may know of it.
         if let Some(reservation) = &mut reservation {
             reservation.sent();
         }
-        let upstream = match self.bedrock.open(&target, request.at(&target), timeouts.connect, log).await {
-            Ok(upstream) => upstream,
-            Err(error) => {
-                if let Some(reservation) = reservation {
-                    reservation.failed(&error);
+        let upstream =
+            match self.bedrock.open(&target, request.at(&target), relayed.as_ref(), timeouts.connect, log).await {
+                Ok(upstream) => upstream,
+                Err(error) => {
+                    if let Some(reservation) = reservation {
+                        reservation.failed(&error);
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-        };
+            };
         log.opened(&upstream.call.request_id);
         let billing = Billing { reservation, price: quotas.prices.get(&target.model_id).copied() };
         let reader = ResponseReader::new(upstream, id, log.attempts(), timeouts.idle);

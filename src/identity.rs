@@ -6,6 +6,7 @@
 //! - [`key`] API keys: their form, their hashes, new ones
 //! - `caller` a configured caller; `permissions` what it may ask for
 //! - `directory` all callers, which a reload replaces at once; `issued` the keys that the server makes while it runs
+//! - [`signing`] the secrets with which callers sign
 //! - `owner` the name of an identity in the stores
 
 mod caller;
@@ -16,6 +17,7 @@ pub mod key;
 mod owner;
 pub(crate) mod permissions;
 pub mod settings;
+pub mod signing;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 

@@ -8,6 +8,7 @@
 //! | [`telemetry`] | log lines on standard error, and the record of each call |
 //! | [`app`] | settings -> a server that listens, runs and shuts down |
 //! | `edge` | what stands between the socket and a method: connections, the page, gRPC-Web, the gates of every method, its message |
+//! | `front` | the Bedrock Runtime API, for callers with an AWS SDK |
 //! | `in_force` | the models and limits that a reload replaces together with the callers |
 //! | [`audit`] | a line for every call |
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
@@ -44,6 +45,7 @@ mod edge;
 pub mod error;
 mod event;
 pub mod failover;
+mod front;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;

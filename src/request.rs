@@ -11,6 +11,7 @@
 //! - `serving` timeouts, abandonment, heartbeats
 //! - [`native`] requests of the native operation, family by family
 //! - [`permitted`] the permissions of the caller, and what is imposed on it
+//! - [`relayed`] requests whose body is sent as it is
 //! - `path`, `violations` the field and the description of each violation
 
 pub mod alias;
@@ -19,6 +20,7 @@ pub(crate) mod generation_id;
 pub(crate) mod native;
 mod path;
 pub(crate) mod permitted;
+pub(crate) mod relayed;
 mod rules;
 mod serving;
 mod settings;

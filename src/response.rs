@@ -13,6 +13,7 @@
 pub mod abandoned;
 pub(crate) mod call;
 pub(crate) mod pending;
+pub(crate) mod piece;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod registry;

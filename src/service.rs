@@ -1,46 +1,49 @@
 //! The gRPC methods, thin: validate -> admit -> make attempts -> return the stream. The order is part of the contract.
 //!
+//! - `begin` the steps of a call before its first attempt
 //! - `models` what ListModels lists; `quotas` what ListQuotas lists
 
+mod begin;
 pub(crate) mod models;
 pub(crate) mod quotas;
 
 use std::sync::Arc;
 
-use prost::Message as _;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
-use self::{models::AccountModels, quotas::Quotas};
+use self::{
+    begin::{Begun, Wanted},
+    models::AccountModels,
+    quotas::Quotas,
+};
 use crate::{
-    admission::{self, AdmissionControl, Permit, estimate::Estimate, request_memory::MemoryPermit},
-    conversation::{self, Conversations, RunningTurn},
+    admission::{AdmissionControl, Permit},
+    conversation::{self, Conversations},
     edge::gates::Admitted,
     error::{Error, Reason},
     failover::{Failover, Generation, attempt_log::AttemptLog},
     identity::{Identity, directory::Directory},
-    in_force::InForce,
     metrics::Metrics,
     proto::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
         DeleteConversationRequest, DeleteConversationResponse, GenerateRequest, GetConversationRequest,
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
-        ListModelsResponse, ListQuotasRequest, ListQuotasResponse, Priority,
+        ListModelsResponse, ListQuotasRequest, ListQuotasResponse,
         generation_service_server::GenerationService,
     },
-    quota::demand::Demand,
-    request::{self, Checked, Serving, permitted, timeouts::Deadline},
+    request::{self, permitted, relayed::Relayed, timeouts::Deadline},
     response::{
         abandoned::AbandonedCalls,
         call::{Call, CallParts, CallResources},
         pending::PendingResponse,
         registry::CallRegistry,
-        stream::ChunkStream,
+        stream::{ChunkStream, PieceStream},
         timers::TimeLimit,
         usage::UsageAccounting,
     },
     shutdown::Shutdown,
-    telemetry::{call::CallRecord, observer::request::Asked, queue::in_queue},
+    telemetry::{call::CallRecord, observer::request::Asked},
 };
 
 /// What a call needs.
@@ -66,31 +69,25 @@ pub struct Service {
     pub(crate) account: Option<AccountModels>,
 }
 
-/// A call that may make attempts.
-struct Begun {
-    turn: Option<RunningTurn>,
-    checked: Checked<GenerateRequest>,
-    serving: Serving,
-    /// What it asks of quotas.
-    demand: Option<Demand>,
-    permit: Permit,
-    /// The memory of the history.
-    for_history: MemoryPermit,
-}
-
 impl Service {
-    async fn start(
+    /// Begins a call: the steps before its first attempt, and the stream of its answer. If it is relayed, its body and its answer stay as they are.
+    pub(crate) async fn start(
         &self,
         admitted: Admitted,
         request: GenerateRequest,
+        relayed: Option<Relayed>,
         deadline: Option<Deadline>,
-    ) -> Result<ChunkStream, Error> {
+    ) -> Result<PieceStream, Error> {
         let Admitted { identity, record, in_flight, memory } = admitted;
         let rules = &identity.in_force().rules;
         let time_limit = TimeLimit::new(Instant::now(), request::total_timeout(&request, rules), deadline);
         // The store and the queue may take long. Neither a timeout nor a forced shutdown waits for them.
-        let begun =
-            in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(&identity, &record, &memory, request))));
+        let begun = in_flight.unless_revoked(time_limit.run(Box::pin(self.begin(
+            &identity,
+            &record,
+            &memory,
+            Wanted { request, relayed: relayed.as_ref() },
+        ))));
         let Begun { turn, checked, serving, demand, permit, for_history } = begun.await?;
         let Permit { streams, reservation } = permit;
         let generation_id = record.generation_id().as_str().to_owned();
@@ -99,6 +96,7 @@ impl Service {
         let response = Arc::clone(&self.failover).generate(Generation {
             cache_key: cache_key(checked.request.get(), &identity),
             checked,
+            relayed,
             timeouts: serving.timeouts,
             id: generation_id,
             log: attempts.clone(),
@@ -125,7 +123,7 @@ impl Service {
                 _memory: kept,
             },
         });
-        let stream = ChunkStream::new(call, identity.clone(), self.abandoned.clone(), &self.registry);
+        let stream = PieceStream::new(call, identity.clone(), self.abandoned.clone(), &self.registry);
         if in_flight.is_revoked() {
             // Running streams were ended before this one was registered.
             stream.end(Shutdown::revocation());
@@ -134,39 +132,6 @@ impl Service {
             stream.end(Directory::revocation());
         }
         Ok(stream)
-    }
-
-    /// The steps before the first attempt: the turn of a conversation, the check, and admission.
-    async fn begin(
-        &self,
-        identity: &Identity,
-        record: &CallRecord,
-        memory: &MemoryPermit,
-        mut request: GenerateRequest,
-    ) -> Result<Begun, Error> {
-        let mut turn = self.conversations.of(identity.owner()).begin(&mut request).await?;
-        permitted::impose(&mut request, identity);
-        let InForce { rules, limits, quotas } = &**identity.in_force();
-        let (mut checked, serving) = request::check(request, rules)?;
-        let asked = Asked::Generation(checked.request.get());
-        record.requested(&checked.name, rules.is_configured(&checked.name), asked);
-        let for_history = memory.another();
-        if let Some(turn) = &mut turn {
-            let history = turn.take_history();
-            // It is known only now how much it is; a conversation bounds its bytes.
-            for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
-            checked.request.prepend_history(history);
-        }
-        permitted::check(&mut checked, identity, self.failover.home())?;
-        let (client, model, request) = (identity.client(), checked.name.as_str(), checked.request.get());
-        let asked = admission::AdmissionRequest { client, model, request, route: &checked.route, quotas };
-        let permit = in_queue(record, self.admission.admit(limits, asked)).await?;
-        let demand = self.failover.has_quota(&checked.route).then(|| {
-            let is_batch = request.priority() == Priority::Batch;
-            let preferred = turn.as_ref().and_then(RunningTurn::last_target);
-            Demand { preferred, ..Demand::of(client, Estimate::of(request), is_batch) }
-        });
-        Ok(Begun { turn, checked, serving, demand, permit, for_history })
     }
 
     async fn count(&self, caller: &Admitted, request: CountTokensRequest) -> Result<CountTokensResponse, Error> {
@@ -223,10 +188,10 @@ impl GenerationService for Service {
         let deadline = request.extensions().get::<Deadline>().copied();
         let admitted = Admitted::take(&mut request).map_err(Error::into_status)?;
         let record = Arc::clone(&admitted.record);
-        let started = self.start(admitted, request.into_inner(), deadline).await;
+        let started = self.start(admitted, request.into_inner(), None, deadline).await;
         let mut stream = started.map_err(|error| refused(&record, error))?;
-        stream.first_chunk().await.map_err(Error::into_status)?;
-        Ok(Response::new(stream))
+        stream.first_piece().await.map_err(Error::into_status)?;
+        Ok(Response::new(stream.into()))
     }
 
     async fn count_tokens(

@@ -13,7 +13,7 @@ use crate::{
     bedrock::Bedrock,
     config::Settings,
     edge::{
-        authentication::{Authentication, proxies::TrustedProxies},
+        authentication::{Authentication, proxies::TrustedProxies, signed::Signatures},
         connection::is_loopback,
         gates::{Gates, gates},
         grpc::{Front, Methods, front},
@@ -26,6 +26,7 @@ use crate::{
         web,
     },
     failover::Failover,
+    front::layer::{self, Api, operations},
     metrics::endpoint,
     proto::{self, generation_service_server::GenerationServiceServer},
     response::abandoned::AbandonedCalls,
@@ -50,7 +51,9 @@ pub(super) fn router(
     link: Option<OneTimeLink>,
     mounted: Option<Mounted>,
 ) -> Result<Router, AppError> {
-    let generation = GenerationServiceServer::new(service_of(settings, bedrock, shared))
+    let home = bedrock.home().to_owned();
+    let service = Arc::new(service_of(settings, bedrock, shared));
+    let generation = GenerationServiceServer::from_arc(Arc::clone(&service))
         .max_decoding_message_size(settings.max_request_bytes)
         // The limit above also holds for what a message decompresses to.
         .accept_compressed(CompressionEncoding::Gzip);
@@ -71,6 +74,14 @@ pub(super) fn router(
     // Around every method of the generation service, and no other.
     let gate = gates_of(settings, shared)?;
     let mounted = mounted.map_or_else(Router::new, |mounted| mounted.behind(gate.clone(), methods.clone()));
+    let api = Api {
+        router: operations(service)
+            .layer(from_fn_with_state(gate.clone(), gates))
+            .layer(from_fn_with_state(state.clone(), front)),
+        metrics: shared.metrics.clone(),
+        messages: gate.messages.clone(),
+        signatures: Signatures::new(settings.signing.clone(), shared.directory.clone(), &home),
+    };
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
     let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };
     let stopping = shared.stopping.clone();
@@ -79,7 +90,8 @@ pub(super) fn router(
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.
         .layer(from_fn_with_state(state, front));
-    Ok(if settings.page { web::around(router, Session { authentication, hosts, link }) } else { router })
+    let router = if settings.page { web::around(router, Session { authentication, hosts, link }) } else { router };
+    Ok(if settings.bedrock_api { router.layer(from_fn_with_state(api, layer::layer)) } else { router })
 }
 
 /// The metrics behind their layer.

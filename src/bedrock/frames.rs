@@ -30,6 +30,9 @@ const SHORTEST: usize = 16;
 /// The longest frame that AWS sends.
 const LONGEST: usize = 16 << 20;
 
+/// The longest body that is no event stream. Those of models that make images have some MiB.
+const WHOLE: usize = 64 << 20;
+
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
@@ -54,6 +57,8 @@ pub(crate) enum Frame {
         /// `:error-message`.
         message: String,
     },
+    /// A body that is no event stream, and that has arrived to its end.
+    Whole(Bytes),
 }
 
 /// The frames of one response body.
@@ -64,11 +69,32 @@ pub(crate) struct Frames {
     buffer: BytesMut,
     received: u64,
     longest: usize,
+    /// Whether the body is one answer and no event stream.
+    is_whole: bool,
+    /// The bytes of the last frame, until they are taken.
+    last: Bytes,
 }
 
 impl Frames {
     pub(crate) fn new(body: SdkBody) -> Self {
-        Self { body: Some(body), buffer: BytesMut::new(), received: 0, longest: LONGEST }
+        Self {
+            body: Some(body),
+            buffer: BytesMut::new(),
+            received: 0,
+            longest: LONGEST,
+            is_whole: false,
+            last: Bytes::new(),
+        }
+    }
+
+    /// A body that is no event stream. It is one frame.
+    pub(crate) fn whole(body: SdkBody) -> Self {
+        Self { is_whole: true, longest: WHOLE, ..Self::new(body) }
+    }
+
+    /// The bytes of the last frame, as they arrived.
+    pub(crate) fn take_last(&mut self) -> Bytes {
+        std::mem::take(&mut self.last)
     }
 
     /// The number of bytes received, including those of an incomplete frame.
@@ -80,6 +106,7 @@ impl Frames {
     pub(crate) fn close(&mut self) {
         self.body = None;
         self.buffer = BytesMut::new();
+        self.is_whole = false;
     }
 
     /// Refuses frames longer than this from now on.
@@ -88,7 +115,15 @@ impl Frames {
     }
 
     /// Removes the next complete frame from the buffer.
-    fn decode(buffer: &mut BytesMut, longest: usize) -> Result<Option<Frame>, Error> {
+    fn decode(&mut self) -> Result<Option<Frame>, Error> {
+        let Self { buffer, longest, .. } = self;
+        let longest = *longest;
+        if self.is_whole {
+            if buffer.len() > longest {
+                return Err(corrupt(format!("the answer has more than {longest} bytes")));
+            }
+            return Ok(None);
+        }
         let Some(prelude) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
         let (lengths, checksum) = prelude.split_at(8);
         if crc32fast::hash(lengths).to_be_bytes() != checksum {
@@ -104,15 +139,17 @@ impl Frames {
             return Ok(None);
         }
         let mut frame = buffer.split_to(total).freeze();
+        self.last = frame.clone();
         let message = read_message_from(&mut frame).map_err(|error| corrupt(error.to_string()).with_source(error))?;
         read(&message).map(Some)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
-        while let Some(body) = &mut self.body {
-            if let Some(frame) = Self::decode(&mut self.buffer, self.longest).transpose() {
+        while self.body.is_some() {
+            if let Some(frame) = self.decode().transpose() {
                 return Poll::Ready(Some(frame));
             }
+            let Some(body) = &mut self.body else { break };
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(part)) => {
                     if let Ok(data) = part.into_data() {
@@ -125,6 +162,10 @@ impl Frames {
                 }
                 None => self.body = None,
             }
+        }
+        if std::mem::take(&mut self.is_whole) {
+            self.last = self.buffer.split().freeze();
+            return Poll::Ready(Some(Ok(Frame::Whole(self.last.clone()))));
         }
         Poll::Ready(match self.buffer.len() {
             0 => None,

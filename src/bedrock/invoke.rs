@@ -30,6 +30,37 @@ use crate::{
     request::{Family, Valid, native},
 };
 
+/// Puts what stands beside a body into an operation. The two operations have the same settings and no common trait.
+macro_rules! with_settings {
+    ($operation:expr, $request:expr) => {{
+        let (mut operation, request) = ($operation.content_type("application/json"), $request);
+        operation = operation.model_id(request.model);
+        if let Some(guardrail) = request.guardrail_config {
+            let some = |text: String| (!text.is_empty()).then_some(text);
+            operation = operation
+                .set_guardrail_identifier(some(guardrail.guardrail_identifier))
+                .set_guardrail_version(some(guardrail.guardrail_version));
+            if !guardrail.trace.is_empty() {
+                operation = operation.trace(guardrail.trace.to_ascii_uppercase().as_str().into());
+            }
+        }
+        if let Some(config) = request.performance_config.filter(|config| !config.latency.is_empty()) {
+            operation = operation.performance_config_latency(config.latency.as_str().into());
+        }
+        if let Some(tier) = request.service_tier {
+            operation = operation.service_tier(tier.r#type.as_str().into());
+        }
+        if !request.request_metadata.is_empty() {
+            let metadata: serde_json::Map<String, serde_json::Value> =
+                request.request_metadata.into_iter().map(|(name, value)| (name, value.into())).collect();
+            operation = operation.request_metadata(serde_json::Value::Object(metadata).to_string());
+        }
+        operation
+    }};
+}
+
+pub(super) use with_settings;
+
 /// The format of the answer to a request.
 pub(super) fn format_of(request: &GenerateRequest) -> Result<Format, Error> {
     if !request.native_body.is_empty() {
@@ -50,35 +81,13 @@ pub(super) fn operation(
     client: &Client,
     request: Valid<GenerateRequest>,
 ) -> Result<InvokeModelWithResponseStreamFluentBuilder, Error> {
-    let request = request.into_inner();
-    let body = if request.native_body.is_empty() { body(&request)?.to_string() } else { request.native_body };
-    let mut operation = client
-        .invoke_model_with_response_stream()
-        .model_id(request.model)
-        .content_type("application/json")
-        .accept("application/json")
-        .body(Blob::new(body));
-    if let Some(guardrail) = request.guardrail_config {
-        let some = |text: String| (!text.is_empty()).then_some(text);
-        operation = operation
-            .set_guardrail_identifier(some(guardrail.guardrail_identifier))
-            .set_guardrail_version(some(guardrail.guardrail_version));
-        if !guardrail.trace.is_empty() {
-            operation = operation.trace(guardrail.trace.to_ascii_uppercase().as_str().into());
-        }
-    }
-    if let Some(config) = request.performance_config.filter(|config| !config.latency.is_empty()) {
-        operation = operation.performance_config_latency(config.latency.as_str().into());
-    }
-    if let Some(tier) = request.service_tier {
-        operation = operation.service_tier(tier.r#type.as_str().into());
-    }
-    if !request.request_metadata.is_empty() {
-        let metadata: Map<String, Value> =
-            request.request_metadata.into_iter().map(|(name, value)| (name, value.into())).collect();
-        operation = operation.request_metadata(Value::Object(metadata).to_string());
-    }
-    Ok(operation)
+    let mut request = request.into_inner();
+    let body = match std::mem::take(&mut request.native_body) {
+        none if none.is_empty() => body(&request)?.to_string(),
+        own => own,
+    };
+    let operation = client.invoke_model_with_response_stream().accept("application/json").body(Blob::new(body));
+    Ok(with_settings!(operation, request))
 }
 
 /// The body in the model's own format.

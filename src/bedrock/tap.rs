@@ -21,9 +21,10 @@ use aws_smithy_runtime_api::{
     },
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
+use http::HeaderMap;
 use tokio::time::sleep;
 
-use super::{classify, cut};
+use super::{classify, cut, relay};
 use crate::{
     error::{Error, Reason},
     failover::attempt_log::AttemptLog,
@@ -41,6 +42,7 @@ pub(super) struct Tap {
 struct Seen {
     connection: Option<CaptureSmithyConnection>,
     body: Option<SdkBody>,
+    head: HeaderMap,
     request_id: String,
 }
 
@@ -81,6 +83,16 @@ impl Tap {
     pub(super) fn into_parts(self) -> (Option<SdkBody>, String) {
         let seen = mem::take(&mut *self.seen());
         (seen.body, seen.request_id)
+    }
+
+    /// The headers of the response that go to the caller of a relayed call.
+    pub(super) fn head(&self) -> HeaderMap {
+        self.seen().head.clone()
+    }
+
+    /// Whether the response was a success.
+    pub(super) fn has_body(&self) -> bool {
+        self.seen().body.is_some()
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -137,6 +149,7 @@ impl Intercept for Tap {
         let response = context.response_mut();
         let mut seen = self.seen();
         seen.request_id = classify::request_id(response.headers());
+        seen.head = relay::head(response.headers());
         self.log.responded(response.status().as_u16(), &seen.request_id);
         let body = mem::replace(response.body_mut(), SdkBody::empty());
         match (response.status().is_success(), self.takes_body) {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{
-    AccessArgs, AccountArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, QuotaArgs,
+    AccessArgs, AccountArgs, ApiArgs, ConnectionArgs, ConversationArgs, LOCAL_MODEL, LOG, Layers, LimitArgs, QuotaArgs,
     Settings, TelemetryArgs, TimeArgs, TlsArgs, access::Listening, identity, problems::Problems, quotas::Around,
 };
 use crate::{
@@ -105,6 +105,9 @@ pub struct ServeArgs {
     pub account: AccountArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub api: ApiArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub time: TimeArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
@@ -175,6 +178,8 @@ impl ServeArgs {
             body_timeout: self.time.body_timeout(&mut problems),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             list_account_models: self.account.list_account_models,
+            bedrock_api: self.api.bedrock_api,
+            signing: self.api.secrets(reads_files, &mut problems),
             limits,
             quotas,
             share_limits: self.quotas.share_limits(&mut problems),

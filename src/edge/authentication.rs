@@ -5,12 +5,15 @@
 //!
 //! - `credentials` what a request presents; [`cookie`] how a browser has it
 //! - [`browser`] the sign-in of the page
+//! - [`signed`] verifies the signatures of calls to the Bedrock API; `signature` computes one again
 //! - [`proxies`] the address and the certificate of a caller behind a proxy
 
 pub(crate) mod browser;
 pub(crate) mod cookie;
 mod credentials;
 pub(crate) mod proxies;
+mod signature;
+pub(crate) mod signed;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -21,6 +24,7 @@ use self::{
     cookie::SessionCookie,
     credentials::{Credentials, Presented},
     proxies::{CallerAddress, TrustedProxies},
+    signed::{Flaw, Outcome},
 };
 use crate::{
     admission::{client::ClientId, failure_limit::FailureLimit},
@@ -38,6 +42,10 @@ use crate::{
 
 /// What to send, for callers without valid credentials.
 const ADVICE: &str = "Send an API key or a token as `authorization: Bearer …` (or an API key as `x-api-key`)";
+
+/// The exceptions of AWS for signatures.
+const UNKNOWN_KEY: &str = "UnrecognizedClientException";
+const WRONG_SIGNATURE: &str = "InvalidSignatureException";
 
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +167,10 @@ impl Authentication {
             Presented::Key(key) => {
                 self.directory.by_key(&key, SystemTime::now()).map_err(|refusal| (refusal, "the API key"))
             }
+            Presented::Signature(Outcome(Ok(id))) => {
+                self.directory.by_signature(id, SystemTime::now()).map_err(|refusal| (refusal, "the access key"))
+            }
+            Presented::Signature(Outcome(Err(flaw))) => return Err(self.unsigned(flaw, client)),
             Presented::Token(token) => {
                 self.directory.by_token(token).await.map_err(|refusal| (refusal, "the API key or token"))
             }
@@ -167,6 +179,24 @@ impl Authentication {
             }
         };
         identified.map_err(|(refusal, what)| self.failed(refusal, what, client))
+    }
+
+    /// The error of a signature that proves nothing.
+    fn unsigned(&self, flaw: &Flaw, client: &ClientId) -> Error {
+        let (exception, message) = match flaw {
+            Flaw::UnknownKey(id) => (UNKNOWN_KEY, format!("this server has not issued the access key {id:?}")),
+            Flaw::Wrong(what) => (WRONG_SIGNATURE, what.clone()),
+            Flaw::Full => {
+                let message = "more signed calls were made than this server can tell from replays. Try again later";
+                return Error::new(Reason::AuthenticationThrottled, message);
+            }
+        };
+        let error = self.failed(Refusal::Invalid, "the signature", client);
+        if error.reason() != Reason::CredentialsInvalid {
+            return error;
+        }
+        let advice = "Sign with an access key that its operator has given you (outcrop keys new --sigv4)";
+        Error::new(Reason::CredentialsInvalid, format!("{message}. {advice}")).with_exception(exception)
     }
 
     /// The error of credentials that prove nothing.

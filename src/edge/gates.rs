@@ -17,12 +17,14 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http::Extensions;
 
 use crate::{
     admission::{AdmissionControl, request_memory::MemoryPermit},
     audit::Audit,
-    edge::{grpc::grpc, message::Messages},
+    edge::{authentication::signed::Received, grpc::refusal, message::Messages},
     error::{Error, Reason},
+    front::call::ApiCall,
     identity::Identity,
     shutdown::{InFlight, Shutdown},
     telemetry::call::CallRecord,
@@ -59,21 +61,42 @@ impl Admitted {
     /// # Errors
     /// `INTERNAL` if the request did not pass the gates.
     pub(crate) fn take<T>(request: &mut tonic::Request<T>) -> Result<Self, Error> {
-        let granted = request.extensions_mut().remove();
+        Self::granted(request.extensions_mut().remove())
+    }
+
+    /// The same for a request that is not one of gRPC.
+    ///
+    /// # Errors
+    /// `INTERNAL` if the request did not pass the gates.
+    pub(crate) fn take_from(extensions: &mut Extensions) -> Result<Self, Error> {
+        Self::granted(extensions.remove())
+    }
+
+    fn granted(granted: Option<Self>) -> Result<Self, Error> {
         granted.ok_or_else(|| Error::new(Reason::Internal, "the call did not pass the gates of the server"))
     }
 }
 
 impl Gates {
     /// Applies the gates. Returns the request with its message received and the result attached.
-    async fn pass(&self, record: &Arc<CallRecord>, request: Request) -> Result<Request, Error> {
+    async fn pass(&self, record: &Arc<CallRecord>, mut request: Request) -> Result<Request, Error> {
         let identity = Identity::of(request.extensions())?;
         record.audited(self.audit.begin(&identity, request.uri().path(), record.generation_id())?);
         let in_flight = Arc::new(self.shutdown.enter()?);
         let limits = &identity.in_force().limits.settings;
         self.admission.check_rate(limits, identity.client(), GENERATING.contains(&request.uri().path()))?;
-        let received = Box::pin(self.messages.receive(&identity.client().id, request));
-        let (mut request, memory) = in_flight.unless_revoked(received).await?;
+        let client = &identity.client().id;
+        let of_api = request.extensions().get::<ApiCall>().is_some();
+        let before = request.extensions_mut().remove::<Received>();
+        let received = async {
+            match (of_api, before) {
+                // With a signature, which covers it.
+                (true, Some(Received(memory))) => Ok((request, memory)),
+                (true, None) => self.messages.receive_body(client, request).await,
+                (false, _) => self.messages.receive(client, request).await,
+            }
+        };
+        let (mut request, memory) = in_flight.unless_revoked(Box::pin(received)).await?;
         let record = Arc::clone(record);
         request.extensions_mut().insert(Admitted { identity, record, in_flight, memory });
         Ok(request)
@@ -82,15 +105,16 @@ impl Gates {
 
 /// The layer.
 pub(crate) async fn gates(State(gates): State<Gates>, request: Request, next: Next) -> Response {
+    let of_api = request.extensions().get::<ApiCall>().is_some();
     let record = match CallRecord::of(request.extensions()) {
         Ok(record) => record,
-        Err(error) => return grpc(&error.into_status()),
+        Err(error) => return refusal(of_api, error),
     };
     match Box::pin(gates.pass(&record, request)).await {
         Ok(request) => next.run(request).await,
         Err(error) => {
             record.refuse(&error);
-            grpc(&error.into_status())
+            refusal(of_api, error)
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         protocol::{FromWeb, is_grpc, not_grpc},
     },
     error::{self, Error, Reason},
+    front::{call::ApiCall, refusal},
     metrics::Metrics,
     request::{generation_id::GenerationId, timeouts::Deadline},
     telemetry::{
@@ -113,7 +114,8 @@ impl Front {
 
 /// The layer.
 pub(crate) async fn front(State(state): State<Front>, mut request: Request, next: Next) -> Response {
-    if !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
+    let of_api = request.extensions().get::<ApiCall>().is_some();
+    if !of_api && !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
         return not_grpc(&request, "");
     }
     let id = GenerationId::random();
@@ -131,9 +133,10 @@ pub(crate) async fn front(State(state): State<Front>, mut request: Request, next
 }
 
 async fn answer(state: &Front, mut request: Request, next: Next, record: &CallRecord) -> Response {
+    let of_api = request.extensions().get::<ApiCall>().is_some();
     let refused = |error: Error| {
         record.refuse(&error);
-        grpc(&error.into_status())
+        refusal(of_api, error)
     };
     if let Err(error) = state.hosts.check_call(&request) {
         return refused(error);
@@ -202,6 +205,11 @@ fn keep_metadata(headers: &mut HeaderMap, own: &HeaderMap) {
             headers.insert(name, value.clone());
         }
     }
+}
+
+/// The answer to a call that is refused, in the form of its protocol.
+pub(crate) fn refusal(of_api: bool, error: Error) -> Response {
+    if of_api { refusal::answer(&error) } else { grpc(&error.into_status()) }
 }
 
 /// A response with a status in its headers and no message.

@@ -18,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, extract::Request};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderValue;
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use prost::DecodeError;
 use tokio::time::{Instant, timeout_at};
@@ -38,6 +39,9 @@ const PREFIX: usize = 5;
 /// How much longer than the body timeout a message may take: a second for so many bytes, which is 2 Mbit/s.
 const LEAST_RATE: u64 = 256 << 10;
 
+/// What an entry of JSON takes, in bytes.
+const ENTRY: u64 = 64;
+
 /// How messages are received. Clones share the memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Messages {
@@ -48,11 +52,13 @@ pub(crate) struct Messages {
     timeout: Duration,
 }
 
-/// A message on its way in.
+/// A message, or a body without the prefix of a message, on its way in.
 struct Receiving<'a> {
     messages: &'a Messages,
     permit: &'a MemoryPermit,
     received: BytesMut,
+    /// Whether its length stands before it.
+    has_prefix: bool,
 }
 
 impl Messages {
@@ -83,7 +89,7 @@ impl Messages {
             Some(_) => return Ok((request, permit)),
         };
         let (mut parts, body) = request.into_parts();
-        let receiving = Receiving { messages: self, permit: &permit, received: BytesMut::new() };
+        let receiving = Receiving { messages: self, permit: &permit, received: BytesMut::new(), has_prefix: true };
         let mut received = receiving.all(body).await?;
         if compressed && received.first() == Some(&1) {
             received = compression::decompressed(&received, self.max_bytes, &permit).await?;
@@ -94,6 +100,28 @@ impl Messages {
             permit.grow(self.shapes.check(parts.uri.path(), message)?)?;
         }
         Ok((Request::from_parts(parts, Body::from(received.freeze())), permit))
+    }
+
+    /// The same for a request whose body is its message.
+    ///
+    /// # Errors
+    /// `BODY_TIMEOUT`, `LOCAL_LIMIT`, `MESSAGE_TOO_LARGE`, `CALLER_CANCELLED`.
+    pub(crate) async fn receive_body(
+        &self,
+        client: &ClientId,
+        request: Request,
+    ) -> Result<(Request, Arc<MemoryPermit>), Error> {
+        let permit = Arc::new(self.memory.permit(client.clone()));
+        let (parts, body) = request.into_parts();
+        let declared = body.size_hint().exact().unwrap_or_default();
+        let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+        let mut receiving = Receiving { messages: self, permit: &permit, received: BytesMut::new(), has_prefix: false };
+        receiving.expect(declared)?;
+        let received = receiving.all(body).await?.freeze();
+        // What it takes when it is read as JSON, where `[1,1]` takes many times its bytes.
+        let entries = received.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count() as u64;
+        permit.grow(received.len() as u64 + entries * ENTRY)?;
+        Ok((Request::from_parts(parts, Body::from(received)), permit))
     }
 }
 
@@ -107,7 +135,7 @@ impl Receiving<'_> {
             let earned = Duration::from_millis(self.received.len() as u64 * 1_000 / LEAST_RATE);
             let until = (last + timeout).min(began + timeout + earned);
             match timeout_at(until, body.frame()).await {
-                Ok(None) if self.received.is_empty() => {
+                Ok(None) if self.received.is_empty() && self.has_prefix => {
                     let message = "the call has no message. This method takes one message";
                     return Err(Error::new(Reason::CardinalityViolation, message));
                 }
@@ -136,7 +164,24 @@ impl Receiving<'_> {
         }
     }
 
+    /// Takes the memory for so many bytes.
+    fn expect(&mut self, bytes: usize) -> Result<(), Error> {
+        let most = self.messages.max_bytes;
+        if bytes > most {
+            return Err(too_large(&format!("the body has more than {most} bytes")));
+        }
+        let more = bytes.saturating_sub(self.received.capacity());
+        self.permit.grow(more as u64)?;
+        self.received.reserve(bytes.saturating_sub(self.received.len()));
+        Ok(())
+    }
+
     fn add(&mut self, data: &Bytes) -> Result<(), Error> {
+        if !self.has_prefix {
+            self.expect(self.received.len().saturating_add(data.len()))?;
+            self.received.put_slice(data);
+            return Ok(());
+        }
         let known = self.received.len() >= PREFIX;
         self.received.put_slice(data);
         let Some(mut prefix) = self.received.get(..PREFIX) else { return Ok(()) };

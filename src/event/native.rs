@@ -24,6 +24,15 @@ use crate::{
 /// The event type of every native chunk.
 pub(crate) const CHUNK: &str = "chunk";
 
+/// Whether a chunk says that a message or a block of it begins, and has nothing of it: the families of Claude and of Nova have such chunks.
+pub(crate) fn is_beginning(chunk: &[u8]) -> bool {
+    let Ok(members) = super::parse(CHUNK, chunk) else { return false };
+    match members.get("type").and_then(Value::as_str) {
+        Some(name) => ["message_start", "content_block_start", "ping"].contains(&name),
+        None => members.len() == 1 && members.contains_key("messageStart"),
+    }
+}
+
 /// Decodes the chunks of an answer in the format of a family.
 pub(crate) trait Decode: Debug + Send {
     /// Removes the known members of a chunk and passes their content to the sink.

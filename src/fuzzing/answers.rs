@@ -34,6 +34,7 @@ pub fn frames(data: &[u8]) {
     let lengths = whole.0.iter().map(|frame| match frame {
         Frame::Event { payload, .. } | Frame::Exception { payload, .. } => payload.len(),
         Frame::Error { code, message } => code.len() + message.len(),
+        Frame::Whole(body) => body.len(),
     });
     assert!(lengths.sum::<usize>() + 16 * whole.0.len() <= body.len(), "more came out than went in");
 }

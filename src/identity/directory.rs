@@ -183,6 +183,21 @@ impl Directory {
         }
     }
 
+    /// The identity of a caller who has signed with the secret of this API key.
+    pub(crate) fn by_signature(&self, key_id: &str, now: SystemTime) -> Result<Identity, Refusal> {
+        let callers = self.callers.load();
+        let found = callers.by_key.get(key_id).and_then(|(caller, at)| Some((caller, caller.keys.get(*at)?)));
+        match found {
+            None => Err(Refusal::Invalid),
+            Some((_, known)) if known.disabled => Err(Refusal::Revoked),
+            Some((_, known)) if known.has_expired(now) => Err(Refusal::Expired),
+            Some((caller, known)) => {
+                let credential = Credential::Key { id: known.id.as_str().into(), sha256: known.sha256 };
+                Ok(Identity::of_caller(caller, credential, &callers.in_force))
+            }
+        }
+    }
+
     /// The identity of a client certificate that the handshake has verified, by its URI SAN.
     pub(crate) fn by_certificate(&self, uri: &Arc<str>) -> Result<Identity, Refusal> {
         let callers = self.callers.load();

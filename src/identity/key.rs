@@ -10,7 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::digest::{hexadecimal, sha256};
 
 /// The beginning of every key, by which secret scanners find keys in source code.
-const PREFIX: &str = "oc_";
+pub(crate) const PREFIX: &str = "oc_";
 
 /// The length of an id, in characters.
 const ID: usize = 12;

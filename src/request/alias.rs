@@ -1,7 +1,9 @@
 //! An alias: a route with defaults for the requests that name it, and with a limit of the tokens that they may ask for.
 //!
+//! - `body` the defaults in a body that is relayed
 //! - `check` finds defaults that can never be served
 
+mod body;
 mod check;
 
 pub use self::check::Problem;

@@ -2,7 +2,10 @@
 
 use prost_types::{Struct, Value, value::Kind};
 
-use super::{Checked, Valid};
+use super::{
+    Checked, Valid,
+    relayed::{self, Relayed},
+};
 use crate::{
     error::{Error, Reason},
     failover::routes::Target,
@@ -32,6 +35,27 @@ pub(crate) fn impose(request: &mut GenerateRequest, identity: &Identity) {
     }
     let metadata = imposed.request_metadata.iter().map(|(key, value)| (key.clone(), value.clone()));
     request.request_metadata.extend(metadata);
+}
+
+/// Checks a request whose body is relayed. Targets in other regions leave its route.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub(crate) fn check_relayed(
+    checked: &mut Checked<GenerateRequest>,
+    relayed: &Relayed,
+    identity: &Identity,
+    home: &str,
+) -> Result<(), Error> {
+    check_targets(&checked.name, &mut checked.route, identity, home)?;
+    let body = &checked.request.get().native_body;
+    if relayed.operation.is_converse() {
+        relayed::check_permitted(body, identity, has_guardrail(identity))?;
+    } else {
+        check_native_body(body, identity)?;
+    }
+    keep_model_of_first_target(checked, |request, model| request.model = model);
+    Ok(())
 }
 
 /// Checks a request to generate, with the history of its conversation. Targets in other regions leave its route.

@@ -1,6 +1,6 @@
 //! A running call with its attempts or its answer, its timeouts, its permits and its usage accounting.
 //!
-//! It is a stream of chunks. [`super::stream`] polls it for tonic. [`super::registry`] ends it if it is not polled.
+//! It is a stream of pieces. [`super::stream`] polls it. [`super::registry`] ends it if it is not polled.
 
 use std::{
     mem,
@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use outcrop_contract::is_finish;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 
@@ -24,6 +23,7 @@ use crate::{
     response::{
         abandoned::{AbandonedCall, AbandonedCalls},
         pending::PendingResponse,
+        piece::Piece,
         reader::ResponseReader,
         reading::ReadState,
         timers::{HeartbeatTimer, TimeLimit},
@@ -31,9 +31,6 @@ use crate::{
     },
     shutdown::InFlight,
 };
-
-/// The `sequence` of the first content, after `start`.
-const FIRST_CONTENT: u32 = 1;
 
 /// A running call. The stream ends after the `finish` or after an error.
 #[derive(Debug)]
@@ -101,7 +98,7 @@ impl Call {
         }
     }
 
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
         loop {
             // A call without resources has ended and does not time out.
             if self.resources.is_some() && self.time_limit.poll_passed(cx).is_ready() {
@@ -114,16 +111,16 @@ impl Call {
             }
             match self.poll_state(cx) {
                 Poll::Ready(Step::Again) => {}
-                Poll::Ready(Step::Chunk(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Poll::Ready(Step::Piece(piece)) => return Poll::Ready(Some(Ok(piece))),
                 Poll::Ready(Step::Failed(error)) => self.fail(error),
                 Poll::Ready(Step::Over(error)) => return Poll::Ready(error.map(Err)),
                 Poll::Pending => {
                     let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
                     ready!(heartbeat.poll_due(cx));
-                    return Poll::Ready(Some(Ok(Chunk {
+                    return Poll::Ready(Some(Ok(Piece::Chunk(Chunk {
                         event: Some(Event::Heartbeat(Heartbeat { quota_wait: self.attempts.quota_wait() })),
                         ..Chunk::default()
-                    })));
+                    }))));
                 }
             }
         }
@@ -143,25 +140,24 @@ impl Call {
                 Err(error) => Step::Failed(error),
             },
             State::Reading(reader) => match ready!(poll_reader(reader, &mut self.resources, cx)) {
-                Some(Ok(mut chunk)) if !is_finish(&chunk) => {
-                    if let Some(turn) = &mut self.turn {
-                        turn.add(&mut chunk);
-                    }
-                    if let Some(resources) = &mut self.resources
-                        && chunk.sequence > Some(FIRST_CONTENT)
-                    {
-                        resources.accounting.chunk();
-                    }
-                    Step::Chunk(chunk)
-                }
-                Some(Ok(finish)) => match mem::replace(&mut self.state, State::Over(None)) {
-                    State::Reading(reader) => {
-                        self.state = State::Storing { reader, finish: Box::new(finish) };
+                Some(Ok(piece)) => match piece.into_finish() {
+                    Ok(finish) => {
+                        self.state = match mem::replace(&mut self.state, State::Over(None)) {
+                            State::Reading(reader) => State::Storing { reader, finish: Box::new(finish) },
+                            other => other,
+                        };
                         Step::Again
                     }
-                    other => {
-                        self.state = other;
-                        Step::Again
+                    Err(mut piece) => {
+                        if let (Some(turn), Piece::Chunk(chunk)) = (&mut self.turn, &mut piece) {
+                            turn.add(chunk);
+                        }
+                        if let Some(resources) = &mut self.resources
+                            && piece.follows_content()
+                        {
+                            resources.accounting.chunk();
+                        }
+                        Step::Piece(piece)
                     }
                 },
                 Some(Err(error)) => Step::Failed(error),
@@ -178,7 +174,7 @@ impl Call {
                     finished(&mut self.resources, &reader.answer());
                     self.turn = None;
                     self.state = State::Over(None);
-                    Step::Chunk(finish)
+                    Step::Piece(Piece::Chunk(finish))
                 }
             }
         };
@@ -261,12 +257,12 @@ impl Call {
     }
 }
 
-/// Reads the next chunk, and records the wait for it.
+/// Reads the next piece, and records the wait for it.
 fn poll_reader(
     reader: &mut ResponseReader,
     resources: &mut Option<CallResources>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Chunk, Error>>> {
+) -> Poll<Option<Result<Piece, Error>>> {
     let polled = Pin::new(reader).poll_next(cx);
     if let Some(CallResources { accounting, .. }) = resources {
         match &polled {
@@ -290,17 +286,17 @@ fn finished(resources: &mut Option<CallResources>, answer: &Answer<'_>) {
 enum Step {
     /// The state has changed and is polled again.
     Again,
-    Chunk(Chunk),
+    Piece(Piece),
     Failed(Error),
     Over(Option<Error>),
 }
 
 impl Stream for Call {
-    type Item = Result<Chunk, Error>;
+    type Item = Result<Piece, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let read = Arc::clone(&self.read);
-        let polled = read.poll(cx, |cx| self.poll_chunk(cx));
+        let polled = read.poll(cx, |cx| self.poll_piece(cx));
         if let (Poll::Ready(Some(Ok(_))), Some(heartbeat)) = (&polled, &mut self.heartbeat) {
             heartbeat.sent();
         }

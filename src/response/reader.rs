@@ -2,6 +2,10 @@
 //!
 //! [`crate::failover`] waits for the first content, [`crate::response::call`] reads the answer, and [`crate::response::abandoned`] drains
 //! abandoned answers.
+//!
+//! - `waiting` its timers
+
+mod waiting;
 
 use std::{
     collections::VecDeque,
@@ -11,9 +15,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_stream::Stream;
 
+use self::waiting::{Grace, IdleTimer};
 use crate::{
     bedrock::{
         Format, PooledClient, Upstream, classify,
@@ -21,19 +25,16 @@ use crate::{
         invoke,
     },
     error::{CallContext, Error, Phase, Reason},
-    event::{self, EventMapper, Members, native::CHUNK},
+    event::{
+        self, EventMapper, Members,
+        native::{self, CHUNK},
+    },
     failover::routes::Target,
     outcome::Answer,
     proto::{Attempt, Chunk, JsonForm, Start, chunk::Event},
     quota::billing::Billing,
+    response::piece::{Piece, Relay},
 };
-
-/// The time for Bedrock to close a stream after both terminal events. It usually closes at once; a connection that stays open must not
-/// delay a complete answer.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
-
-/// The time for `metadata` after `messageStop`. Without it the answer is complete, and its usage is unknown.
-const METADATA_GRACE: Duration = Duration::from_secs(5);
 
 /// An answer as it arrives: a stream of chunks that ends after its `finish` or with an error.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct ResponseReader {
     format: Format,
     mapper: EventMapper,
     ready: VecDeque<Chunk>,
+    /// The frames, if they are sent as they are. Then the chunks only prove the end.
+    relay: Option<Relay>,
     ended: bool,
     call: CallContext,
     /// Its quota and its price.
@@ -54,29 +57,10 @@ pub(crate) struct ResponseReader {
     has_content: bool,
 }
 
-/// The grace periods after the end of the message.
-#[derive(Debug, Default)]
-struct Grace {
-    /// The times at which the message ended, without metadata and with it.
-    ended: [Option<Instant>; 2],
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// The idle timeout. It runs while there is nothing to read, and not while the caller does not read, because then nothing is polled.
-#[derive(Debug)]
-struct IdleTimer {
-    limit: Duration,
-    /// The number of bytes that were received when it began. `None` while there is something to read.
-    received: Option<u64>,
-    since: Instant,
-    /// Reset when it fires and not for each frame.
-    timer: Pin<Box<Sleep>>,
-}
-
 impl ResponseReader {
     /// Reads the stream that the last of these attempts has opened.
     pub(crate) fn new(upstream: Upstream, generation_id: &str, attempts: Vec<Attempt>, idle: Duration) -> Self {
-        let Upstream { frames, format, client, call } = upstream;
+        let Upstream { frames, format, client, call, head } = upstream;
         let start = Start {
             generation_id: generation_id.to_owned(),
             model_id: call.model_id.clone(),
@@ -87,6 +71,7 @@ impl ResponseReader {
             ..Start::default()
         };
         Self {
+            relay: matches!(format, Format::Relayed(_)).then(|| Relay::new(head)),
             frames,
             client: Some(client),
             format,
@@ -96,7 +81,7 @@ impl ResponseReader {
             call: CallContext { attempts, ..call },
             billing: Billing::default(),
             grace: Grace::default(),
-            idle: IdleTimer { limit: idle, received: None, since: Instant::now(), timer: Box::pin(sleep(idle)) },
+            idle: IdleTimer::new(idle),
             has_content: false,
         }
     }
@@ -138,7 +123,7 @@ impl ResponseReader {
         self.frames.at_most(longest_frame);
         self.has_content = true;
         while !self.ended {
-            self.ready.clear();
+            self.clear();
             poll_fn(|cx| self.poll_ready(cx)).await?;
         }
         Ok(())
@@ -167,10 +152,10 @@ impl ResponseReader {
 
     /// Ready when a chunk is ready or the answer has ended.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.ready.is_empty() && !self.ended {
+        while self.ready.is_empty() && self.relay.as_ref().is_none_or(Relay::is_empty) && !self.ended {
             match Pin::new(&mut self.frames).poll_next(cx) {
                 Poll::Ready(Some(frame)) => {
-                    self.idle.received = None;
+                    self.idle.stop();
                     match frame.and_then(|frame| self.accept(frame)) {
                         // The message has ended, so its content is complete. Only metadata can be missing.
                         Err(error) if error.reason() == Reason::UpstreamTruncated && self.mapper.is_stopped() => {
@@ -195,13 +180,31 @@ impl ResponseReader {
         Poll::Ready(Ok(()))
     }
 
+    /// Drops what was not sent.
+    fn clear(&mut self) {
+        self.ready.clear();
+        if let Some(relay) = &mut self.relay {
+            relay.clear();
+        }
+    }
+
     fn accept(&mut self, frame: Frame) -> Result<(), Error> {
+        self.map(frame)?;
+        if let Some(relay) = &mut self.relay {
+            self.ready.clear();
+            relay.add(self.frames.take_last(), self.mapper.phase() == Phase::AfterContent);
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, frame: Frame) -> Result<(), Error> {
         let (event_type, payload) = match frame {
             Frame::Event { event_type, payload } => (event_type, payload),
             Frame::Exception { exception_type, payload } => {
                 return Err(classify::exception_frame(&exception_type, &payload));
             }
             Frame::Error { code, message } => return Err(classify::error_frame(&code, &message)),
+            Frame::Whole(body) => return self.format.prove(&mut self.mapper, &body),
         };
         let mut event = match event::parse(&event_type, &payload) {
             Err(_) if !event::is_known(&event_type) => {
@@ -210,7 +213,7 @@ impl ResponseReader {
             }
             parsed => parsed?,
         };
-        if event_type != CHUNK || matches!(self.format, Format::Converse) {
+        if event_type != CHUNK || self.format.is_converse() {
             self.mapper.accept(&event_type, event, &mut self.ready);
             return Ok(());
         }
@@ -222,6 +225,8 @@ impl ResponseReader {
                 let chunk = event::parse(CHUNK, &bytes)?;
                 self.mapper.native(decoder.as_mut(), chunk, beside, &mut self.ready)
             }
+            // A beginning without content can still be replaced by another attempt.
+            Format::Relayed(_) if self.mapper.phase() == Phase::BeforeContent && native::is_beginning(&bytes) => Ok(()),
             _ => self.mapper.raw(&bytes, beside, &mut self.ready),
         }
     }
@@ -230,6 +235,10 @@ impl ResponseReader {
         let ended = self.mapper.end(&mut self.ready);
         if let Some(Event::Finish(finish)) = self.ready.back_mut().and_then(|chunk| chunk.event.as_mut()) {
             self.billing.finish(self.mapper.used(), finish);
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.release();
+            self.ready.drain(..self.ready.len().saturating_sub(1));
         }
         self.close();
         ended.map_err(|error| self.fail(error))
@@ -244,52 +253,14 @@ impl ResponseReader {
 }
 
 impl Stream for ResponseReader {
-    type Item = Result<Chunk, Error>;
+    type Item = Result<Piece, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Err(error) = ready!(self.poll_ready(cx)) {
             return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(self.ready.pop_front().map(Ok))
-    }
-}
-
-impl Grace {
-    /// Ready when the grace period has passed. `complete` says whether the metadata has arrived.
-    fn poll_over(&mut self, cx: &mut Context<'_>, complete: bool) -> Poll<()> {
-        let limit = if complete { CLOSE_GRACE } else { METADATA_GRACE };
-        let over = *self.ended[usize::from(complete)].get_or_insert_with(Instant::now) + limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(over)));
-        if timer.deadline() != over {
-            timer.as_mut().reset(over);
-        }
-        timer.as_mut().poll(cx)
-    }
-}
-
-impl IdleTimer {
-    /// Ready when nothing was received for the limit. `received` is the number of bytes received so far.
-    fn poll_over(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
-        if self.received != Some(received) {
-            self.received = Some(received);
-            self.since = Instant::now();
-        }
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let over = self.since + self.limit;
-            if over <= Instant::now() {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(over);
-        }
-    }
-
-    fn error(&self) -> Error {
-        let limit = self.limit;
-        let message = format!(
-            "Bedrock sent nothing for {limit:?} in the middle of the answer. Try again, or allow more with time_limits.idle"
-        );
-        Error::new(Reason::IdleTimeout, message)
+        let part = self.relay.as_mut().and_then(Relay::next).map(Piece::Relayed);
+        Poll::Ready(part.or_else(|| self.ready.pop_front().map(Piece::Chunk)).map(Ok))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use parking_lot::Mutex;
@@ -21,22 +21,27 @@ use crate::{
     response::{
         abandoned::AbandonedCalls,
         call::Call,
+        piece::Piece,
         registry::{CallRegistry, Entry},
     },
 };
 
-/// The answer to one `Generate`.
+/// The answer to one call.
 #[derive(Debug)]
-pub struct ChunkStream {
+pub(crate) struct PieceStream {
     /// Shared with the registry, which locks it only to end the call.
     call: Arc<Mutex<Call>>,
-    /// The first chunk, if it was not returned yet.
-    first: Option<Chunk>,
+    /// The first piece, if it was not returned yet.
+    first: Option<Piece>,
     abandoned: AbandonedCalls,
     _registered: Entry,
 }
 
-impl ChunkStream {
+/// The answer to one `Generate`.
+#[derive(Debug)]
+pub struct ChunkStream(PieceStream);
+
+impl PieceStream {
     /// The stream of this call.
     pub(crate) fn new(call: Call, identity: Identity, abandoned: AbandonedCalls, registry: &CallRegistry) -> Self {
         let call = Arc::new(Mutex::new(call));
@@ -44,17 +49,38 @@ impl ChunkStream {
         Self { call, first: None, abandoned, _registered: registered }
     }
 
-    /// Waits for the first chunk, so that a call that fails before content fails without a stream.
-    pub(crate) async fn first_chunk(&mut self) -> Result<(), Error> {
+    /// Waits for the first piece, so that a call that fails before content fails without a stream.
+    pub(crate) async fn first_piece(&mut self) -> Result<(), Error> {
         self.first = poll_fn(|cx| Pin::new(&mut *self.call.lock()).poll_next(cx)).await.transpose()?;
         Ok(())
     }
-}
 
-impl ChunkStream {
     /// Ends the call with this error, unless its answer is complete.
     pub(crate) fn end(&self, error: Error) {
         self.call.lock().end(error);
+    }
+}
+
+impl Stream for PieceStream {
+    type Item = Result<Piece, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut *self.call.lock()).poll_next(cx),
+        }
+    }
+}
+
+impl Drop for PieceStream {
+    fn drop(&mut self) {
+        self.call.lock().abandon(&self.abandoned);
+    }
+}
+
+impl From<PieceStream> for ChunkStream {
+    fn from(pieces: PieceStream) -> Self {
+        Self(pieces)
     }
 }
 
@@ -62,16 +88,14 @@ impl Stream for ChunkStream {
     type Item = Result<Chunk, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(first)));
+        loop {
+            match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+                Some(Ok(Piece::Chunk(chunk))) => return Poll::Ready(Some(Ok(chunk))),
+                // Only the Bedrock API asks for parts.
+                Some(Ok(Piece::Relayed(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into_status()))),
+                None => return Poll::Ready(None),
+            }
         }
-        let polled = Pin::new(&mut *self.call.lock()).poll_next(cx);
-        polled.map(|chunk| chunk.map(|chunk| chunk.map_err(Error::into_status)))
-    }
-}
-
-impl Drop for ChunkStream {
-    fn drop(&mut self) {
-        self.call.lock().abandon(&self.abandoned);
     }
 }

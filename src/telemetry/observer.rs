@@ -114,7 +114,7 @@ impl ObservedCall {
 
     /// Records a checked request to a model. `label` is the bounded name of the model.
     pub(crate) fn requested(&mut self, model: &str, label: &str, asked: Asked<'_>) {
-        if let (Some(measured), Asked::Generation(_)) = (&mut self.measured, &asked) {
+        if let (Some(measured), Asked::Generation(_) | Asked::Relayed(_)) = (&mut self.measured, &asked) {
             measured.label = Some(Label::of(label));
         }
         self.with_spans(|spans| spans.requested(model, asked));

@@ -35,13 +35,17 @@ impl Caller {
 /// An API key, and what the configuration has of it.
 pub(crate) fn new_key() -> (String, KeySettings) {
     let key = NewKey::generate().unwrap();
+    (key.text().to_owned(), settings_of(&key))
+}
+
+/// What the configuration has of a key.
+pub(crate) fn settings_of(key: &NewKey) -> KeySettings {
     let digits = key.sha256();
     let mut sha256 = [0; 32];
     for (byte, digits) in sha256.iter_mut().zip(digits.as_bytes().chunks(2)) {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
     }
-    let settings = KeySettings { id: key.id().to_owned(), sha256, expires_at: None, disabled: false };
-    (key.text().to_owned(), settings)
+    KeySettings { id: key.id().to_owned(), sha256, expires_at: None, disabled: false }
 }
 
 /// The headers of a caller.

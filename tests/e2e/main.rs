@@ -31,6 +31,7 @@ mod events;
 mod failover;
 mod failures;
 mod fidelity;
+mod front;
 mod gates;
 mod grpc;
 mod harness;

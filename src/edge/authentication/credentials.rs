@@ -9,7 +9,10 @@ use http::{
 };
 use zeroize::Zeroizing;
 
-use super::cookie::{Found, SessionCookie};
+use super::{
+    cookie::{Found, SessionCookie},
+    signed::Outcome,
+};
 use crate::{edge::tls::ClientCertificate, identity::key::PresentedKey};
 
 /// The header of an API key, as many HTTP services have it.
@@ -30,6 +33,8 @@ enum Text {
     Nothing,
     /// A key or a token.
     Bearer(Zeroizing<String>),
+    /// A signature that was verified, well or not.
+    Signature(Outcome),
     /// Headers that are none, and what is wrong with them.
     Unreadable(&'static str),
 }
@@ -40,6 +45,8 @@ pub(super) enum Presented<'a> {
     /// Headers that are no credentials, and what is wrong with them.
     Unreadable(&'static str),
     Key(PresentedKey<'a>),
+    /// What a signature came to.
+    Signature(&'a Outcome),
     /// A text that is no API key, and can be a token.
     Token(&'a str),
     /// The URI SAN of a client certificate.
@@ -55,7 +62,10 @@ impl Credentials {
         certificate: Option<ClientCertificate>,
         cookie: Option<SessionCookie>,
     ) -> Self {
-        let mut text = Text::of(request.headers());
+        let mut text = match request.extensions_mut().remove() {
+            Some(outcome) => Text::Signature(outcome),
+            None => Text::of(request.headers()),
+        };
         let of_cookie = match (&text, cookie) {
             (Text::Nothing, Some(cookie)) => {
                 text = Text::of_cookie(cookie.read(request.headers()));
@@ -88,6 +98,7 @@ impl Credentials {
     pub(super) fn key_id(&self) -> &str {
         match &self.text {
             Text::Bearer(text) => PresentedKey::id_in(text).unwrap_or_default(),
+            Text::Signature(outcome) => outcome.key_id(),
             _ => "",
         }
     }
@@ -99,6 +110,7 @@ impl Credentials {
                 Some(key) => Presented::Key(key),
                 None => Presented::Token(text),
             },
+            (Text::Signature(outcome), _) => Presented::Signature(outcome),
             (Text::Unreadable(what), _) => Presented::Unreadable(what),
             (Text::Nothing, Some(ClientCertificate::Name(uri))) => Presented::Certificate(uri),
             (Text::Nothing, Some(ClientCertificate::Problem(problem))) => Presented::Unnamed(problem),
@@ -165,6 +177,7 @@ mod tests {
             Presented::Nothing => "nothing",
             Presented::Unreadable(_) => "unreadable",
             Presented::Key(_) => "key",
+            Presented::Signature(_) => "signature",
             Presented::Token(_) => "token",
             Presented::Certificate(_) => "certificate",
             Presented::Unnamed(_) => "unnamed",

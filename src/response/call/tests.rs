@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
+use outcrop_contract::is_finish;
 use tokio::time::{advance, sleep};
 
 use super::*;
@@ -23,7 +24,11 @@ use crate::{
     metrics::Metrics,
     proto::{GenerateRequest, GetConversationRequest},
     request::{generation_id::GenerationId, timeouts::Deadline},
-    response::{abandoned::AbandonmentSettings, registry::CallRegistry, stream::ChunkStream},
+    response::{
+        abandoned::AbandonmentSettings,
+        registry::CallRegistry,
+        stream::{ChunkStream, PieceStream},
+    },
     shutdown::Shutdown,
     telemetry::{call::CallRecord, observer::ObservedCall},
 };
@@ -96,12 +101,8 @@ impl Server {
                 _memory: None,
             },
         });
-        ChunkStream::new(
-            call,
-            Identity::anonymous(),
-            AbandonedCalls::new(AbandonmentSettings::default()),
-            &self.registry,
-        )
+        let abandoned = AbandonedCalls::new(AbandonmentSettings::default());
+        PieceStream::new(call, Identity::anonymous(), abandoned, &self.registry).into()
     }
 
     /// The sum of a metric over its labels.

@@ -4,7 +4,7 @@ mod faults;
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::bedrock::frames::paced::{event, frame, paced};
@@ -26,7 +26,11 @@ fn reading(pieces: impl IntoIterator<Item = (u64, Bytes)>) -> ResponseReader {
 async fn next(reading: &mut ResponseReader) -> Result<Option<Chunk>, Reason> {
     reading.has_content = true;
     let next = poll_fn(|cx| Pin::new(&mut *reading).poll_next(cx)).await;
-    next.transpose().map_err(|error| error.reason())
+    let chunk = |piece| match piece {
+        Piece::Chunk(chunk) => chunk,
+        Piece::Relayed(part) => panic!("{part:?} of an answer that is not relayed"),
+    };
+    next.transpose().map(|piece| piece.map(chunk)).map_err(|error| error.reason())
 }
 
 async fn count(mut reading: ResponseReader) -> Result<usize, Reason> {

@@ -5,7 +5,7 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 use super::attributes::{bounded, text};
 use crate::{
     proto::{GenerateRequest, InferenceConfiguration},
-    request::native::is_native,
+    request::{native::is_native, relayed},
 };
 
 /// The number of stop sequences in an attribute.
@@ -16,6 +16,8 @@ const MAX_STOP_SEQUENCES: usize = 8;
 pub(crate) enum Asked<'a> {
     /// An answer.
     Generation(&'a GenerateRequest),
+    /// An answer that is relayed as it is.
+    Relayed(relayed::Operation),
     /// The number of tokens of a request.
     TokenCount,
 }
@@ -25,13 +27,19 @@ pub(crate) enum Asked<'a> {
 pub(super) enum Operation {
     /// Of a request for an answer: what of it decides.
     Generation { is_raw: bool, request: Box<GenerateRequest> },
+    /// Of a request whose body is relayed.
+    Relayed(&'static str),
     /// Of a request for the number of tokens.
     TokenCount,
 }
 
 impl Operation {
     pub(super) fn of(asked: Asked<'_>) -> Self {
-        let Asked::Generation(request) = asked else { return Self::TokenCount };
+        let request = match asked {
+            Asked::Generation(request) => request,
+            Asked::Relayed(operation) => return Self::Relayed(operation.name()),
+            Asked::TokenCount => return Self::TokenCount,
+        };
         let (operation, model_family) = (request.operation, request.model_family.clone());
         let decisive = GenerateRequest { operation, model_family, ..GenerateRequest::default() };
         Self::Generation { is_raw: !request.native_body.is_empty(), request: Box::new(decisive) }
@@ -41,6 +49,7 @@ impl Operation {
     pub(super) fn at(&mut self, model_id: &str) -> &'static str {
         match self {
             Self::TokenCount => "CountTokens",
+            Self::Relayed(name) => name,
             Self::Generation { is_raw, request } => {
                 model_id.clone_into(&mut request.model);
                 if *is_raw || is_native(request) { "InvokeModelWithResponseStream" } else { "ConverseStream" }

@@ -161,9 +161,11 @@ impl CallSpans {
     pub(super) fn requested(&mut self, model: &str, asked: Asked<'_>) {
         self.operation = Operation::of(asked);
         model.clone_into(&mut self.model);
-        if let Asked::Generation(request) = asked {
-            self.asked = Some(request::attributes(request));
-        }
+        self.asked = match asked {
+            Asked::Generation(request) => Some(request::attributes(request)),
+            Asked::Relayed(operation) => Some(vec![KeyValue::new("gen_ai.request.stream", !operation.is_whole())]),
+            Asked::TokenCount => None,
+        };
     }
 
     pub(super) fn attempt_begun(&mut self, attempt: &Attempt) {

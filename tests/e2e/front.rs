@@ -1,0 +1,15 @@
+//! The Bedrock API of the server, called with the AWS SDK.
+//!
+//! - `answers` whole answers and errors of all four operations
+//! - `bytes` frames are Bedrock's, byte for byte
+//! - `refusals` bad input, in the shape of AWS
+//! - `gates` each operation passes each gate
+//! - `signatures` callers who sign
+//! - `caller` the SDK, and plain HTTP
+
+mod answers;
+mod bytes;
+mod caller;
+mod gates;
+mod refusals;
+mod signatures;
