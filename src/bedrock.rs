@@ -36,6 +36,7 @@ mod tap;
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use ::http::HeaderMap;
@@ -213,6 +214,27 @@ impl Bedrock {
             (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK returned no response body").in_call(call)),
             (Err(error), _) => Err(error.in_call(call)),
         }
+    }
+
+    /// Makes one attempt to count the tokens of a body as it is. Returns the body of the answer.
+    pub(crate) async fn count_relayed(
+        &self,
+        target: &Target,
+        body: Bytes,
+        connect: Duration,
+        log: &AttemptLog,
+    ) -> Result<Bytes, Error> {
+        let (region, client) = self.client(target);
+        let tap = Tap::of_stream(log);
+        let model_id = target.model_id.clone();
+        let sent = tap.connected_within(connect, relay::count(client.client(), &model_id, body, &tap)).await;
+        let (body, request_id) = tap.into_parts();
+        let counted = match (sent, body) {
+            (Ok(()), Some(body)) => relay::counted(body).await,
+            (Ok(()), None) => Err(Error::new(Reason::Internal, "the SDK returned no response body")),
+            (Err(error), _) => Err(error),
+        };
+        counted.map_err(|error| error.in_call(CallContext { model_id, region, request_id, attempts: Vec::new() }))
     }
 
     /// Makes one attempt to count the tokens of a request.

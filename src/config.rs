@@ -142,6 +142,10 @@ pub enum KeysCommand {
         /// The time after which the key is refused, such as 90days [default: never]
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<String>,
+        /// Also make an AWS key pair of the key, with which an AWS SDK signs its calls to the Bedrock API. It is written after the key, and the
+        /// line of the server is appended to this file, for --sigv4-keys
+        #[arg(long, value_name = "FILE")]
+        sigv4: Option<PathBuf>,
         /// Write the key to this new file, which only its owner can read, instead of standard output
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,

@@ -14,6 +14,7 @@ pub mod routes;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use self::{
@@ -119,6 +120,21 @@ impl Failover {
         let attempt = |target: Target, _| {
             let request = call.request.at(&target);
             async move { self.bedrock.count_tokens(&target, request, timeouts.connect, log).await }
+        };
+        self.run_attempts(&call.route, log, timeouts, None, attempt).await
+    }
+
+    /// Counts the input tokens of a body as it is.
+    pub(crate) async fn count_relayed(
+        &self,
+        call: Checked<GenerateRequest>,
+        timeouts: Timeouts,
+        log: &AttemptLog,
+    ) -> Result<Bytes, Error> {
+        let body = Bytes::from(call.request.into_inner().native_body);
+        let attempt = |target: Target, _| {
+            let body = body.clone();
+            async move { self.bedrock.count_relayed(&target, body, timeouts.connect, log).await }
         };
         self.run_attempts(&call.route, log, timeouts, None, attempt).await
     }

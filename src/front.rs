@@ -7,6 +7,7 @@
 //! - [`layer`] finds the requests of the API
 //! - [`call`] reads the operation and the model from a path
 //! - [`handler`] the operations
+//! - `listing` the names that a caller may use
 //! - [`settings`] what stands in the headers of InvokeModel
 //! - [`body`] the frames of an answer on their way
 //! - [`refusal`] an error in the shape of AWS, before content; [`exception`] as a frame, after it
@@ -16,5 +17,6 @@ pub(crate) mod call;
 pub(crate) mod exception;
 pub(crate) mod handler;
 pub(crate) mod layer;
+mod listing;
 pub(crate) mod refusal;
 pub(crate) mod settings;

@@ -1,15 +1,17 @@
 //! The gRPC methods, thin: validate -> admit -> make attempts -> return the stream. The order is part of the contract.
 //!
 //! - `begin` the steps of a call before its first attempt
+//! - `relayed` what the Bedrock API asks for besides answers
 //! - `models` what ListModels lists; `quotas` what ListQuotas lists
 
 mod begin;
 pub(crate) mod models;
 pub(crate) mod quotas;
+mod relayed;
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use self::{
@@ -21,7 +23,7 @@ use crate::{
     admission::{AdmissionControl, Permit},
     conversation::{self, Conversations},
     edge::gates::Admitted,
-    error::{Error, Reason},
+    error::Error,
     failover::{Failover, Generation, attempt_log::AttemptLog},
     identity::{Identity, directory::Directory},
     metrics::Metrics,
@@ -29,8 +31,7 @@ use crate::{
         CountTokensRequest, CountTokensResponse, CreateConversationRequest, CreateConversationResponse,
         DeleteConversationRequest, DeleteConversationResponse, GenerateRequest, GetConversationRequest,
         GetConversationResponse, ListConversationsRequest, ListConversationsResponse, ListModelsRequest,
-        ListModelsResponse, ListQuotasRequest, ListQuotasResponse,
-        generation_service_server::GenerationService,
+        ListModelsResponse, ListQuotasRequest, ListQuotasResponse, generation_service_server::GenerationService,
     },
     request::{self, permitted, relayed::Relayed, timeouts::Deadline},
     response::{
@@ -143,29 +144,15 @@ impl Service {
         self.failover.count_tokens(call, rules.timeouts.default, &AttemptLog::of(record)).await
     }
 
-    /// The frame of every method that answers at once: what the gates granted, the work, the status of its error. The work ends with
-    /// the total timeout, and when the server no longer waits for calls.
+    /// The frame of every method that answers at once: what the gates granted, the work, the status of its error.
     async fn unary<Q, A>(
         &self,
         mut request: Request<Q>,
         work: impl AsyncFnOnce(&Self, &Admitted, Q) -> Result<A, Error>,
     ) -> Result<Response<A>, Status> {
         let admitted = Admitted::take(&mut request).map_err(Error::into_status)?;
-        let total = admitted.identity.in_force().rules.timeouts.default.total;
-        let timed = async {
-            let worked = timeout(total, Box::pin(work(self, &admitted, request.into_inner()))).await;
-            worked.unwrap_or_else(|_| {
-                let message = format!("the call was not answered after {total:?} (--total-timeout on the server)");
-                Err(Error::new(Reason::TotalTimeout, message))
-            })
-        };
-        match admitted.in_flight.unless_revoked(timed).await {
-            Ok(answer) => {
-                admitted.record.finish();
-                Ok(Response::new(answer))
-            }
-            Err(error) => Err(refused(&admitted.record, error)),
-        }
+        let worked = self.at_once(&admitted, work(self, &admitted, request.into_inner())).await;
+        worked.map(Response::new).map_err(Error::into_status)
     }
 }
 

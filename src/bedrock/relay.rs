@@ -1,6 +1,10 @@
 //! Sends a body as the caller wrote it, with an operation of the SDK whose serialized body is replaced before it is signed.
 
-use aws_sdk_bedrockruntime::{Client, primitives::Blob};
+use aws_sdk_bedrockruntime::{
+    Client,
+    primitives::Blob,
+    types::{ConverseTokensRequest, CountTokensInput},
+};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -12,10 +16,16 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 use bytes::Bytes;
 use http::HeaderMap;
+use tokio_stream::StreamExt;
 
-use super::{Format, classify, invoke, tap::Tap};
+use super::{
+    Format, classify, cut,
+    frames::{Frame, Frames},
+    invoke,
+    tap::Tap,
+};
 use crate::{
-    error::Error,
+    error::{Error, truncated},
     event::EventMapper,
     proto::GenerateRequest,
     request::{
@@ -98,6 +108,19 @@ impl Intercept for ReplacedBody {
     }
 }
 
+/// Sends an operation with another body. The tap takes its answer.
+macro_rules! send {
+    ($body:expr, $tap:expr, $operation:expr) => {{
+        let operation = $operation.customize().interceptor(ReplacedBody($body)).interceptor($tap.clone());
+        match operation.send().await {
+            Ok(_) => Ok(()),
+            // The tap has taken the body of a success, so what the SDK makes of the rest does not count.
+            Err(_) if $tap.has_body() => Ok(()),
+            Err(error) => Err(classify::sdk_error(error)),
+        }
+    }};
+}
+
 /// Sends a request. The tap takes its answer.
 pub(super) async fn send(
     client: &Client,
@@ -107,30 +130,43 @@ pub(super) async fn send(
 ) -> Result<(), Error> {
     let mut request = request.into_inner();
     let body = Bytes::from(std::mem::take(&mut request.native_body));
-    macro_rules! send {
-        ($operation:expr) => {{
-            let operation = $operation.customize().interceptor(ReplacedBody(body)).interceptor(tap.clone());
-            match operation.send().await {
-                Ok(_) => Ok(()),
-                // The tap has taken the body of a success, so what the SDK makes of the rest does not count.
-                Err(_) if tap.has_body() => Ok(()),
-                Err(error) => Err(classify::sdk_error(error)),
-            }
-        }};
-    }
     let accept = if relayed.accept.is_empty() { "*/*" } else { &relayed.accept };
     match relayed.operation {
-        Operation::ConverseStream => send!(client.converse_stream().model_id(request.model)),
-        Operation::Converse => send!(client.converse().model_id(request.model)),
+        Operation::ConverseStream => send!(body, tap, client.converse_stream().model_id(request.model)),
+        Operation::Converse => send!(body, tap, client.converse().model_id(request.model)),
         Operation::InvokeModelWithResponseStream => {
             let operation = client.invoke_model_with_response_stream().accept(accept).body(Blob::new([]));
-            send!(invoke::with_settings!(operation, request))
+            send!(body, tap, invoke::with_settings!(operation, request))
         }
         Operation::InvokeModel => {
             let operation = client.invoke_model().accept(accept).body(Blob::new([]));
-            send!(invoke::with_settings!(operation, request))
+            send!(body, tap, invoke::with_settings!(operation, request))
         }
     }
+}
+
+/// Sends a request to count tokens. The tap takes its answer.
+pub(super) async fn count(client: &Client, model_id: &str, body: Bytes, tap: &Tap) -> Result<(), Error> {
+    let replaced = CountTokensInput::Converse(ConverseTokensRequest::builder().build());
+    send!(body, tap, client.count_tokens().model_id(model_id).input(replaced))
+}
+
+/// The body of the answer with a token count.
+///
+/// # Errors
+/// `UPSTREAM_TRUNCATED` if it has no count.
+pub(super) async fn counted(body: SdkBody) -> Result<Bytes, Error> {
+    let mut frames = Frames::whole(body);
+    frames.at_most(cut::UNARY);
+    let body = match frames.next().await.transpose()? {
+        Some(Frame::Whole(body)) => body,
+        _ => Bytes::new(),
+    };
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    if answer.get("inputTokens").is_some_and(serde_json::Value::is_number) {
+        return Ok(body);
+    }
+    Err(truncated("the answer has no inputTokens"))
 }
 
 /// The headers of an answer that go to the caller.

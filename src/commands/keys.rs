@@ -9,6 +9,8 @@ use std::{
     time::SystemTime,
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     config::{KeysCommand, caller_name},
     error::ConfigError,
@@ -20,18 +22,25 @@ use crate::{
 /// # Errors
 /// If the name or the duration is not valid, if there are no random numbers, or if the output is closed.
 pub fn run(command: &KeysCommand) -> Result<(), Box<dyn Error>> {
-    let KeysCommand::New { caller, expires_in, out } = command;
+    let KeysCommand::New { caller, expires_in, sigv4, out } = command;
     caller_name(caller).map_err(|problem| ConfigError(vec![format!("--caller {problem}")]))?;
     let expires = expires_in.as_deref().map(|text| expiry(text, SystemTime::now())).transpose()?;
     let expires = expires.map(|at| format!(", expires = {at}")).unwrap_or_default();
     let key = NewKey::generate()?;
+    let secret = key.signing_secret();
+    let mut text = Zeroizing::new(key.text().to_owned());
+    if let Some(path) = sigv4 {
+        append(path, &format!("{} {}", key.id(), secret.as_str()))?;
+        let pair = format!("\nAWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}", key.access_key_id(), secret.as_str());
+        text.push_str(&pair);
+    }
     let place = match out {
         Some(path) => {
-            write_new(path, key.text())?;
+            write_new(path, &text)?;
             format!("in {}", path.display())
         }
         None => {
-            writeln!(stdout(), "{}", key.text())?;
+            writeln!(stdout(), "{}", text.as_str())?;
             "on standard output".to_owned()
         }
     };
@@ -51,6 +60,13 @@ fn write_new(path: &Path, key: &str) -> Result<(), ConfigError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| writeln!(file, "{key}"))
         .map_err(|error| ConfigError(vec![format!("--out is {}, which cannot be written: {error}", path.display())]))
+}
+
+/// Appends a line to the file of --sigv4-keys, which only its owner can read.
+fn append(path: &Path, line: &str) -> Result<(), ConfigError> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{line}"))
+        .map_err(|error| ConfigError(vec![format!("--sigv4 is {}, which cannot be written: {error}", path.display())]))
 }
 
 /// The time after this duration, as TOML has it.

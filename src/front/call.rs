@@ -18,6 +18,15 @@ pub(crate) enum Asked {
         /// The model, route or alias.
         model: String,
     },
+    /// The number of tokens of a request to a model, route or alias.
+    TokenCount {
+        /// The model, route or alias.
+        model: String,
+    },
+    /// The models that the caller may name.
+    Models,
+    /// The inference profiles that the caller may name.
+    Profiles,
 }
 
 /// Marks a request of the API, whose path was replaced by that of its method.
@@ -33,7 +42,14 @@ pub(crate) struct ApiCall {
 const MODEL: &str = "/model/";
 
 /// The methods of the generation service that the operations are.
-const GENERATE: &str = "/outcrop.v1.GenerationService/Generate";
+pub(crate) const GENERATE: &str = "/outcrop.v1.GenerationService/Generate";
+pub(crate) const COUNT_TOKENS: &str = "/outcrop.v1.GenerationService/CountTokens";
+pub(crate) const LIST_MODELS: &str = "/outcrop.v1.GenerationService/ListModels";
+
+/// The paths of the listings, and of the count, by its end.
+const MODELS: &str = "/foundation-models";
+const PROFILES: &str = "/inference-profiles";
+const COUNT: &str = "count-tokens";
 
 /// The operations on a model, by the end of their paths.
 const OPERATIONS: [(&str, Operation); 4] = [
@@ -85,15 +101,25 @@ impl ApiCall {
 
 fn read(method: &Method, path: &str) -> Result<(Asked, &'static str), Error> {
     let unknown = || {
-        let operations: Vec<_> = OPERATIONS.iter().map(|(end, _)| format!("POST {MODEL}ID/{end}")).collect();
-        let message = format!("there is no operation {method} {path}. There are: {}", operations.join(", "));
+        let ends = OPERATIONS.iter().map(|(end, _)| *end).chain([COUNT]);
+        let operations: Vec<_> = ends.map(|end| format!("POST {MODEL}ID/{end}")).collect();
+        let message = format!(
+            "there is no operation {method} {path}. There are: {}, GET {MODELS}, GET {PROFILES}",
+            operations.join(", ")
+        );
         Error::new(Reason::UnknownMethod, message)
     };
-    let (model, end) = path.strip_prefix(MODEL).and_then(|rest| rest.rsplit_once('/')).ok_or_else(unknown)?;
-    let (_, operation) = OPERATIONS.iter().find(|(name, _)| *name == end).ok_or_else(unknown)?;
-    if method != Method::POST {
-        return Err(unknown());
+    match (method, path) {
+        (&Method::GET, MODELS) => return Ok((Asked::Models, LIST_MODELS)),
+        (&Method::GET, PROFILES) => return Ok((Asked::Profiles, LIST_MODELS)),
+        (&Method::POST, _) => {}
+        _ => return Err(unknown()),
     }
+    let (model, end) = path.strip_prefix(MODEL).and_then(|rest| rest.rsplit_once('/')).ok_or_else(unknown)?;
+    if end == COUNT {
+        return Ok((Asked::TokenCount { model: model_id(model)? }, COUNT_TOKENS));
+    }
+    let (_, operation) = OPERATIONS.iter().find(|(name, _)| *name == end).ok_or_else(unknown)?;
     Ok((Asked::Answer { operation: *operation, model: model_id(model)? }, GENERATE))
 }
 
@@ -116,8 +142,10 @@ mod tests {
     use super::*;
 
     fn read_post(path: &str) -> Result<(Operation, String), Reason> {
-        let (Asked::Answer { operation, model }, _) = read(&Method::POST, path).map_err(|error| error.reason())?;
-        Ok((operation, model))
+        match read(&Method::POST, path).map_err(|error| error.reason())?.0 {
+            Asked::Answer { operation, model } => Ok((operation, model)),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -7,14 +7,14 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderMap, HeaderValue, request::Parts};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE, request::Parts};
 use std::future::poll_fn;
 use tokio_stream::Stream;
 
 use super::{
     body::RelayedBody,
     call::{ApiCall, Asked},
-    refusal, settings,
+    listing, refusal, settings,
 };
 use crate::{
     edge::gates::Admitted,
@@ -41,6 +41,38 @@ pub(crate) async fn generate(State(service): State<Arc<Service>>, request: Reque
         record.refuse(&error);
         refusal::answer(&error)
     })
+}
+
+/// The operations that are answered at once: the count of tokens, and the listings.
+pub(crate) async fn at_once(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let admitted = match Admitted::take_from(&mut parts.extensions) {
+        Ok(admitted) => admitted,
+        Err(error) => return refusal::answer(&error),
+    };
+    let work = async {
+        match parts.extensions.get::<ApiCall>().map(|call| &call.asked) {
+            Some(Asked::TokenCount { model }) => {
+                let (model, native_body) = (model.clone(), text(body).await?);
+                let request = GenerateRequest { model, native_body, ..GenerateRequest::default() };
+                service.count_relayed(&admitted, request).await.map(Body::from)
+            }
+            Some(asked @ (Asked::Models | Asked::Profiles)) => {
+                let models = service.models_of(&admitted.identity).await.models;
+                let list = if *asked == Asked::Models { listing::models } else { listing::profiles };
+                Ok(Body::from(list(&models, service.home()).to_string()))
+            }
+            _ => Err(Error::new(Reason::Internal, "the request has no operation")),
+        }
+    };
+    match service.at_once(&admitted, work).await {
+        Ok(body) => {
+            let mut response = Response::new(body);
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(error) => refusal::answer(&error),
+    }
 }
 
 async fn answer(service: &Service, admitted: Admitted, parts: &Parts, body: Body) -> Result<Response, Error> {
@@ -90,6 +122,6 @@ fn response(head: HeaderMap, body: Body, operation: Operation) -> Response {
     let mut response = Response::new(body);
     *response.headers_mut() = head;
     let fallback = if operation.is_whole() { "application/json" } else { "application/vnd.amazon.eventstream" };
-    response.headers_mut().entry(http::header::CONTENT_TYPE).or_insert(HeaderValue::from_static(fallback));
+    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(fallback));
     response
 }

@@ -7,13 +7,16 @@ use axum::{
     extract::{Request, State},
     middleware::Next,
     response::Response,
-    routing::post,
+    routing::{get, post},
 };
 use http::HeaderValue;
 use tower::ServiceExt;
 use tracing::debug;
 
-use super::{call::ApiCall, handler, refusal};
+use super::{
+    call::{ApiCall, COUNT_TOKENS, GENERATE, LIST_MODELS},
+    handler, refusal,
+};
 use crate::{
     edge::{
         authentication::signed::Signatures,
@@ -55,7 +58,11 @@ impl Api {
 
 /// The operations, by the paths of the methods that they are.
 pub(crate) fn operations(service: Arc<Service>) -> Router {
-    Router::new().route("/outcrop.v1.GenerationService/Generate", post(handler::generate)).with_state(service)
+    Router::new()
+        .route(GENERATE, post(handler::generate))
+        .route(COUNT_TOKENS, post(handler::at_once))
+        .route(LIST_MODELS, get(handler::at_once))
+        .with_state(service)
 }
 
 /// The layer.

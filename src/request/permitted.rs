@@ -58,6 +58,23 @@ pub(crate) fn check_relayed(
     Ok(())
 }
 
+/// Checks a request to count the tokens of a body as it is. Targets in other regions leave its route.
+///
+/// # Errors
+/// `PERMISSION_DENIED`.
+pub(crate) fn check_relayed_count(
+    checked: &mut Checked<GenerateRequest>,
+    identity: &Identity,
+    home: &str,
+) -> Result<(), Error> {
+    check_targets(&checked.name, &mut checked.route, identity, home)?;
+    let body = &checked.request.get().native_body;
+    if relayed::counts_native(body) {
+        check_native_body(body, identity)?;
+    }
+    relayed::check_permitted(body, identity, false)
+}
+
 /// Checks a request to generate, with the history of its conversation. Targets in other regions leave its route.
 ///
 /// # Errors

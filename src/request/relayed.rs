@@ -102,6 +102,26 @@ pub(crate) fn check(
     Ok((Checked { request: Valid(request), name, route }, serving))
 }
 
+/// Checks a request to count the tokens of a body as it is. The defaults of an alias are not counted.
+///
+/// # Errors
+/// `INVALID_REQUEST` with every violation.
+pub(crate) fn check_count(mut request: GenerateRequest, rules: &Rules) -> Result<Checked<GenerateRequest>, Error> {
+    let mut violations = Violations::default();
+    let ResolvedModel { name, route } = resolve_model(&mut request.model, rules, &mut violations);
+    if !unique::is_unique(&request.native_body) {
+        violations.add("body", "is not JSON, or has a member twice");
+    }
+    native::check(&request, &mut violations);
+    violations.into_result()?;
+    Ok(Checked { request: Valid(request), name, route })
+}
+
+/// Whether a body to count tokens has a body of InvokeModel in it.
+pub(super) fn counts_native(body: &str) -> bool {
+    members(body).get("input").and_then(|input| input.get("invokeModel")).is_some()
+}
+
 /// Puts the guardrail and the metadata that stand beside a body into it, where Converse has them. Nothing else of the body changes.
 fn insert_settings(request: &mut GenerateRequest) -> Result<(), Error> {
     let mut added = Map::new();
@@ -187,7 +207,7 @@ fn forbidden<'a>(value: &'a Value, is_free: bool, permissions: &Permissions) -> 
                 let uri = location.get("uri").and_then(Value::as_str)?;
                 (!permissions.allow_s3(uri)).then_some(uri)
             }
-            value => forbidden(value, is_free, permissions),
+            value => forbidden(value, is_free || name == FIELDS, permissions),
         }),
         _ => None,
     }
