@@ -12,9 +12,11 @@ import shutil
 import signal
 import subprocess
 
+import boto3
+import botocore.config
 import pytest
 
-from conftest import ROOT, TARGET
+from conftest import ROOT, SERVICE, TARGET, outcrop
 
 SERVES = re.compile(r"cargo run (-- serve|-p bedrock-emulator)")
 
@@ -38,6 +40,7 @@ EXPECTED = [
     (r"outcrop-client -- models$", "emulator.default *"),
     (r"outcrop-client -- conversations list$", "My name is Ada."),
     (r"--conversation new", "“My name is Ada.”"),
+    (r"--model emulator.cut .*echo \"exit code", "One\nexit code 7\n"),
     (r"outcrop-client -- .*\"hi\"", "“hi”"),
     (r"^curl ", "<title>Response Streaming</title>"),
     (r"--json -$", '"sequence":0'),
@@ -95,7 +98,20 @@ class Background:
         assert self.process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/requests.md", "docs/native.md", "docs/serving.md", "docs/conversations.md", "docs/lab.md", "docs/page.md", "docs/security.md", "docs/configuration.md", "emulator/README.md"])
+# Documents whose commands run elsewhere.
+ELSEWHERE = {
+    "docs/client.md": "the chat needs a terminal, which the tests of the client give it",
+    "docs/conformance.md": "`.ci/run` runs the suites",
+}
+
+
+def documents_with_commands():
+    paths = [ROOT / "README.md", ROOT / "emulator/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    names = [str(path.relative_to(ROOT)) for path in paths]
+    return [name for name in names if name not in ELSEWHERE and blocks_of(name, "sh")]
+
+
+@pytest.mark.parametrize("document", documents_with_commands())
 def test_every_command_does_what_it_says(document, emulator):
     commands = commands_of(document)
     assert commands
@@ -122,6 +138,51 @@ def test_every_command_does_what_it_says(document, emulator):
     finally:
         if background:
             background.stop()
+
+
+def test_the_output_in_the_readme_is_what_comes():
+    block = blocks_of("README.md", "text")[0]
+    commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+    shown = [line for line in block.splitlines() if not line.startswith("$ ")]
+    server = outcrop("--local")
+    environment = {"PATH": f"{TARGET}:{os.environ['PATH']}", "OUTCROP_ENDPOINT": f"http://{server.address}"}
+    try:
+        script = "exec 2>&1\n" + "\n".join(commands)
+        said = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60).stdout
+    finally:
+        server.stop()
+    # The time differs from run to run.
+    plain = lambda lines: [re.sub(r"\d+\.\d s\]", "… s]", line) for line in lines]
+    assert plain(said.splitlines()) == plain(shown)
+
+
+@pytest.mark.parametrize(
+    "model, raised, reason",
+    [
+        ("emulator.throttle-first", "EventStreamError", "BEDROCK_THROTTLED"),
+        ("emulator.exception", "EventStreamError", "MODEL_ERROR"),
+        ("emulator.end", None, "UPSTREAM_TRUNCATED"),
+        ("emulator.reset", "ProtocolError", "UPSTREAM_TRUNCATED"),
+    ],
+)
+def test_the_comparison_with_boto3_is_true(emulator, server, grpcurl, model, raised, reason):
+    row = re.search(r"^\| \| Outcrop \| boto3 (\S+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row.group(1) == boto3.__version__
+    config = botocore.config.Config(retries={"total_max_attempts": 1})
+    client = boto3.client("bedrock-runtime", endpoint_url=emulator.address, region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret", config=config)
+    asked = {"modelId": model, "messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+    events, error = [], None
+    try:
+        for event in client.converse_stream(**asked)["stream"]:
+            events.extend(event)
+    except Exception as problem:
+        error = type(problem).__name__
+    assert error == raised
+    assert "messageStop" not in events
+    done = grpcurl("-plaintext", "-d", json.dumps({"model": model, "prompt": "hi"}), server.address, f"{SERVICE}/Generate", check=False)
+    assert done.returncode != 0
+    assert f'"reason": "{reason}"' in done.stderr
+    assert '"finish"' not in done.stdout
 
 
 def test_every_example_of_a_chunk_is_one(server):
