@@ -11,11 +11,13 @@
 //! - [`rate_limit`] limits requests and tokens per minute
 //! - `request_memory` limits the memory of requests
 //! - `reservation` what a call reserves until its usage is known
-//! - `settings` the limits as they are configured; `shared_limits` the limits of callers that servers share
+//! - `settings` the limits as they are configured; `shared_limits` the limits of callers that servers share, and `demand`
+//!   what they could use here
 
 pub(crate) mod bucket;
 pub mod client;
 mod concurrency_limit;
+mod demand;
 pub(crate) mod estimate;
 pub(crate) mod failure_limit;
 mod listing;

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::shared_limits::Demand;
+use super::demand::Demand;
 
 /// A number of permits for each key. Keys without a permit are removed, because callers choose them.
 #[derive(Debug, Default)]

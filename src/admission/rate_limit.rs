@@ -6,7 +6,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{bucket::Bucket, client::ClientId, shared_limits::Demand};
+use super::{bucket::Bucket, client::ClientId, demand::Demand};
 
 /// The buckets of all clients. The units of a minute can be used at once, and refill evenly.
 #[derive(Debug, Default)]

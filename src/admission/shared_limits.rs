@@ -11,7 +11,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{AdmissionControl, CALLER, client::Client, client::ClientId, rate_limit::ClientRate};
+use super::{
+    AdmissionControl, CALLER,
+    client::{Client, ClientId},
+    demand::Demand,
+    rate_limit::ClientRate,
+};
 use crate::quota::slots::{Claim, Share};
 
 /// What the resources of callers are called in the table.
@@ -25,16 +30,6 @@ pub(super) struct SharedLimits {
     /// The number of servers that share them, as far as it is known; 0 if they are not shared.
     servers: AtomicU32,
     wants_more: Notify,
-}
-
-/// What a caller could use of a limit at this server.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Demand {
-    pub(super) caller: Arc<str>,
-    /// The limit, of all servers.
-    pub(super) capacity: u64,
-    pub(super) in_use: u64,
-    pub(super) wanted: u64,
 }
 
 impl SharedLimits {
