@@ -29,6 +29,12 @@ page:
     npm --prefix web run check
     npm --prefix web test
 
+# Builds the documents as a web site, into target/site, and checks every link
+site:
+    npm --prefix docs/site ci
+    npm --prefix docs/site test
+    npm --prefix docs/site run build
+
 # How soon Bedrock sees that a caller has left, and what callers and streams cost
 bench:
     cargo bench --bench cancellation

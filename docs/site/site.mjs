@@ -40,7 +40,7 @@ function diagram(text) {
     muted: "var(--ink)",
     transparent: true,
   });
-  return `<figure>${svg.replaceAll(/@import url\([^)]*\);/g, "")}</figure>\n`;
+  return `<figure tabindex="0">${svg.replaceAll(/@import url\([^)]*\);/g, "")}</figure>\n`;
 }
 
 /** One document as HTML, with the anchors and links that it has. `broken` takes what cannot be resolved. */
@@ -69,7 +69,7 @@ export function render(root, document, { pages, source, broken }) {
   const renderer = {
     code({ text, lang }) {
       if (lang === "mermaid") return diagram(text);
-      return `<pre><code${lang ? ` class="language-${escaped(lang)}"` : ""}>${escaped(text)}</code></pre>\n`;
+      return `<pre tabindex="0"><code${lang ? ` class="language-${escaped(lang)}"` : ""}>${escaped(text)}</code></pre>\n`;
     },
     heading({ tokens, depth, text }) {
       const inner = this.parser.parseInline(tokens);
@@ -91,11 +91,13 @@ export function render(root, document, { pages, source, broken }) {
       const inner = this.parser.parseInline(tokens);
       return to ? `<a href="${escaped(to)}">${inner}</a>` : inner;
     },
-    table(token) {
-      const row = (cells, tag) =>
-        `<tr>${cells.map((cell) => `<${tag}>${this.parser.parseInline(cell.tokens)}</${tag}>`).join("")}</tr>\n`;
-      const body = token.rows.map((cells) => row(cells, "td")).join("");
-      return `<div class="table"><table><thead>${row(token.header, "th")}</thead><tbody>${body}</tbody></table></div>\n`;
+    table({ header, rows }) {
+      // A heading without text is a cell: readers of screens would announce it.
+      const cell = ({ text, tokens }, tag) =>
+        `<${text ? tag : "td"}>${this.parser.parseInline(tokens)}</${text ? tag : "td"}>`;
+      const row = (cells, tag) => `<tr>${cells.map((each) => cell(each, tag)).join("")}</tr>\n`;
+      const body = rows.map((cells) => row(cells, "td")).join("");
+      return `<div class="table" tabindex="0"><table><thead>${row(header, "th")}</thead><tbody>${body}</tbody></table></div>\n`;
     },
   };
   const html = new Marked({ renderer }).parse(readFileSync(join(root, document), "utf8"));

@@ -67,6 +67,13 @@ test("code is escaped, and a diagram becomes a picture that loads nothing from e
   assert.doesNotMatch(html, /@import|url\(['"]?http/);
 });
 
+test("what can be wider than the screen is reached with the keyboard, and an empty heading is no heading", () => {
+  const text = "# A\n\n```\ncode\n```\n\n| | b |\n|---|---|\n| 1 | 2 |\n\n```mermaid\nflowchart LR\n  a --> b\n```\n";
+  const { html } = page(built({ "docs/a.md": text }));
+  for (const start of ["<pre", '<div class="table"', "<figure"]) assert(html.includes(`${start} tabindex="0">`), start);
+  assert(html.includes("<thead><tr><td></td><th>b</th></tr>"), html);
+});
+
 test("a page has the list of all documents and marks itself", () => {
   const { groups, rendered } = built({ "docs/a.md": "# A `b`\n" });
   const html = whole(
