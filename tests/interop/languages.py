@@ -1,6 +1,7 @@
 """How the packages for callers are built, installed and run. A language is a function that builds its package in a folder and returns a function
 from the name of an example to its command and environment. `examples` are those that it has."""
 
+import shutil
 import subprocess
 import sys
 
@@ -31,4 +32,21 @@ def python(folder):
 
 python.examples = [*COMMON, "cancel_aio", "stream_aio"]
 
-LANGUAGES = [python]
+def node(folder):
+    """The package as npm packs it, installed beside copies of the examples."""
+    source = CALLERS / "node"
+    made("npm", "ci", "--silent", "--no-audit", "--no-fund", folder=source)
+    made("npm", "pack", "--silent", "--pack-destination", folder, folder=source)
+    (folder / "package.json").write_text('{"type": "module"}')
+    made("npm", "install", "--silent", "--no-audit", "--no-fund", *folder.glob("*.tgz"), folder=folder)
+    shutil.copytree(source / "examples", folder / "examples")
+
+    def command(name):
+        return ["node", folder / "examples" / f"{name}.mjs"], {}
+
+    return command
+
+
+node.examples = COMMON
+
+LANGUAGES = [python, node]

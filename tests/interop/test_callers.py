@@ -36,7 +36,7 @@ def guarded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded")
     program = TARGET / "outcrop"
     subprocess.run([program, "tls", "self-signed", "--out", folder / "tls"], check=True, capture_output=True)
-    keys, config = {}, 'quota_queue_time = "0s"\n[[quota]]\nmodel = "emulator.quota"\ntokens_per_minute = 10\n'
+    keys, config = {}, 'quota_queue_time = "0s"\n[[quota]]\nmodel = "emulator.reasoning"\ntokens_per_minute = 70\nmax_tokens = 60\nburst_percent = 100\n'
     for name, more in {"ample": "", "small": "[caller.budget]\ntokens_per_day = 10\n"}.items():
         new = subprocess.run([program, "keys", "new", "--caller", name], check=True, capture_output=True, text=True)
         keys[name] = new.stdout.strip()
@@ -59,13 +59,15 @@ def counted():
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": emulator.address,
     }
     server = outcrop("--region", "us-east-1", "--attempts", "1", environment=environment)
+    late = {"steps": [{"wait_ms": 1000}, {"exception": {"type": "throttlingException", "message": "later"}}]}
+    httpx.put(f"{emulator.address}/_emulator/scripts/callers.late", json=late).raise_for_status()
     yield server.address, emulator.address
     server.stop()
     emulator.stop()
 
 
 def requests_of(emulator, **query):
-    return httpx.get(f"{emulator}/_emulator/requests", params=query, timeout=30).raise_for_status().json()
+    return httpx.get(f"{emulator}/_emulator/requests", params=query, timeout=30).raise_for_status().json()["requests"]
 
 
 def test_the_common_files_are_generated():
@@ -86,7 +88,7 @@ def test_tls_and_an_api_key(guarded, example):
     assert example(endpoint, "errors", ca=ca)[0] == "CREDENTIALS_MISSING UNAUTHENTICATED before_content no retry"
     wrong = keys["ample"][:-1] + ("A" if keys["ample"][-1] != "A" else "B")
     assert example(endpoint, "errors", key=wrong, ca=ca)[0] == "CREDENTIALS_INVALID UNAUTHENTICATED before_content no retry"
-    assert "UNAVAILABLE" in example(endpoint, "errors", key=keys["ample"])[0], "the authority of the server is not trusted"
+    assert "UNAVAILABLE" in example(endpoint, "errors", "--no-retries", key=keys["ample"])[0], "the authority of the server is not trusted"
 
 
 def test_an_api_key_is_not_sent_where_others_can_read_it(guarded, example):
@@ -111,12 +113,13 @@ def test_an_invalid_request_has_its_violations(server, example):
 
 def test_quotas_and_budgets_say_what_is_used_up(guarded, example):
     endpoint, keys, ca = guarded
-    assert example(endpoint, "errors", "emulator.quota", key=keys["ample"], ca=ca) == [
+    # The first call uses up the quota of a minute, unless another language has.
+    assert example(endpoint, "errors", "--no-retries", "emulator.reasoning", "emulator.reasoning", key=keys["ample"], ca=ca)[-3:] == [
         "QUOTA_EXHAUSTED RESOURCE_EXHAUSTED before_content retry",
-        "  quota model:emulator.quota",
+        "  quota model:emulator.reasoning@us-east-1",
         "  try again later",
     ]
-    assert example(endpoint, "errors", "emulator.default", key=keys["small"], ca=ca) == [
+    assert example(endpoint, "errors", "--no-retries", "emulator.default", key=keys["small"], ca=ca) == [
         "BUDGET_EXHAUSTED RESOURCE_EXHAUSTED before_content no retry",
         "  quota caller:small",
         "  wait for the next day or month, or ask for more",

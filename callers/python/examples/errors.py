@@ -1,4 +1,4 @@
-"""Calls that fail, before and after content: `errors.py [--heartbeats] MODEL...`. Without a model, an invalid request."""
+"""Calls that fail, before and after content: `errors.py [--heartbeats] [--no-retries] MODEL...`. Without a model, an invalid request."""
 
 import sys
 
@@ -11,7 +11,7 @@ fields = {}
 if "--heartbeats" in sys.argv:
     fields["heartbeat_interval"] = {"nanos": 100_000_000}
 
-with Client(**endpoint()) as client:
+with Client(**endpoint(), retries="--no-retries" not in sys.argv) as client:
     for model in models or [""]:
         invalid = {} if model else {"inference_config": {"temperature": 3, "max_tokens": 0}}
         try:

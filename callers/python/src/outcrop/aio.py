@@ -10,7 +10,7 @@ from outcrop.answer import Answer
 from outcrop.client import turn_of
 from outcrop.errors import OutcropError, from_rpc_error
 from outcrop.reason import Reason
-from outcrop.transport import OPTIONS, Endpoint, Progress, request_of
+from outcrop.transport import Endpoint, Progress, request_of
 
 
 class Stream:
@@ -66,8 +66,8 @@ class Client:
 
     def __init__(self, endpoint: str, **security):
         self._endpoint = Endpoint(endpoint, **security)
-        target, credentials = self._endpoint.target, self._endpoint.credentials
-        self._channel = grpc.aio.secure_channel(target, credentials, OPTIONS) if credentials else grpc.aio.insecure_channel(target, OPTIONS)
+        target, credentials, options = self._endpoint.target, self._endpoint.credentials, self._endpoint.options
+        self._channel = grpc.aio.secure_channel(target, credentials, options) if credentials else grpc.aio.insecure_channel(target, options)
         self.stub = v1.GenerationServiceStub(self._channel)
         self.metadata = self._endpoint.metadata
 

@@ -115,18 +115,20 @@ class _Parts:
 
 
 def _tool_use(start, text):
-    """A tool use with its complete input. Input that was truncated by `max_tokens` is not JSON and becomes a string. Input that
-    google.protobuf.Value cannot hold exactly stays text."""
+    """A tool use with its complete input. Input that was truncated by `max_tokens` is not JSON and becomes a string. Input whose numbers
+    are not exact as doubles stays text, if the server accepts them there."""
     use = v1.ToolUseBlock(tool_use_id=start.tool_use_id, name=start.name, type=start.type)
     try:
         value = json.loads(text or "{}", parse_constant=_refuse)
+        numbers = list(_whole_numbers(value))
     except (ValueError, RecursionError):
         use.input.string_value = text
         return use
-    if _survives(value, MAX_NESTING):
-        json_format.ParseDict(value, use.input)
-    else:
+    fits = _nesting(value) <= MAX_NESTING and all(-(2**63) <= number < 2**64 for number in numbers)
+    if fits and any(abs(number) > MAX_SAFE for number in numbers):
         use.input_json = text
+    else:
+        json_format.ParseDict(_nested(value, MAX_NESTING), use.input)
     return use
 
 
@@ -134,18 +136,36 @@ def _refuse(name):
     raise ValueError(f"{name} is not JSON")
 
 
-def _survives(value, levels):
-    """Whether google.protobuf.Value holds a value exactly."""
+def _items(value):
     match value:
-        case bool() | str() | None:
-            return True
-        case int():
-            return abs(value) <= MAX_SAFE
         case dict():
-            return levels > 0 and all(_survives(one, levels - 1) for one in value.values())
+            return value.values()
         case list():
-            return levels > 0 and all(_survives(one, levels - 1) for one in value)
-    return True
+            return value
+    return ()
+
+
+def _whole_numbers(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield value
+    for one in _items(value):
+        yield from _whole_numbers(one)
+
+
+def _nesting(value):
+    return 1 + max(map(_nesting, _items(value)), default=0) if isinstance(value, dict | list) else 0
+
+
+def _nested(value, levels):
+    """The value, with JSON text in place of what is nested deeper, because protobuf decoders would refuse it."""
+    if isinstance(value, dict | list) and levels == 0:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    match value:
+        case dict():
+            return {name: _nested(one, levels - 1) for name, one in value.items()}
+        case list():
+            return [_nested(one, levels - 1) for one in value]
+    return value
 
 
 class Collector:

@@ -8,7 +8,7 @@ import grpc
 from outcrop import v1
 from outcrop.answer import Answer
 from outcrop.errors import from_rpc_error
-from outcrop.transport import OPTIONS, Endpoint, Progress, request_of
+from outcrop.transport import Endpoint, Progress, request_of
 
 
 class Stream:
@@ -55,13 +55,14 @@ class Client:
     """Calls an Outcrop server. One client serves all threads; close it at the end, or use it with `with`.
 
     `endpoint` is `http://HOST:PORT` (not encrypted) or `https://HOST:PORT` (TLS); without a scheme it is the former on this machine and
-    the latter elsewhere. `ca`, `certificate` and `private_key` are PEM, as bytes.
+    the latter elsewhere. `ca`, `certificate` and `private_key` are PEM, as bytes. `api_key` is sent with every call. `retries=False` turns
+    the retry policy off.
     """
 
     def __init__(self, endpoint: str, **security):
         self._endpoint = Endpoint(endpoint, **security)
-        target, credentials = self._endpoint.target, self._endpoint.credentials
-        self._channel = grpc.secure_channel(target, credentials, OPTIONS) if credentials else grpc.insecure_channel(target, OPTIONS)
+        target, credentials, options = self._endpoint.target, self._endpoint.credentials, self._endpoint.options
+        self._channel = grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
         #: The generated stub, for calls that the client has no method for. Pass `metadata=client.metadata`, which has the API key.
         self.stub = v1.GenerationServiceStub(self._channel)
         self.metadata = self._endpoint.metadata

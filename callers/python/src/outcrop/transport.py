@@ -26,7 +26,7 @@ OPTIONS = [
 class Endpoint:
     """An address with its security. Without a scheme it has no TLS on this machine, and TLS elsewhere."""
 
-    def __init__(self, endpoint, *, api_key=None, ca=None, certificate=None, private_key=None, insecure_key_over_plaintext=False):
+    def __init__(self, endpoint, *, api_key=None, ca=None, certificate=None, private_key=None, retries=True, insecure_key_over_plaintext=False):
         has_scheme = "://" in endpoint
         parts = urlsplit(endpoint if has_scheme else f"//{endpoint}")
         host = parts.hostname or ""
@@ -45,6 +45,7 @@ class Endpoint:
                     f"{endpoint!r} is not encrypted, so others on the network could read the API key. "
                     "Write https://, or allow it with insecure_key_over_plaintext=True"
                 )
+        self.options = [*OPTIONS, ("grpc.enable_retries", int(retries))]
         port = parts.port or (443 if self.is_encrypted else 80)
         self.target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.metadata = [("authorization", f"Bearer {api_key}")] if api_key is not None else []
