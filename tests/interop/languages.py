@@ -49,4 +49,16 @@ def node(folder):
 
 node.examples = COMMON
 
-LANGUAGES = [python, node]
+def go(folder):
+    """The module, from which the examples are built."""
+    made("go", "build", "-o", f"{folder}/", "./examples/...", folder=CALLERS / "go")
+
+    def command(name):
+        return [folder / name], {}
+
+    return command
+
+
+go.examples = COMMON
+
+LANGUAGES = [python, node, go]

@@ -1,0 +1,70 @@
+// A conversation that the server stores: a turn, resumed by the id of the conversation, and what is refused.
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	outcrop "outcrop.example/go"
+	"outcrop.example/go/internal/example"
+	"outcrop.example/go/outcropv1"
+)
+
+func main() {
+	example.Main(outcrop.Options{}, run)
+}
+
+func run(ctx context.Context, client *outcrop.Client) error {
+	brief := &outcropv1.SystemContentBlock{Block: &outcropv1.SystemContentBlock_Text{Text: "Be brief."}}
+	request := &outcropv1.CreateConversationRequest{System: []*outcropv1.SystemContentBlock{brief}}
+	conversation, err := client.CreateConversation(ctx, request)
+	if err != nil {
+		return err
+	}
+	turn := &outcropv1.GenerateRequest{Model: "emulator.everything", Prompt: "Show everything.", TurnId: "1"}
+	first, err := answer(ctx, conversation, turn)
+	if err != nil {
+		return err
+	}
+	fmt.Println("revision", *conversation.Revision)
+
+	// Another program resumes it. What is stored is what the stream put together, with signatures and citations.
+	resumed := client.Conversation(conversation.ID)
+	var stored []*outcropv1.Message
+	for turn, err := range resumed.Turns(ctx) {
+		if err != nil {
+			return err
+		}
+		stored = append(stored, turn.GetMessages()...)
+	}
+	fmt.Println("same", proto.Equal(stored[len(stored)-1], first.Message), len(first.Message.GetContent()), "blocks")
+
+	// The same turn again calls no model.
+	_, err = answer(ctx, client.Conversation(conversation.ID), turn)
+	if err := example.Show(err); err != nil {
+		return err
+	}
+	stale := client.Conversation(conversation.ID)
+	stale.Revision = proto.Uint32(0)
+	_, err = answer(ctx, stale, &outcropv1.GenerateRequest{Prompt: "Who are you?"})
+	if err := example.Show(err); err != nil {
+		return err
+	}
+	if err := resumed.Delete(ctx); err != nil {
+		return err
+	}
+	for _, err := range resumed.Turns(ctx) {
+		if err := example.Show(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func answer(ctx context.Context, conversation *outcrop.Conversation, request *outcropv1.GenerateRequest) (*outcrop.Answer, error) {
+	stream := conversation.Generate(ctx, request)
+	defer stream.Close()
+	return stream.Answer()
+}
