@@ -2,10 +2,12 @@
 
 /// The length of the text that can be parsed. What follows it can be a part of a mark, of a word or of the head of a table.
 pub(super) fn cut(source: &str) -> usize {
-    let end = end_of_words(source);
+    let mut end = end_of_words(source);
     // A backslash at the end of a line is a line break if the paragraph goes on.
-    let Some(line) = source[..end].strip_suffix("\\\n") else { return end };
-    line.rfind('\n').map_or(0, |at| at + 1)
+    while let Some(line) = source[..end].strip_suffix("\\\n") {
+        end = line.rfind('\n').map_or(0, |at| at + 1);
+    }
+    end
 }
 
 fn end_of_words(source: &str) -> usize {
@@ -101,6 +103,8 @@ mod tests {
             ("text\na | b\n", "text\n"),
             ("text\na | b\n|-", "text\n"),
             ("text\na | b\nc d", "text\na | b\nc "),
+            ("one\\\n", ""),
+            ("a\none\\\ntwo\\\n", "a\n"),
             ("中文", "中文"),
         ] {
             assert_eq!(&source[..cut(source)], parsed, "{source:?}");
