@@ -105,9 +105,6 @@ pub struct ServeArgs {
     pub account: AccountArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
-    pub api: ApiArgs,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub time: TimeArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
@@ -124,6 +121,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub access: AccessArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take them for the help of the group")]
+    pub api: ApiArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take them for the help of the group")]
     pub tls: TlsArgs,

@@ -65,7 +65,7 @@ pub(crate) async fn at_once(State(service): State<Arc<Service>>, request: Reques
             _ => Err(Error::new(Reason::Internal, "the request has no operation")),
         }
     };
-    match service.at_once(&admitted, work).await {
+    match Box::pin(service.at_once(&admitted, work)).await {
         Ok(body) => {
             let mut response = Response::new(body);
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use outcrop_contract::is_finish;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 
@@ -140,26 +141,24 @@ impl Call {
                 Err(error) => Step::Failed(error),
             },
             State::Reading(reader) => match ready!(poll_reader(reader, &mut self.resources, cx)) {
-                Some(Ok(piece)) => match piece.into_finish() {
-                    Ok(finish) => {
-                        self.state = match mem::replace(&mut self.state, State::Over(None)) {
-                            State::Reading(reader) => State::Storing { reader, finish: Box::new(finish) },
-                            other => other,
-                        };
-                        Step::Again
+                Some(Ok(Piece::Chunk(finish))) if is_finish(&finish) => {
+                    self.state = match mem::replace(&mut self.state, State::Over(None)) {
+                        State::Reading(reader) => State::Storing { reader, finish: Box::new(finish) },
+                        other => other,
+                    };
+                    Step::Again
+                }
+                Some(Ok(mut piece)) => {
+                    if let (Some(turn), Piece::Chunk(chunk)) = (&mut self.turn, &mut piece) {
+                        turn.add(chunk);
                     }
-                    Err(mut piece) => {
-                        if let (Some(turn), Piece::Chunk(chunk)) = (&mut self.turn, &mut piece) {
-                            turn.add(chunk);
-                        }
-                        if let Some(resources) = &mut self.resources
-                            && piece.follows_content()
-                        {
-                            resources.accounting.chunk();
-                        }
-                        Step::Piece(piece)
+                    if let Some(resources) = &mut self.resources
+                        && piece.follows_content()
+                    {
+                        resources.accounting.chunk();
                     }
-                },
+                    Step::Piece(piece)
+                }
                 Some(Err(error)) => Step::Failed(error),
                 None => Step::Over(None),
             },

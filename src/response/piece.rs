@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use outcrop_contract::is_finish;
 
 use crate::proto::Chunk;
 
@@ -30,14 +29,6 @@ pub(crate) struct Part {
 }
 
 impl Piece {
-    /// The piece, if it is the end of the answer.
-    pub(crate) fn into_finish(self) -> Result<Chunk, Self> {
-        match self {
-            Self::Chunk(chunk) if is_finish(&chunk) => Ok(chunk),
-            other => Err(other),
-        }
-    }
-
     /// Whether content was sent before it.
     pub(crate) fn follows_content(&self) -> bool {
         match self {

@@ -19,7 +19,7 @@ use crate::harness::Harness;
 
 const FOLDER: &str = "OUTCROP_TEST_RECORDINGS";
 
-fn recordings() -> Option<Vec<Recording>> {
+pub(crate) fn recordings() -> Option<Vec<Recording>> {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
         println!("skipped: {FOLDER} names no folder of recordings");
         return None;

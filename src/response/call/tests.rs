@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use outcrop_contract::is_finish;
 use tokio::time::{advance, sleep};
 
 use super::*;

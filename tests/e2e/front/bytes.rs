@@ -1,8 +1,9 @@
 //! What Bedrock gets is what the caller sent, and what the caller gets is what Bedrock sent.
 
-use bedrock_emulator::{Script, Step};
+use bedrock_emulator::{Script, Step, recording::Recording};
 
 use super::caller::{post, send, serving};
+use crate::recordings::recordings;
 
 #[tokio::test]
 async fn frames_and_bodies_are_relayed_byte_for_byte() {
@@ -45,4 +46,45 @@ async fn arns_reach_bedrock_however_they_are_encoded() {
         let answered = send(post(&harness.endpoint, &path, body), false).await;
         assert!(String::from_utf8_lossy(&answered.body).contains("here"), "{encoded}: {answered:?}");
     }
+}
+
+/// The operation of a recording, and a body for it.
+fn asked(recording: &Recording) -> Option<(&'static str, &'static str)> {
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+    match recording.operation.as_str() {
+        "ConverseStream" => Some(("converse-stream", body)),
+        "InvokeModelWithResponseStream" => Some(("invoke-with-response-stream", "{}")),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_recorded_stream_is_relayed_byte_for_byte() {
+    let Some(all) = recordings() else { return };
+    let harness = serving(|_| {}).await;
+    let mut relayed = 0;
+    for recording in all.iter().filter(|recording| recording.response.status == 200) {
+        let Some((operation, body)) = asked(recording) else { continue };
+        let model = harness.emulator.register("recorded", recording.script());
+        let path = format!("/model/{model}/{operation}");
+        let direct = send(post(&harness.emulator.endpoint(), &path, body), false).await.body;
+        let through = send(post(&harness.endpoint, &path, body), false).await;
+        let is_complete = recording.events.iter().all(|event| event.exception_type.is_none());
+        if is_complete && through.body == direct {
+            relayed += 1;
+            continue;
+        }
+        // What is not complete ends with an exception frame, after the frames of Bedrock.
+        let text = String::from_utf8_lossy(&through.body);
+        assert!(text.contains("exception") || through.status != 200, "{}: {}", recording.name, through.status);
+        let own = through.body.iter().zip(&direct).take_while(|(through, direct)| through == direct).count();
+        println!(
+            "{}: {own} of {} bytes, then {:?}",
+            recording.name,
+            direct.len(),
+            &text[text.len().saturating_sub(200)..]
+        );
+    }
+    println!("{relayed} recorded streams were relayed byte for byte");
+    assert!(relayed > 0);
 }
