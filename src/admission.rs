@@ -173,7 +173,7 @@ impl AdmissionControl {
         };
         let Some(mut rate) = self.rate_of(client, rate) else { return Ok(()) };
         if !generating {
-            rate.initial_share = None;
+            rate.equal_part = None;
         }
         rates.take(&rate, 1).map_err(|refused| {
             self.0.sharing.ask_for_more();

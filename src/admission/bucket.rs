@@ -43,6 +43,17 @@ impl Bucket {
         self.level = self.level.min(parts(burst));
     }
 
+    /// Goes on with another rate, and keeps what it holds.
+    pub(crate) fn change_rate(&mut self, rate: u64, now: Instant) {
+        self.change(rate, self.burst, now);
+    }
+
+    /// The whole units that it could still take in, and those that it owes.
+    pub(crate) fn missing(&mut self, now: Instant) -> u64 {
+        self.refill(now);
+        u64::try_from(parts(self.burst).saturating_sub(self.level).max(0) / UNIT).unwrap_or(u64::MAX)
+    }
+
     /// Whether a call that takes these units may begin. A call that takes more than the bucket can hold begins when it is full.
     pub(crate) fn has(&mut self, units: u64, now: Instant) -> bool {
         self.refill(now);

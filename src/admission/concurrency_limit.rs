@@ -7,13 +7,20 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::demand::Demand;
+
+/// The time in which a key that is new at this server keeps its equal part, until the servers that had it have given it up.
+const NEW: Duration = Duration::from_secs(3);
 
 /// A number of permits for each key. Keys without a permit are removed, because callers choose them.
 #[derive(Debug, Default)]
@@ -37,6 +44,7 @@ struct Key {
     limit: Limit,
     /// What this server may use of the limit. `None`: servers do not share it.
     share: Option<usize>,
+    created: Instant,
     /// The permits, including those that are taken. While more are taken than the limit allows, it is more than the limit.
     permits: usize,
     semaphore: Arc<Semaphore>,
@@ -124,7 +132,12 @@ impl ConcurrencyLimit {
     /// Takes the share of a key that is in use.
     pub(super) fn granted(&self, key: &str, share: u64) {
         if let Some(key) = self.keys().get_mut(key) {
-            key.share = Some(usize::try_from(share).unwrap_or(usize::MAX));
+            let share = usize::try_from(share).unwrap_or(usize::MAX);
+            if key.created.elapsed() < NEW {
+                key.share = key.share.max(Some(share));
+            } else {
+                key.share = Some(share);
+            }
             key.follow(key.limit);
         }
     }
@@ -142,7 +155,7 @@ impl ConcurrencyLimit {
         let key = keys.entry(name.to_owned()).or_insert_with(|| {
             let share = limit.permits.and_then(|permits| self.initial_share(name, permits));
             let permits = limit.most(share);
-            Key { limit, share, permits, semaphore: Arc::new(Semaphore::new(permits)) }
+            Key { limit, share, created: Instant::now(), permits, semaphore: Arc::new(Semaphore::new(permits)) }
         });
         key.follow(limit);
         Arc::clone(&key.semaphore)

@@ -37,7 +37,7 @@ impl FailureLimit {
 }
 
 fn bucket(address: &ClientId) -> ClientRate {
-    ClientRate { client: address.clone(), per_minute: PER_MINUTE, initial_share: None }
+    ClientRate { client: address.clone(), per_minute: PER_MINUTE, equal_part: None }
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(super) struct RateLimit {
 pub(super) struct ClientRate {
     pub(super) client: ClientId,
     pub(super) per_minute: NonZeroU32,
-    /// The part of the rate that this server begins with, if servers share it.
-    pub(super) initial_share: Option<NonZeroU32>,
+    /// The equal part that each server has, if servers share the rate: what it begins with, and what can be used at once here.
+    pub(super) equal_part: Option<NonZeroU32>,
 }
 
 /// Why units cannot be taken.
@@ -47,10 +47,17 @@ struct State {
     used: i128,
 }
 
+impl ClientRate {
+    /// What can be used at once at this server.
+    fn at_once(&self) -> u64 {
+        self.equal_part.unwrap_or(self.per_minute).min(self.per_minute).get().into()
+    }
+}
+
 impl State {
     fn new(rate: &ClientRate, now: Instant) -> Self {
-        let share = rate.initial_share.map(NonZeroU32::get);
-        let all = u64::from(share.unwrap_or(u32::MAX).min(rate.per_minute.get()));
+        let share = rate.equal_part.map(NonZeroU32::get);
+        let all = rate.at_once();
         Self {
             bucket: Bucket::full(all, all, now),
             per_minute: rate.per_minute.get(),
@@ -61,13 +68,12 @@ impl State {
         }
     }
 
-    /// Follows a rate or a share that has changed. What was taken stays taken.
-    fn follow(&mut self, per_minute: u32, share: Option<u32>, now: Instant) {
-        (self.per_minute, self.share) = (per_minute, share);
-        let rate = u64::from(share.unwrap_or(u32::MAX).min(per_minute));
-        if rate != self.bucket.rate() {
-            self.bucket.change(rate, rate, now);
-        }
+    /// Follows a rate or a share that has changed. What was taken stays taken. A share is a part of what comes with time: what is there stays
+    /// there, because no other server has it.
+    fn follow(&mut self, rate: &ClientRate, now: Instant) {
+        self.per_minute = rate.per_minute.get();
+        let share = self.share.unwrap_or(u32::MAX).min(self.per_minute);
+        self.bucket.change(share.into(), rate.at_once(), now);
     }
 
     fn try_take(&mut self, amount: u32, now: Instant) -> Result<(), Refused> {
@@ -95,7 +101,7 @@ impl RateLimit {
         let now = Instant::now();
         let mut clients = self.clients.lock();
         let state = clients.entry(rate.client.clone()).or_insert_with(|| State::new(rate, now));
-        state.follow(rate.per_minute.get(), state.share, now);
+        state.follow(rate, now);
         state.try_take(amount, now)?;
         state.bucket.take(amount.into(), now);
         #[cfg(test)]
@@ -120,11 +126,11 @@ impl RateLimit {
         let now = Instant::now();
         let mut clients = self.clients.lock();
         let Some(state) = clients.get_mut(&rate.client) else {
-            return (rate.initial_share.map_or(rate.per_minute.get(), NonZeroU32::get), 0);
+            return (rate.equal_part.map_or(rate.per_minute.get(), NonZeroU32::get), 0);
         };
         let level = u32::try_from(state.bucket.level(now)).unwrap_or(u32::MAX);
         let share = state.share.unwrap_or(u32::MAX).min(state.per_minute);
-        (share, share.saturating_sub(level))
+        (share, u32::try_from(rate.at_once()).unwrap_or(u32::MAX).saturating_sub(level).min(share))
     }
 
     /// Replaces the amount that was taken by the amount that was used. If more was used, later calls wait for the difference.
@@ -165,7 +171,7 @@ impl RateLimit {
             let ClientId::Caller(caller) = client else { return None };
             state.share?;
             let capacity = u64::from(state.per_minute);
-            let taken = state.bucket.rate().saturating_sub(state.bucket.level(now));
+            let taken = state.bucket.missing(now);
             let refused = std::mem::take(&mut state.was_refused);
             let wanted = if refused { capacity } else { (2 * taken).clamp(1, capacity) };
             Some(Demand { caller: Arc::clone(caller), capacity, in_use: 0, wanted })
@@ -175,9 +181,9 @@ impl RateLimit {
 
     /// Takes the share of a caller.
     pub(super) fn granted(&self, caller: &Arc<str>, share: u64) {
-        let now = Instant::now();
         if let Some(state) = self.clients.lock().get_mut(&ClientId::Caller(Arc::clone(caller))) {
-            state.follow(state.per_minute, Some(u32::try_from(share).unwrap_or(u32::MAX)), now);
+            state.share = Some(u32::try_from(share).unwrap_or(u32::MAX));
+            state.bucket.change_rate(share.min(state.per_minute.into()), Instant::now());
         }
     }
 
@@ -195,7 +201,7 @@ mod tests {
     use super::*;
 
     fn bucket(client: ClientId, per_minute: u32) -> ClientRate {
-        ClientRate { client, per_minute: NonZeroU32::new(per_minute).unwrap(), initial_share: None }
+        ClientRate { client, per_minute: NonZeroU32::new(per_minute).unwrap(), equal_part: None }
     }
 
     fn rate(per_minute: u32) -> (RateLimit, ClientRate) {
@@ -273,8 +279,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_spends_the_share_of_this_server_and_asks_for_more_when_it_is_refused() {
         let (rate, caller) = (RateLimit::default(), Arc::<str>::from("one"));
-        let initial_share = NonZeroU32::new(20);
-        let shared = ClientRate { initial_share, ..bucket(ClientId::Caller(Arc::clone(&caller)), 60) };
+        let equal_part = NonZeroU32::new(20);
+        let shared = ClientRate { equal_part, ..bucket(ClientId::Caller(Arc::clone(&caller)), 60) };
         rate.take(&shared, 5).unwrap();
         let wanted = |rate: &RateLimit| rate.demands().iter().map(|demand| demand.wanted).collect::<Vec<_>>();
         assert_eq!(wanted(&rate), [10]);
@@ -284,7 +290,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         rate.take(&shared, 16).unwrap();
         rate.granted(&caller, 0);
-        assert_eq!(rate.take(&shared, 1), Err(Refused::Until(NEXT_SHARE)));
+        assert_eq!(rate.take(&shared, 1), Err(Refused::Until(NEXT_SHARE)), "all that was there is used");
+        rate.granted(&caller, 60);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        rate.granted(&caller, 0);
+        rate.take(&shared, 20).unwrap();
         assert_eq!(rate.take(&shared, 61), Err(Refused::Never));
         rate.take(&bucket(ClientId::Unknown, 60), 1).unwrap();
         assert_eq!(rate.demands().len(), 1, "only callers share");

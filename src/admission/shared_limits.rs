@@ -35,7 +35,7 @@ pub(super) struct SharedLimits {
 impl SharedLimits {
     /// The part of a limit with which a caller begins at this server: an equal part of it, so that a caller is not refused before the first
     /// renewal. `None` if limits are not shared.
-    fn initial_share(&self, limit: u64) -> Option<u64> {
+    fn equal_part(&self, limit: u64) -> Option<u64> {
         let servers = self.servers.load(Ordering::Relaxed);
         (servers > 0).then(|| limit.div_ceil(servers.into()))
     }
@@ -64,9 +64,9 @@ impl AdmissionControl {
     pub(super) fn rate_of(&self, client: &Client, per_minute: Option<NonZeroU32>) -> Option<ClientRate> {
         let per_minute = per_minute?;
         let is_caller = matches!(client.id, ClientId::Caller(_));
-        let share = self.0.sharing.initial_share(per_minute.get().into()).filter(|_| is_caller);
-        let initial_share = share.and_then(|share| NonZeroU32::new(u32::try_from(share).ok()?));
-        Some(ClientRate { client: client.id.clone(), per_minute, initial_share })
+        let share = self.0.sharing.equal_part(per_minute.get().into()).filter(|_| is_caller);
+        let equal_part = share.and_then(|share| NonZeroU32::new(u32::try_from(share).ok()?));
+        Some(ClientRate { client: client.id.clone(), per_minute, equal_part })
     }
 
     /// What this server claims for the callers that use it.

