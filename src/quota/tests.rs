@@ -4,6 +4,7 @@ mod affinity;
 mod fairness;
 mod minute;
 mod simulation;
+mod waiting;
 
 use std::{num::NonZeroU64, time::Duration};
 

@@ -68,6 +68,8 @@ impl Ledger {
         }
         drop(state);
         tell(begun);
+        // The call that is first now may begin sooner than the one that has left.
+        self.wake();
     }
 
     /// Begins calls that wait for this target while it has room.
