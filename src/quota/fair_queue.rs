@@ -14,6 +14,9 @@ const SCALE: u128 = 1_000_000;
 /// The weights of the two classes.
 const CLASS_WEIGHTS: [u128; 2] = [20, 1];
 
+/// The callers without a waiting call whose debt is remembered while others wait. Who has no identity can come under many names.
+const MAX_IDLE: usize = 1_000;
+
 /// The number of a waiting call.
 pub(super) type WaiterId = u64;
 
@@ -73,11 +76,12 @@ impl FairQueue {
     /// Puts a call behind the others of its caller.
     pub(super) fn push(&mut self, waiting: Waiting) {
         let at = usize::from(waiting.is_batch);
-        if self.classes[at].length == 0 {
-            // A class without calls has neither a debt nor a credit.
-            let other = &self.classes[1 - at];
-            let least = if other.length > 0 { other.service } else { 0 };
-            self.classes[at].service = self.classes[at].service.max(least);
+        if self.len() == 0 {
+            // No call waited, so no class is owed anything.
+            self.classes.iter_mut().for_each(|class| class.service = 0);
+        } else if self.classes[at].length == 0 {
+            // A class has no credit for the time without calls.
+            self.classes[at].service = self.classes[at].service.max(self.classes[1 - at].service);
         }
         self.classes[at].push(waiting);
     }
@@ -130,6 +134,9 @@ impl Class {
         if self.length == 0 {
             // No call waited, so no caller is owed anything.
             (self.callers, self.names, self.floor) = Default::default();
+        } else if self.callers.len() - self.order.len() > MAX_IDLE {
+            self.callers.retain(|_, caller| !caller.waiting.is_empty());
+            self.names.retain(|_, name| self.callers.contains_key(name));
         }
         self.length += 1;
         let Self { callers, order, names, floor, next_number, .. } = self;

@@ -67,6 +67,33 @@ fn batch_gives_way_and_still_goes_on() {
 }
 
 #[test]
+fn batch_that_had_the_quota_alone_owes_nothing_to_who_comes_later() {
+    let mut queue = FairQueue::default();
+    let batch = |id| Waiting { is_batch: true, ..waiting(id, 2, 100, 10) };
+    (0..1_000).for_each(|id| queue.push(batch(id)));
+    (0..1_000).for_each(|_| drop(queue.begin_first()));
+    for id in 1_000..2_000 {
+        queue.push(waiting(id, 1, 100, 10));
+        queue.push(batch(10_000 + id));
+    }
+    let shares = shares(&mut queue, 2_100);
+    assert_eq!((shares["1"], shares.get("2")), (2_000, Some(&100)), "{shares:?}");
+}
+
+#[test]
+fn callers_that_do_not_come_again_are_forgotten_while_others_wait() {
+    let mut queue = FairQueue::default();
+    queue.push(waiting(0, 0, 100, 1_000_000));
+    for id in 1..10_000 {
+        queue.push(waiting(id, id as u32, 100, 1 + id % 7));
+        let client = ClientId::Caller(id.to_string().into());
+        if id % 2 == 0 { queue.remove(&client, false, id) } else { drop(queue.begin_first()) }
+    }
+    let known = queue.classes[0].callers.len();
+    assert!(known <= queue.len() + MAX_IDLE + 1, "{known} callers are known, and {} calls wait", queue.len());
+}
+
+#[test]
 fn the_calls_before_one_are_estimated() {
     let mut queue = FairQueue::default();
     (0..10).for_each(|id| queue.push(waiting(id, 1, 100, 10)));
