@@ -38,9 +38,9 @@ impl SafeShare {
         self.millionths.saturating_add(elapsed.saturating_mul(INCREASE) / 60_000).min(WHOLE)
     }
 
-    /// This part of a number.
+    /// This part of a number, rounded up, so that a small quota is never none.
     pub(super) fn of(&self, number: u64, now: Instant) -> u64 {
-        let part = u128::from(number) * u128::from(self.millionths(now)) / u128::from(WHOLE);
+        let part = (u128::from(number) * u128::from(self.millionths(now))).div_ceil(u128::from(WHOLE));
         u64::try_from(part).unwrap_or(u64::MAX)
     }
 
@@ -66,6 +66,7 @@ mod tests {
         let mut share = SafeShare::whole(now);
         share.throttled(0, now);
         assert_eq!((share.millionths(now), share.of(1_000, now)), (800_000, 800));
+        assert_eq!((share.of(1, now), share.of(0, now)), (1, 0));
         let later = now + Duration::from_mins(1);
         assert_eq!(share.millionths(later), 900_000);
         assert_eq!(share.millionths(later + Duration::from_hours(1)), WHOLE);

@@ -18,3 +18,15 @@ async fn a_call_begins_in_time_when_a_larger_one_before_it_leaves() {
     });
     assert!(small_begins.await.is_ok() && began.elapsed() == Duration::from_secs(2), "{:?}", began.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_one_request_goes_on_after_a_throttle() {
+    let quota = ModelQuota { requests_per_minute: NonZeroU64::new(1), ..ModelQuota::of("a.b") };
+    let (ledger, target, caller) = (ledger([quota]), [Target::here("a.b")], client("one"));
+    let mut sent = reserve(&ledger, &target, &demand(&caller, 10)).await.unwrap().reservation.unwrap();
+    sent.sent();
+    sent.failed(&Error::new(Reason::BedrockThrottled, "scripted"));
+    advance(Duration::from_secs(55)).await;
+    let next = with(&ledger, reserve(&ledger, &target, &demand(&caller, 10))).await;
+    assert!(next.is_ok(), "{next:?}");
+}
