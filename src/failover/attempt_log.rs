@@ -98,6 +98,11 @@ impl AttemptLog {
         waiting?.status()
     }
 
+    /// Whether the call waits for quota, so that no attempt is running.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.state.lock().waiting.is_some()
+    }
+
     /// Begins no further attempt, because the call is abandoned.
     pub(crate) fn stop(&self) {
         self.0.stopped.store(true, Ordering::Relaxed);

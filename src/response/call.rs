@@ -238,7 +238,9 @@ impl Call {
             State::Over(_) => return,
         };
         if let Some(CallResources { accounting, in_flight, .. }) = self.resources.take() {
-            abandoned.abandon(call, self.abandonment, accounting, &in_flight);
+            // A call that waits for quota has nothing to drain, and gives up its place.
+            let mode = if self.attempts.is_waiting() { AbandonmentMode::Cancel } else { self.abandonment };
+            abandoned.abandon(call, mode, accounting, &in_flight);
         }
     }
 

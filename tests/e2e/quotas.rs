@@ -16,7 +16,7 @@ use outcrop::{
     quota::settings::{ModelQuota, Price},
 };
 use outcrop_client::proto::{
-    CreateConversationRequest, GenerateRequest, InferenceConfiguration, QuotaWait, chunk::Event,
+    AbandonmentMode, CreateConversationRequest, GenerateRequest, InferenceConfiguration, QuotaWait, chunk::Event,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -168,6 +168,24 @@ async fn a_caller_that_leaves_the_queue_holds_nothing_and_the_next_one_begins() 
     };
     soon(none_waits).await;
     soon(harness.ask(asks(&model, 100))).await.whole();
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_the_queue_leaves_it_at_once_although_its_answer_would_be_drained() {
+    let harness = with_quotas([quota("emulator.drained", 6_000)], |settings| {
+        settings.quotas.queue_time = Duration::from_mins(10);
+    })
+    .await;
+    let model = harness.emulator.register("drained", uses(1, 6_000, Duration::ZERO));
+    harness.ask(asks(&model, 5_900)).await.whole();
+    let asks = GenerateRequest { abandonment_mode: AbandonmentMode::Drain.into(), ..asks(&model, 5_000) };
+    assert!(tokio::time::timeout(Duration::from_millis(300), harness.ask(asks)).await.is_err(), "it needs 50 s");
+    let none_waits = async {
+        while harness.client.quotas().await.unwrap().model_quotas[0].waiting_calls > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(none_waits).await;
 }
 
 #[tokio::test]
