@@ -1,11 +1,16 @@
 //! The quota of one model or inference profile in one region: what it has, what running calls have reserved, and who waits.
+//!
+//! - `spending` what was spent in the last minute
 
-use std::time::Duration;
+mod spending;
+
+use std::{num::NonZeroU64, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::admission::bucket::Bucket;
 
+use self::spending::Spending;
 use super::{fair_queue::FairQueue, input_ratio::InputRatio, safe_share::SafeShare, settings::ModelQuota};
 
 /// The longest time for which a `Retry-After` of Bedrock stops all calls.
@@ -63,55 +68,6 @@ struct Throttles {
     in_a_row: u32,
     /// No call is sent before.
     until: Option<Instant>,
-}
-
-/// What was spent in the last minute, and in all.
-#[derive(Debug)]
-pub(super) struct Spending {
-    total: u64,
-    /// What was spent in each of the last parts of a minute, the newest last.
-    parts: [u64; Spending::PARTS],
-    /// The number of the newest part.
-    newest: u64,
-    start: Instant,
-}
-
-impl Spending {
-    const PARTS: usize = 12;
-    const PART: Duration = Duration::from_secs(5);
-
-    fn new(start: Instant) -> Self {
-        Self { total: 0, parts: [0; Self::PARTS], newest: 0, start }
-    }
-
-    pub(super) fn add(&mut self, units: u64, now: Instant) {
-        self.forget(now);
-        self.total = self.total.saturating_add(units);
-        if let Some(newest) = self.parts.last_mut() {
-            *newest = newest.saturating_add(units);
-        }
-    }
-
-    /// Since the start.
-    pub(super) fn total(&self) -> u64 {
-        self.total
-    }
-
-    /// In the last minute.
-    pub(super) fn last_minute(&mut self, now: Instant) -> u64 {
-        self.forget(now);
-        self.parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
-    }
-
-    fn forget(&mut self, now: Instant) {
-        let number = now.saturating_duration_since(self.start).as_secs() / Self::PART.as_secs();
-        let passed = usize::try_from(number.saturating_sub(self.newest)).unwrap_or(Self::PARTS).min(Self::PARTS);
-        self.parts.rotate_left(passed);
-        for part in &mut self.parts[Self::PARTS - passed..] {
-            *part = 0;
-        }
-        self.newest = self.newest.max(number);
-    }
 }
 
 impl Model {
