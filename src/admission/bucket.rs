@@ -36,6 +36,11 @@ impl Bucket {
         self.rate
     }
 
+    /// The units that it holds at most.
+    pub(crate) fn burst(&self) -> u64 {
+        self.burst
+    }
+
     /// Goes on with another rate. What the bucket holds beyond its new burst is lost.
     pub(crate) fn change(&mut self, rate: u64, burst: u64, now: Instant) {
         self.refill(now);

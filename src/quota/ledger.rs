@@ -106,20 +106,19 @@ impl Ledger {
         let mut before = std::mem::take(&mut state.models);
         for quota in &settings.quotas {
             let target = self.resolved(&Target { model_id: quota.model_id.clone(), region: quota.region.clone() });
-            let model = match before.remove(&target) {
+            let mut model = match before.remove(&target) {
                 Some(mut model) => {
                     model.follow(quota.clone(), now);
                     model
                 }
                 None => {
                     state.last_number += 1;
-                    let mut model = Model::new(state.last_number, quota.clone(), now);
-                    if matches!(state.sharing, QuotaSharing::Shared | QuotaSharing::CutOff) {
-                        model.granted(shares::initial(&model.settings), now);
-                    }
-                    model
+                    Model::new(state.last_number, quota.clone(), now)
                 }
             };
+            if matches!(state.sharing, QuotaSharing::Shared | QuotaSharing::CutOff) {
+                model.granted(shares::known_or_initial(&model), now);
+            }
             state.models.insert(target, model);
         }
         state.settings = settings.clone();

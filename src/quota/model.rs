@@ -37,6 +37,17 @@ pub(crate) struct Shares {
 /// The quota of a model in a region.
 #[derive(Debug)]
 pub(super) struct Model {
+impl Shares {
+    /// All of the limits that a quota has.
+    pub(super) fn whole(settings: &ModelQuota) -> Self {
+        Self {
+            tokens: settings.tokens_per_minute.map(NonZeroU64::get),
+            requests: settings.requests_per_minute.map(NonZeroU64::get),
+            streams: settings.streams.map(|limit| limit.get().into()),
+        }
+    }
+}
+
     /// Tells this quota from one that was removed and added again.
     pub(super) number: u64,
     pub(super) settings: ModelQuota,
@@ -251,7 +262,7 @@ impl Model {
     fn adapt(&mut self, now: Instant) {
         let Self { settings, shares, safe_share, .. } = self;
         let burst_percent = u64::from(settings.burst_percent);
-        let rate = |limit: Option<std::num::NonZeroU64>, share: Option<u64>| {
+        let rate = |limit: Option<NonZeroU64>, share: Option<u64>| {
             limit.map(|limit| safe_share.of(share.unwrap_or(limit.get()).min(limit.get()), now))
         };
         let tokens = rate(settings.tokens_per_minute, shares.tokens);
@@ -265,7 +276,7 @@ impl Model {
             let burst = (u128::from(rate) * u128::from(burst_percent)).div_ceil(100);
             let burst = u64::try_from(burst).unwrap_or(u64::MAX);
             match bucket {
-                Some(bucket) if bucket.rate() == rate => {}
+                Some(bucket) if (bucket.rate(), bucket.burst()) == (rate, burst) => {}
                 Some(bucket) => bucket.change(rate, burst, now),
                 None => *bucket = Some(Bucket::full(rate, burst, now)),
             }

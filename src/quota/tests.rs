@@ -3,6 +3,7 @@
 mod affinity;
 mod fairness;
 mod minute;
+mod reload;
 mod simulation;
 mod waiting;
 
@@ -18,6 +19,7 @@ use super::{
     demand::Demand,
     ledger::{Granted, Ledger, waiting::WaitingCall},
     settings::{ModelQuota, QueueShare, QuotaSettings},
+    slots::Share,
 };
 use crate::{
     admission::{

@@ -87,9 +87,7 @@ impl Ledger {
             if let (Some(Choice { at, reserved: Some(reserved), .. }), Some(model)) =
                 (choice, state.models.get_mut(target))
             {
-                // The quota can be another one since the call came.
-                let reserved = Reserved { number: model.number, ..reserved.clone() };
-                let granted = self.begin(model, *at, &reserved, now);
+                let granted = self.begin(model, *at, reserved, now);
                 state.forget(id, &waiter);
                 begun.push((waiter.begins, granted));
             }
@@ -106,7 +104,8 @@ impl Ledger {
 
     pub(super) fn begin(&self, model: &mut Model, at: usize, reserved: &Reserved, now: Instant) -> Granted {
         model.begin(reserved.tokens, now);
-        let reserved = Reserved { begun: now, ..reserved.clone() };
+        // The quota can be another one since the call came.
+        let reserved = Reserved { number: model.number, begun: now, ..reserved.clone() };
         Granted { at, reservation: Some(Reservation::new(self.clone(), reserved)) }
     }
 }

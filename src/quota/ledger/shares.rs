@@ -13,7 +13,6 @@ use crate::{
     proto::QuotaSharing,
     quota::{
         model::{Model, Shares},
-        settings::ModelQuota,
         slots::{Claim, Share, initial_share},
     },
 };
@@ -31,8 +30,7 @@ impl Ledger {
         let mut state = self.state();
         state.sharing = QuotaSharing::Shared;
         for model in state.models.values_mut() {
-            let shares = initial(&model.settings);
-            model.granted(shares, now);
+            model.granted(known_or_initial(model), now);
         }
     }
 
@@ -94,12 +92,14 @@ impl Ledger {
     }
 }
 
-/// The shares of a server that has not been granted any.
-pub(super) fn initial(settings: &ModelQuota) -> Shares {
+/// The shares of the limits that a quota has. Of a limit that is new it is the initial one.
+pub(super) fn known_or_initial(model: &Model) -> Shares {
+    let (whole, known) = (Shares::whole(&model.settings), model.shares);
+    let of_each = |whole: Option<u64>, known: Option<u64>| whole.map(|limit| known.unwrap_or(initial_share(limit)));
     Shares {
-        tokens: settings.tokens_per_minute.map(|limit| initial_share(limit.get())),
-        requests: settings.requests_per_minute.map(|limit| initial_share(limit.get())),
-        streams: settings.streams.map(|limit| initial_share(limit.get().into())),
+        tokens: of_each(whole.tokens, known.tokens),
+        requests: of_each(whole.requests, known.requests),
+        streams: of_each(whole.streams, known.streams),
     }
 }
 
