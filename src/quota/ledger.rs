@@ -163,10 +163,10 @@ impl Ledger {
         for (target, model) in &mut state.models {
             let first = model.queue.first().map(|first| first.tokens);
             let mut wait = first.and_then(|tokens| model.wait(tokens, now));
-            if model.is_saturated && model.has_recovered(now) {
-                model.is_saturated = false;
+            if model.has_recovered(now) {
+                model.saturated = None;
                 info!(%target, "the quota of this target has room again");
-            } else if model.is_saturated && first.is_none() {
+            } else if model.saturated.is_some() && first.is_none() {
                 wait = Some(RECOVERY);
             }
             let at = wait.map(|wait| now + wait.max(TICK));
@@ -204,7 +204,8 @@ impl Ledger {
             let Some(reserved) = reserved else { return Some(Granted { at: *at, reservation: None }) };
             // A quota that was removed meanwhile limits nothing.
             let Some(model) = state.models.get_mut(target) else { return Some(Granted { at: *at, reservation: None }) };
-            if model.queue.len() > 0 || !model.has_room(reserved.tokens, now) {
+            if model.is_too_small_for(reserved.tokens) || model.queue.len() > 0 || !model.has_room(reserved.tokens, now)
+            {
                 return None;
             }
             Some(self.begin(model, *at, reserved, now))
@@ -237,7 +238,7 @@ impl Ledger {
         self.change(reserved, |model, now| {
             model.end(reserved.tokens, 0, reserved.begun, now);
             model.throttled(reserved.begun, retry_after, now);
-            saturate(model, &reserved.target);
+            saturate(model, &reserved.target, now);
         });
         self.0.changed.notify_one();
     }
@@ -292,8 +293,8 @@ impl State {
 }
 
 /// Says once that a quota has no room.
-fn saturate(model: &mut Model, target: &Target) {
-    if !std::mem::replace(&mut model.is_saturated, true) {
+fn saturate(model: &mut Model, target: &Target, now: Instant) {
+    if model.saturated.replace(now).is_none() {
         info!(%target, "the quota of this target is used up. Calls go to other targets of their routes, or wait");
     }
 }

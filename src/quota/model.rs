@@ -19,6 +19,9 @@ const LONGEST_BLOCK: Duration = Duration::from_mins(1);
 /// The longest wait that is estimated.
 const LONGEST_ESTIMATE: Duration = Duration::from_hours(24);
 
+/// A quota has room again when no call has lacked it for this time. It bounds the lines in the log.
+const RECOVERED: Duration = Duration::from_secs(10);
+
 /// The pause after a throttle. It doubles with each further one in a row up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -55,8 +58,8 @@ impl Shares {
     pub(super) queue: FairQueue,
     pub(super) safe_share: SafeShare,
     pub(super) input_ratio: InputRatio,
-    /// Whether calls had to wait or were refused, until there is room again.
-    pub(super) is_saturated: bool,
+    /// When a call last had to wait or was refused, until there is room again.
+    pub(super) saturated: Option<Instant>,
     tokens: Option<Bucket>,
     requests: Option<Bucket>,
     /// The calls that have a reservation.
@@ -90,7 +93,7 @@ impl Model {
             queue: FairQueue::default(),
             safe_share: SafeShare::whole(now),
             input_ratio: InputRatio::default(),
-            is_saturated: false,
+            saturated: None,
             tokens: None,
             requests: None,
             running: 0,
@@ -245,7 +248,9 @@ impl Model {
     pub(super) fn has_recovered(&mut self, now: Instant) -> bool {
         self.adapt(now);
         let half = |bucket: &mut Option<Bucket>| bucket.as_mut().is_none_or(|bucket| bucket.is_half_full(now));
-        self.queue.len() == 0
+        is_over
+            && self.queue.len() == 0
+        let is_over = self.saturated.is_some_and(|last| now.saturating_duration_since(last) >= RECOVERED);
             && half(&mut self.tokens)
             && half(&mut self.requests)
             && self.throttles.until.is_none_or(|until| until <= now)

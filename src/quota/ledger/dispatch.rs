@@ -29,7 +29,7 @@ impl Ledger {
         let id = state.last_number;
         for Choice { target, reserved, .. } in choices {
             let (Some(reserved), Some(model)) = (reserved, state.models.get_mut(target)) else { continue };
-            saturate(model, target);
+            saturate(model, target, now);
             self.ask_for_more(model);
             model.queue.push(Waiting {
                 id,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Choice, Granted, Ledger, saturate};
 use crate::{
@@ -37,7 +37,7 @@ impl Ledger {
         demand: &Demand,
         waits: impl Fn(Option<WaitingCall>),
     ) -> Result<Granted, Error> {
-        let choices = self.choices(targets, demand);
+        let (came, choices) = (Instant::now(), self.choices(targets, demand));
         let (affinity, queue_time) = {
             let settings = &self.state().settings;
             (settings.cache_affinity, settings.queue_time)
@@ -58,7 +58,7 @@ impl Ledger {
         if let Some(granted) = self.try_begin(&choices) {
             return Ok(granted);
         }
-        self.wait(&choices, demand, queue_time, &waits).await
+        self.wait(&choices, demand, queue_time.saturating_sub(came.elapsed()), &waits).await
     }
 
     /// Waits at all of these targets, all of which have quotas.
@@ -70,13 +70,15 @@ impl Ledger {
         waits: &impl Fn(Option<WaitingCall>),
     ) -> Result<Granted, Error> {
         let fitting: Vec<_> = choices.iter().filter(|choice| !self.is_too_small(choice)).cloned().collect();
-        if fitting.is_empty() || limit.is_zero() {
-            return Err(self.refusal(choices, demand, fitting.is_empty(), ""));
+        if fitting.is_empty() {
+            return Err(self.refusal(choices, demand, true, ""));
         }
-        let (length, all, own) = {
+        if limit.is_zero() {
+            return Err(self.refusal(&fitting, demand, false, ""));
+        }
+        let (length, queue_time, (all, own)) = {
             let state = self.state();
-            let (all, own) = state.waiting(&demand.client);
-            (state.settings.queue_length, all, own)
+            (state.settings.queue_length, state.settings.queue_time, state.waiting(&demand.client))
         };
         if all >= length || own >= (length / QUEUE_SHARE).max(1) {
             let why =
@@ -93,7 +95,7 @@ impl Ledger {
         match waited {
             Ok(Ok(granted)) => Ok(granted),
             Ok(Err(_)) | Err(_) => {
-                Err(self.refusal(&fitting, demand, false, &format!(", and had none within {limit:?}")))
+                Err(self.refusal(&fitting, demand, false, &format!(", and had none within {queue_time:?}")))
             }
         }
     }
@@ -106,24 +108,32 @@ impl Ledger {
 
     /// About the time until a call that comes now, or one that waits already, can begin at this target.
     fn estimate(&self, Choice { target, reserved, .. }: &Choice, waiting: Option<(usize, u64)>) -> Option<Duration> {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let mut state = self.state();
         let model = state.models.get_mut(target)?;
         let before = waiting.unwrap_or_else(|| (model.queue.len(), model.queue.tokens()));
         model.estimate(before, reserved.as_ref()?.tokens, now)
     }
 
-    fn refusal(&self, choices: &[Choice], demand: &Demand, never: bool, why: &str) -> Error {
-        {
-            let mut state = self.state();
-            for Choice { target, .. } in choices {
-                if let Some(model) = state.models.get_mut(target) {
-                    saturate(model, target);
-                    self.ask_for_more(model);
-                }
+    /// Records that a call has found no room at these targets.
+    fn lacks(&self, choices: &[Choice]) {
+        let now = Instant::now();
+        let mut state = self.state();
+        for Choice { target, .. } in choices {
+            if let Some(model) = state.models.get_mut(target) {
+                saturate(model, target, now);
+                self.ask_for_more(model);
             }
         }
+        drop(state);
         self.wake();
+    }
+
+    fn refusal(&self, choices: &[Choice], demand: &Demand, never: bool, why: &str) -> Error {
+        // A call that can never begin says nothing about the room.
+        if !never {
+            self.lacks(choices);
+        }
         let wait = choices.iter().filter_map(|choice| self.estimate(choice, None)).min();
         let targets: Vec<_> = choices.iter().map(|choice| choice.target.to_string()).collect();
         let targets = targets.join(", ");

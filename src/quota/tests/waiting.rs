@@ -1,5 +1,12 @@
 //! Who waits, for how long, and what wakes it.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -20,6 +27,16 @@ async fn a_call_begins_in_time_when_a_larger_one_before_it_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_larger_than_the_quota_of_a_minute_is_not_sent_even_when_all_of_it_is_free() {
+    let (ledger, caller) = (ledger([quota("a.b", 600), quota("c.d", 6_000)]), client("one"));
+    let targets = [Target::here("a.b"), Target::here("c.d")];
+    let error = reserve(&ledger, &targets[..1], &demand(&caller, 601)).await.unwrap_err();
+    assert!(error.to_string().contains("smaller than one request"), "{error}");
+    let asks = Demand { preferred: Some(targets[0].clone()), ..demand(&caller, 601) };
+    assert_eq!(reserve(&ledger, &targets, &asks).await.unwrap().at, 1, "the other target can have it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quota_of_one_request_goes_on_after_a_throttle() {
     let quota = ModelQuota { requests_per_minute: NonZeroU64::new(1), ..ModelQuota::of("a.b") };
     let (ledger, target, caller) = (ledger([quota]), [Target::here("a.b")], client("one"));
@@ -29,4 +46,60 @@ async fn a_quota_of_one_request_goes_on_after_a_throttle() {
     advance(Duration::from_secs(55)).await;
     let next = with(&ledger, reserve(&ledger, &target, &demand(&caller, 10))).await;
     assert!(next.is_ok(), "{next:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_the_prompt_cache_is_a_part_of_the_wait_for_quota() {
+    let quotas = ["a.b", "c.d"].map(|model| ModelQuota { output_burndown: 5, ..quota(model, 600) });
+    let queue_time = Duration::from_secs(3);
+    let ledger = Ledger::new("us-east-1", &QuotaSettings { queue_time, ..settings(quotas) });
+    let (targets, caller) = ([Target::here("a.b"), Target::here("c.d")], client("one"));
+    let mut held = Vec::new();
+    for _ in &targets {
+        let mut reservation = reserve(&ledger, &targets, &demand(&caller, 600)).await.unwrap().reservation.unwrap();
+        reservation.sent();
+        held.push(reservation);
+    }
+    let asks = Demand { preferred: Some(targets[0].clone()), ..demand(&caller, 10) };
+    let (began, mut waits) = (Instant::now(), Box::pin(reserve(&ledger, &targets, &asks)));
+    assert!(waits.as_mut().now_or_never().is_none());
+    for reservation in &mut held {
+        reservation.settle(used(0, 600));
+    }
+    assert!(with(&ledger, waits).await.is_err());
+    assert_eq!(began.elapsed(), queue_time);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_once_that_a_quota_is_used_up_while_calls_come_and_end() {
+    let lines = Lines::default();
+    let _log = tracing_subscriber::registry().with(lines.clone()).set_default();
+    let ledger =
+        Ledger::new("us-east-1", &QuotaSettings { queue_time: Duration::ZERO, ..settings([quota("a.b", 600)]) });
+    let (target, caller) = ([Target::here("a.b")], client("one"));
+    let calls = async {
+        for _ in 0..50 {
+            let held = reserve(&ledger, &target, &demand(&caller, 400)).await.unwrap();
+            assert!(reserve(&ledger, &target, &demand(&caller, 400)).await.is_err());
+            assert!(reserve(&ledger, &target, &demand(&caller, 1_000)).await.is_err());
+            drop(held);
+            sleep(Duration::from_millis(1_500)).await;
+        }
+        assert_eq!(lines.0.load(Ordering::Relaxed), 1, "it is used up");
+        sleep(Duration::from_secs(15)).await;
+        assert_eq!(lines.0.load(Ordering::Relaxed), 2, "it has room again");
+    };
+    with(&ledger, calls).await;
+}
+
+/// Counts the lines of the ledger in the log.
+#[derive(Clone, Default)]
+struct Lines(Arc<AtomicUsize>);
+
+impl<S: tracing::Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if event.metadata().target().starts_with("outcrop::quota::ledger") {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
