@@ -37,9 +37,6 @@ pub(crate) struct Shares {
     pub(crate) streams: Option<u64>,
 }
 
-/// The quota of a model in a region.
-#[derive(Debug)]
-pub(super) struct Model {
 impl Shares {
     /// All of the limits that a quota has.
     pub(super) fn whole(settings: &ModelQuota) -> Self {
@@ -51,6 +48,9 @@ impl Shares {
     }
 }
 
+/// The quota of a model in a region.
+#[derive(Debug)]
+pub(super) struct Model {
     /// Tells this quota from one that was removed and added again.
     pub(super) number: u64,
     pub(super) settings: ModelQuota,
@@ -150,15 +150,16 @@ impl Model {
         }
     }
 
-    /// The part of the quota that was spent or reserved within a minute.
+    /// The part of what this server may spend of the quota that was spent or reserved within a minute.
     fn spent_millionths(&mut self, now: Instant) -> u64 {
-        let part = |spent: u64, limit: Option<std::num::NonZeroU64>| {
-            limit.map_or(0, |limit| u128::from(spent) * 1_000_000 / u128::from(limit.get()))
+        let part = |spent: u64, limit: Option<u64>, share: Option<u64>| {
+            let limit = limit.map(|limit| share.unwrap_or(limit).clamp(1, limit));
+            limit.map_or(0, |limit| u128::from(spent) * 1_000_000 / u128::from(limit))
         };
         let tokens = self.charged.last_minute(now).saturating_add(self.reserved);
         let requests = self.begun.last_minute(now);
-        let Self { settings, .. } = self;
-        let spent = part(tokens, settings.tokens_per_minute).max(part(requests, settings.requests_per_minute));
+        let (whole, share) = (Shares::whole(&self.settings), self.shares);
+        let spent = part(tokens, whole.tokens, share.tokens).max(part(requests, whole.requests, share.requests));
         u64::try_from(spent).unwrap_or(u64::MAX)
     }
 
@@ -244,13 +245,14 @@ impl Model {
         self.settings.tokens_per_minute.is_some_and(|most| tokens > most.get())
     }
 
-    /// Whether there is room again after a time without: no call waits, and half of what can be spent at once is there.
+    /// Whether there is room again after a time without: no call has lacked it for a while, none waits, and half of what can be spent at
+    /// once is there.
     pub(super) fn has_recovered(&mut self, now: Instant) -> bool {
         self.adapt(now);
+        let is_over = self.saturated.is_some_and(|last| now.saturating_duration_since(last) >= RECOVERED);
         let half = |bucket: &mut Option<Bucket>| bucket.as_mut().is_none_or(|bucket| bucket.is_half_full(now));
         is_over
             && self.queue.len() == 0
-        let is_over = self.saturated.is_some_and(|last| now.saturating_duration_since(last) >= RECOVERED);
             && half(&mut self.tokens)
             && half(&mut self.requests)
             && self.throttles.until.is_none_or(|until| until <= now)

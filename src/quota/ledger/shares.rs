@@ -1,6 +1,6 @@
 //! What this server has of quotas that several servers share, and what it could use.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -63,12 +63,11 @@ impl Ledger {
     pub(crate) fn granted(&self, granted: &[(Arc<str>, Share)]) {
         let now = Instant::now();
         let mut begun = Begun::new();
+        // The limits of callers can be thousands of them.
+        let granted: HashMap<&str, u64> = granted.iter().map(|(resource, share)| (&**resource, share.held)).collect();
         let mut state = self.state();
         for (target, model) in &mut state.models {
-            let share = |kind: &str| {
-                let name = name(kind, target);
-                granted.iter().find(|(resource, _)| **resource == *name).map(|(_, share)| share.held)
-            };
+            let share = |kind: &str| granted.get(name(kind, target).as_str()).copied();
             let [tokens, requests, streams] = KINDS.map(share);
             let Shares { tokens: old_tokens, requests: old_requests, streams: old_streams } = model.shares;
             let shares = Shares {
@@ -86,7 +85,12 @@ impl Ledger {
 
     /// Asks for more of a quota of which this server has a share.
     pub(super) fn ask_for_more(&self, model: &Model) {
-        if model.shares != Shares::default() {
+        let (whole, share) = (Shares::whole(&model.settings), model.shares);
+        let is_less = |share: Option<u64>, whole: Option<u64>| share.zip(whole).is_some_and(|(share, all)| share < all);
+        if is_less(share.tokens, whole.tokens)
+            || is_less(share.requests, whole.requests)
+            || is_less(share.streams, whole.streams)
+        {
             self.0.wants_more.notify_one();
         }
     }

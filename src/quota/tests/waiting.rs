@@ -71,6 +71,23 @@ async fn the_wait_for_the_prompt_cache_is_a_part_of_the_wait_for_quota() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_has_the_whole_of_a_quota_does_not_ask_for_more() {
+    let (ledger, target, caller) = (ledger([quota("a.b", 600)]), [Target::here("a.b")], client("one"));
+    ledger.share();
+    let asks = demand(&caller, 600);
+    let refused = |ledger: &Ledger| {
+        let waits = Box::pin(reserve(ledger, &target, &asks)).now_or_never();
+        waits.is_none()
+    };
+    let _held = reserve(&ledger, &target, &asks).await.unwrap();
+    assert!(refused(&ledger));
+    assert!(ledger.wants_more().now_or_never().is_some(), "a share of a tenth");
+    ledger.granted(&[("tokens/a.b@us-east-1".into(), Share { held: 600, servers: 1, spent: 0 })]);
+    assert!(refused(&ledger));
+    assert!(ledger.wants_more().now_or_never().is_none(), "there is no more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_log_says_once_that_a_quota_is_used_up_while_calls_come_and_end() {
     let lines = Lines::default();
     let _log = tracing_subscriber::registry().with(lines.clone()).set_default();
@@ -102,4 +119,19 @@ impl<S: tracing::Subscriber> Layer<S> for Lines {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_after_all_of_a_share_was_spent_lowers_it_to_about_what_was_spent() {
+    let (ledger, target, caller) = (ledger([quota("a.b", 6_000)]), [Target::here("a.b")], client("one"));
+    ledger.share();
+    let mut held = Vec::new();
+    for tokens in [590, 10] {
+        let mut reservation = reserve(&ledger, &target, &demand(&caller, tokens)).await.unwrap().reservation.unwrap();
+        reservation.sent();
+        held.push(reservation);
+    }
+    held.pop().unwrap().failed(&Error::new(Reason::BedrockThrottled, "scripted"));
+    let safe_share = ledger.list(&caller.id)[0].safe_share;
+    assert!((0.93..0.95).contains(&safe_share), "590 of 600, and a twentieth less: {safe_share}");
 }
