@@ -176,7 +176,9 @@ impl AdmissionControl {
             rate.equal_part = None;
         }
         rates.take(&rate, 1).map_err(|refused| {
-            self.0.sharing.ask_for_more();
+            if rates.has_less(&client.id) {
+                self.0.sharing.ask_for_more();
+            }
             too_many(&rate, refused, flag, "requests", "Send fewer")
         })
     }
@@ -208,7 +210,9 @@ impl AdmissionControl {
             return Ok(permits);
         };
         drop(permits);
-        self.0.sharing.ask_for_more();
+        if full.has_less() {
+            self.0.sharing.ask_for_more();
+        }
         if queue_time.is_zero() {
             return Err(full.refusal(""));
         }
@@ -254,6 +258,12 @@ impl AdmissionControl {
 }
 
 impl NamedLimit<'_> {
+    /// Whether this server has less than the whole limit, because servers share it.
+    fn has_less(&self) -> bool {
+        let Self { streams, limit, subject, .. } = self;
+        streams.share_of(subject).zip(limit.permits).is_some_and(|(share, limit)| share < limit)
+    }
+
     fn refusal(&self, why: &str) -> Error {
         let Self { streams, limit, flag, subject } = self;
         let permits = streams.limit_of(subject).or(limit.permits).unwrap_or(usize::MAX);

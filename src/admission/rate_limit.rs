@@ -121,6 +121,12 @@ impl RateLimit {
         }
     }
 
+    /// Whether this server has less than the whole rate of a client, because servers share it.
+    pub(super) fn has_less(&self, client: &ClientId) -> bool {
+        let clients = self.clients.lock();
+        clients.get(client).is_some_and(|state| state.share.is_some_and(|share| share < state.per_minute))
+    }
+
     /// What this server may use of a minute, and the units of it that are taken now, at most all of them.
     pub(super) fn taken(&self, rate: &ClientRate) -> (u32, u32) {
         let now = Instant::now();

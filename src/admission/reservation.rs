@@ -40,7 +40,9 @@ impl AdmissionControl {
         let reserved = input.saturating_add(output);
         if let Some(bucket) = &bucket {
             self.0.tokens.take(bucket, reserved).map_err(|refused| {
-                self.0.sharing.ask_for_more();
+                if refused != Refused::Never && self.0.tokens.has_less(&client.id) {
+                    self.0.sharing.ask_for_more();
+                }
                 let advice = format!(
                     "This request has about {input} input tokens and can generate {output}: set a lower max_tokens"
                 );

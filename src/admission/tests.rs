@@ -2,6 +2,7 @@
 //! have them.
 
 mod budgets;
+mod sharing;
 
 use std::{
     collections::BTreeMap,
