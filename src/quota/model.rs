@@ -206,6 +206,7 @@ impl Model {
 
     /// Gives back the request of a call that was never sent.
     pub(super) fn unsend(&mut self, now: Instant) {
+        self.begun.take_back(1, now);
         if let Some(bucket) = &mut self.requests {
             bucket.give_back(1, now);
         }

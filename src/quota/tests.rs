@@ -115,6 +115,7 @@ async fn a_reservation_that_was_not_sent_is_given_back_and_one_that_was_stands()
     };
     drop(reserve(&ledger, &target, &demand(&caller, 400)).await.unwrap());
     assert_eq!(free(), (1_000, 10));
+    assert_eq!(ledger.list(&caller.id)[0].requests_per_minute.unwrap().used, 0);
     let mut sent = reserve(&ledger, &target, &demand(&caller, 400)).await.unwrap().reservation.unwrap();
     sent.sent();
     drop(sent);

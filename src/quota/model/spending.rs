@@ -31,6 +31,15 @@ impl Spending {
         }
     }
 
+    /// What was added a short time ago was not spent.
+    pub(super) fn take_back(&mut self, units: u64, now: Instant) {
+        self.forget(now);
+        self.total = self.total.saturating_sub(units);
+        if let Some(part) = self.parts.iter_mut().rev().find(|part| **part >= units) {
+            *part -= units;
+        }
+    }
+
     /// Since the start.
     pub(in crate::quota) fn total(&self) -> u64 {
         self.total
