@@ -68,6 +68,14 @@ func (e *Error) Is(target error) bool {
 	return ok && reason == e.Reason
 }
 
+// ErrorOf returns the *Error for an error of a call of the generated client, and any other error unchanged.
+func ErrorOf(err error) error {
+	if _, ok := status.FromError(err); !ok {
+		return err
+	}
+	return errorOf(err, BeforeContent)
+}
+
 // errorOf makes an *Error of an error of grpc-go, whether the server or the client made it.
 func errorOf(err error, phase Phase, metadata ...metadata.MD) error {
 	var already *Error

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from conftest import ROOT, TARGET, Program, outcrop
-from languages import LANGUAGES
+from languages import LANGUAGES, made
 
 
 @pytest.fixture(scope="session", params=LANGUAGES, ids=lambda language: language.__name__)
@@ -72,6 +72,19 @@ def requests_of(emulator, **query):
 
 def test_the_common_files_are_generated():
     subprocess.run([sys.executable, ROOT / "callers/generate.py", "--check"], check=True)
+
+
+def test_the_code_of_the_go_module_is_what_the_proto_files_generate(tmp_path):
+    tools = tmp_path / "tools"
+    made("go", "build", "-o", f"{tools}/", "tool", folder=ROOT / "callers/go/tools")
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    buf = os.environ.get("BUF", "buf")
+    template = ROOT / "callers/go/buf.gen.yaml"
+    made(buf, "generate", ROOT / "proto", "--template", template, "--output", tmp_path, folder=ROOT, env=environment)
+    committed = {path.name: path.read_text() for path in (ROOT / "callers/go/outcropv1").iterdir()}
+    generated = {path.name: path.read_text() for path in (tmp_path / "outcropv1").iterdir()}
+    stale = [name for name in committed.keys() | generated.keys() if committed.get(name) != generated.get(name)]
+    assert not stale, f"in callers/go: buf generate ../../proto, with the programs of tools/go.mod: {stale}"
 
 
 def test_text_arrives_and_the_answer_says_why_it_ended(server, example):
