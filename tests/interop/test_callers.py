@@ -58,7 +58,7 @@ def counted():
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": emulator.address,
     }
-    server = outcrop("--region", "us-east-1", "--attempts", "1", environment=environment)
+    server = outcrop("--region", "us-east-1", "--attempts", "1", "--default-model", "emulator.default", "--conversations", "memory", environment=environment)
     late = {"steps": [{"wait_ms": 1000}, {"exception": {"type": "throttlingException", "message": "later"}}]}
     httpx.put(f"{emulator.address}/_emulator/scripts/callers.late", json=late).raise_for_status()
     yield server.address, emulator.address
@@ -177,3 +177,21 @@ def test_a_conversation_is_resumed_and_what_was_put_together_is_what_is_stored(s
         "CONVERSATION_CHANGED ABORTED before_content no retry",
         "CONVERSATION_NOT_FOUND NOT_FOUND before_content no retry",
     ]
+
+
+def test_every_tool_input_is_put_together_as_the_server_stores_it(counted, example):
+    address, emulator = counted
+    deep = '{"a":' * 31 + "1" + "}" * 31
+    long = '{"id": 123456789012345678901234567890, "next": 9007199254740993}'
+    inputs = ['{"id": 9007199254740993, "t": "\\"1"}', '{"id": 9007199254740992, "x": 1.5}', long, deep, "", '{"text": "ma', "[1e3, null, true]"]
+    steps = [{"event": {"type": "messageStart", "payload": {"role": "assistant"}}}]
+    for index, text in enumerate(inputs):
+        start = {"toolUse": {"toolUseId": f"t{index}", "name": "tool"}}
+        steps.append({"event": {"type": "contentBlockStart", "payload": {"contentBlockIndex": index, "start": start}}})
+        for piece in [text[: len(text) // 2], text[len(text) // 2 :]]:
+            delta = {"toolUse": {"input": piece}}
+            steps.append({"event": {"type": "contentBlockDelta", "payload": {"contentBlockIndex": index, "delta": delta}}})
+        steps.append({"event": {"type": "contentBlockStop", "payload": {"contentBlockIndex": index}}})
+    steps.append({"event": {"type": "messageStop", "payload": {"stopReason": "max_tokens"}}})
+    httpx.put(f"{emulator}/_emulator/scripts/callers.inputs", json={"steps": steps}).raise_for_status()
+    assert example(address, "conversation", "callers.inputs")[1] == f"same true {len(inputs)} blocks"

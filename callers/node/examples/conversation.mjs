@@ -5,7 +5,7 @@ import { connect, show } from "./common.mjs";
 
 const client = connect();
 const conversation = await client.createConversation({ system: [{ block: { case: "text", value: "Be brief." } }] });
-const turn = { model: "emulator.everything", prompt: "Show everything.", turnId: "1" };
+const turn = { model: process.argv[2] ?? "emulator.everything", prompt: "Show everything.", turnId: "1" };
 const first = await conversation.generate(turn).answer();
 console.log("revision", conversation.revision);
 

@@ -1,12 +1,16 @@
 """A conversation that the server stores: two turns, one of them a tool's, resumed by its id, and what is refused."""
 
+import sys
+
 from common import endpoint, show
 
 from outcrop import Client, OutcropError, v1
 
+MODEL = sys.argv[1] if sys.argv[1:] else "emulator.everything"
+
 with Client(**endpoint()) as client:
     conversation = client.conversation(system=[{"text": "Be brief."}])
-    with conversation.generate(model="emulator.everything", prompt="Show everything.", turn_id="1") as stream:
+    with conversation.generate(model=MODEL, prompt="Show everything.", turn_id="1") as stream:
         first = stream.answer()
     print("revision", conversation.revision)
 

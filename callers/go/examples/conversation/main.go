@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,7 +24,11 @@ func run(ctx context.Context, client *outcrop.Client) error {
 	if err != nil {
 		return err
 	}
-	turn := &outcropv1.GenerateRequest{Model: "emulator.everything", Prompt: "Show everything.", TurnId: "1"}
+	model := "emulator.everything"
+	if len(os.Args) > 1 {
+		model = os.Args[1]
+	}
+	turn := &outcropv1.GenerateRequest{Model: model, Prompt: "Show everything.", TurnId: "1"}
 	first, err := answer(ctx, conversation, turn)
 	if err != nil {
 		return err
