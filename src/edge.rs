@@ -1,6 +1,7 @@
 //! The layers between the socket and a method.
 //!
 //! - [`authentication`] decides who makes a call
+//! - [`bedrock_api`] marks and refuses requests of the Bedrock API
 //! - [`server`] a listener and its connections; `slots` limits them; [`descriptors`] has the limit of open files
 //! - [`connection`] one connection: timeouts, keepalive, GOAWAY
 //! - [`web`] the page, and gRPC-Web for its calls; [`session`] its sign-in
@@ -15,6 +16,7 @@
 //! - [`ungated`] bounds the requests to health and reflection, and ends their streams at a shutdown
 
 pub(crate) mod authentication;
+pub(crate) mod bedrock_api;
 pub(crate) mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod gates;

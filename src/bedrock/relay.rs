@@ -11,7 +11,6 @@ use aws_smithy_runtime_api::{
         interceptors::{Intercept, context::BeforeTransmitInterceptorContextMut},
         runtime_components::RuntimeComponents,
     },
-    http::Headers,
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 use bytes::Bytes;
@@ -33,12 +32,6 @@ use crate::{
         relayed::{Operation, Relayed},
     },
 };
-
-/// The headers of an answer that go to the caller, besides those that begin with [`OF_BEDROCK`].
-const HEADERS: [&str; 2] = ["content-type", "x-amzn-requestid"];
-
-/// The beginning of the headers in which Bedrock says more about an answer, such as its tokens.
-const OF_BEDROCK: &str = "x-amzn-bedrock-";
 
 /// The headers of InvokeModel with its tokens.
 const INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
@@ -167,10 +160,4 @@ pub(super) async fn counted(body: SdkBody) -> Result<Bytes, Error> {
         return Ok(body);
     }
     Err(truncated("the answer has no inputTokens"))
-}
-
-/// The headers of an answer that go to the caller.
-pub(super) fn head(headers: &Headers) -> HeaderMap {
-    let relayed = headers.iter().filter(|(name, _)| HEADERS.contains(name) || name.starts_with(OF_BEDROCK));
-    relayed.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect::<HeaderMap>()
 }

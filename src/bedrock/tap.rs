@@ -19,16 +19,23 @@ use aws_smithy_runtime_api::{
         },
         runtime_components::RuntimeComponents,
     },
+    http::Headers,
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 use http::HeaderMap;
 use tokio::time::sleep;
 
-use super::{classify, cut, relay};
+use super::{classify, cut};
 use crate::{
     error::{Error, Reason},
     failover::attempt_log::AttemptLog,
 };
+
+/// The headers of an answer that go to the caller, besides those that begin with [`OF_BEDROCK`].
+const HEADERS: [&str; 2] = ["content-type", "x-amzn-requestid"];
+
+/// The beginning of the headers in which Bedrock says more about an answer, such as its tokens.
+const OF_BEDROCK: &str = "x-amzn-bedrock-";
 
 /// The interceptor of one attempt. Clones share its state.
 #[derive(Clone, Debug)]
@@ -149,7 +156,7 @@ impl Intercept for Tap {
         let response = context.response_mut();
         let mut seen = self.seen();
         seen.request_id = classify::request_id(response.headers());
-        seen.head = relay::head(response.headers());
+        seen.head = head(response.headers());
         self.log.responded(response.status().as_u16(), &seen.request_id);
         let body = mem::replace(response.body_mut(), SdkBody::empty());
         match (response.status().is_success(), self.takes_body) {
@@ -159,4 +166,10 @@ impl Intercept for Tap {
         }
         Ok(())
     }
+}
+
+/// The headers of an answer that go to the caller.
+fn head(headers: &Headers) -> HeaderMap {
+    let relayed = headers.iter().filter(|(name, _)| HEADERS.contains(name) || name.starts_with(OF_BEDROCK));
+    relayed.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect::<HeaderMap>()
 }

@@ -22,9 +22,8 @@ use http::Extensions;
 use crate::{
     admission::{AdmissionControl, request_memory::MemoryPermit},
     audit::Audit,
-    edge::{authentication::signed::Received, grpc::refusal, message::Messages},
+    edge::{authentication::signed::Received, bedrock_api::call::ApiCall, grpc::refusal, message::Messages},
     error::{Error, Reason},
-    front::call::ApiCall,
     identity::Identity,
     shutdown::{InFlight, Shutdown},
     telemetry::call::CallRecord,

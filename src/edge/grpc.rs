@@ -18,11 +18,11 @@ use tonic::{Code, Status};
 use crate::{
     edge::{
         authentication::Authentication,
+        bedrock_api::{call::ApiCall, refusal},
         host::AllowedHosts,
         protocol::{FromWeb, is_grpc, not_grpc},
     },
     error::{self, Error, Reason},
-    front::{call::ApiCall, refusal},
     metrics::Metrics,
     request::{generation_id::GenerationId, timeouts::Deadline},
     telemetry::{

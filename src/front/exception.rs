@@ -5,8 +5,8 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::refusal;
 use crate::{
+    edge::bedrock_api::refusal,
     error::{Error, Reason},
     request::relayed::Operation,
 };

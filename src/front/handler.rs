@@ -11,13 +11,15 @@ use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE, request::Parts};
 use std::future::poll_fn;
 use tokio_stream::Stream;
 
-use super::{
-    body::RelayedBody,
-    call::{ApiCall, Asked},
-    listing, refusal, settings,
-};
+use super::{body::RelayedBody, listing, settings};
 use crate::{
-    edge::gates::Admitted,
+    edge::{
+        bedrock_api::{
+            call::{ApiCall, Asked},
+            refusal,
+        },
+        gates::Admitted,
+    },
     error::{Error, Reason},
     proto::GenerateRequest,
     request::relayed::{Operation, Relayed},

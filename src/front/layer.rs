@@ -13,13 +13,14 @@ use http::HeaderValue;
 use tower::ServiceExt;
 use tracing::debug;
 
-use super::{
-    call::{ApiCall, COUNT_TOKENS, GENERATE, LIST_MODELS},
-    handler, refusal,
-};
+use super::handler;
 use crate::{
     edge::{
         authentication::signed::Signatures,
+        bedrock_api::{
+            call::{ApiCall, COUNT_TOKENS, GENERATE, LIST_MODELS},
+            refusal,
+        },
         message::Messages,
         protocol::{is_grpc, is_grpc_web},
     },

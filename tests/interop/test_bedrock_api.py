@@ -80,7 +80,11 @@ def test_boto3_signs_with_a_key_pair_of_the_server(tmp_path):
         runtime = client(server, key, secret)
         assert runtime.converse(modelId="emulator.default", messages=PROMPT)["stopReason"] == "end_turn"
         assert streamed(runtime, "emulator.default")
-        for wrong, code in [(client(server, key, "x" * 43), "InvalidSignatureException"), (client(server), "UnrecognizedClientException")]:
+        refused = [
+            (client(server, key, "x" * 43), "InvalidSignatureException"),
+            (client(server), "UnrecognizedClientException"),
+        ]
+        for wrong, code in refused:
             with pytest.raises(botocore.exceptions.ClientError) as raised:
                 wrong.converse(modelId="emulator.default", messages=PROMPT)
             assert raised.value.response["Error"]["Code"] == code

@@ -32,7 +32,7 @@ pub(super) async fn serving(change: impl FnOnce(&mut Settings)) -> Harness {
 
 /// The SDK as an application has it, with this endpoint alone.
 pub(super) fn sdk(endpoint: &str) -> Client {
-    sdk_with(endpoint, Credentials::new("anybody", "anything", None, None, "test"))
+    sdk_with(endpoint, Credentials::new("a-caller", "anything", None, None, "test"))
 }
 
 /// The same with credentials of its own.
@@ -81,7 +81,9 @@ pub(super) async fn converse_stream(client: &Client, model: &str) -> Told {
                     told.text.push_str(text);
                 }
             }
-            Ok(Some(ConverseStreamOutput::MessageStop(event))) => told.stop = event.stop_reason().as_str().to_owned(),
+            Ok(Some(ConverseStreamOutput::MessageStop(event))) => {
+                event.stop_reason().as_str().clone_into(&mut told.stop);
+            }
             Ok(Some(_)) => {}
             Ok(None) => return told,
             Err(error) => return Told { exception: format!("{error:?}"), ..told },

@@ -1,4 +1,4 @@
-//! Callers who sign with a key pair of the server are known by it, and nobody else is, whatever of a signed request is changed.
+//! Callers who sign with a key pair of the server are known by it, and no other client is, whatever of a signed request is changed.
 
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +37,9 @@ async fn signing() -> (Harness, NewKey) {
 fn credentials(key: &NewKey) -> Credentials {
     Credentials::new(key.access_key_id(), key.signing_secret().as_str(), None, None, "test")
 }
+
+/// What a client changes of a request that it has seen.
+type Change = fn(&mut Request<Full<Bytes>>);
 
 /// How a request is signed.
 struct Signing {
@@ -130,7 +133,6 @@ async fn a_request_that_is_signed_wrongly_is_refused() {
 #[tokio::test]
 async fn nothing_of_a_signed_request_can_be_changed() {
     let (harness, key) = signing().await;
-    type Change = fn(&mut Request<Full<Bytes>>);
     let changes: [(&str, Change); 8] = [
         ("its body", |request| *request.body_mut() = Full::new(BODY.replace("hi", "ho").into())),
         ("its path", |request| {
@@ -191,6 +193,6 @@ async fn a_signature_is_good_for_one_call() {
 #[tokio::test]
 async fn a_server_that_serves_all_takes_any_signature() {
     let harness = serving(|_| {}).await;
-    let anybody = Credentials::new("AKIDEXAMPLE", "anything", None, None, "test");
-    assert_eq!(converse(&sdk_with(&harness.endpoint, anybody), MODEL).await.exception, "");
+    let unknown = Credentials::new("AKIDEXAMPLE", "anything", None, None, "test");
+    assert_eq!(converse(&sdk_with(&harness.endpoint, unknown), MODEL).await.exception, "");
 }

@@ -21,7 +21,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 const REASON: HeaderName = HeaderName::from_static("outcrop-reason");
 
 /// The status and the exception of a reason.
-pub(super) const fn exception(reason: Reason) -> (u16, &'static str) {
+pub(crate) const fn exception(reason: Reason) -> (u16, &'static str) {
     match reason {
         Reason::InvalidRequest
         | Reason::MalformedRequest
@@ -76,7 +76,7 @@ pub(super) const fn exception(reason: Reason) -> (u16, &'static str) {
 }
 
 /// What is said of an error: its message, and each violation of the request.
-pub(super) fn message(error: &Error) -> String {
+pub(crate) fn message(error: &Error) -> String {
     let violations = error.violations().iter();
     let violations = violations.map(|Violation { field, description }| format!("; {field} {description}"));
     format!("{}{}", error.message(), violations.collect::<String>())
