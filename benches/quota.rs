@@ -12,6 +12,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
@@ -109,14 +110,19 @@ async fn call(client: &Client) {
 struct Redis {
     process: Child,
     port: u16,
+    folder: PathBuf,
 }
 
 impl Redis {
     fn start() -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let arguments = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-        let process = Command::new("redis-server").args(arguments).stdout(Stdio::null()).spawn().ok()?;
-        let redis = Self { process, port };
+        let folder = std::env::temp_dir().join(format!("outcrop-bench-quota-{port}"));
+        fs::create_dir_all(&folder).ok()?;
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no"]);
+        command.args(["--dir", &folder.to_string_lossy(), "--save", ""]);
+        let process = command.stdout(Stdio::null()).spawn().ok()?;
+        let redis = Self { process, port, folder };
         while redis.commands().is_none() {
             thread::sleep(Duration::from_millis(50));
         }
@@ -138,6 +144,7 @@ impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
