@@ -17,6 +17,9 @@ use crate::{
     redis::{Probe, connection::Connection},
 };
 
+/// The resource that every server claims, so that each knows how many there are, whatever else they share.
+const SERVERS: &str = "servers";
+
 /// What this server shares.
 #[derive(Debug)]
 pub(crate) struct Sharing {
@@ -75,7 +78,8 @@ impl Sharing {
 impl Resources for Shared {
     fn claims(&self) -> Vec<Claim> {
         let budgets = self.admission.budgets().claims();
-        self.ledger.claims().into_iter().chain(budgets).chain(self.admission.claims()).collect()
+        let presence = Claim { resource: SERVERS.into(), capacity: u32::MAX.into(), wanted: 1, ..Claim::default() };
+        [presence].into_iter().chain(self.ledger.claims()).chain(budgets).chain(self.admission.claims()).collect()
     }
 
     fn granted(&self, shares: &[(Arc<str>, Share)]) {
