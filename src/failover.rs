@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     bedrock::Bedrock,
-    error::{Error, Reason},
+    error::{Error, Phase, Reason},
     metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest},
     quota::{
@@ -182,7 +182,7 @@ impl Failover {
                 Ok(upstream) => upstream,
                 Err(error) => {
                     if let Some(reservation) = reservation {
-                        reservation.failed(&error);
+                        reservation.failed(&error, Phase::BeforeContent);
                     }
                     return Err(error);
                 }

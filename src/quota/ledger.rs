@@ -233,10 +233,10 @@ impl Ledger {
         });
     }
 
-    /// Ends a call that Bedrock has refused for lack of quota.
-    fn throttled(&self, reserved: &Reserved, retry_after: Option<Duration>) {
+    /// Ends a call that Bedrock has refused or broken off for lack of quota, and that has cost these tokens.
+    fn throttled(&self, reserved: &Reserved, charged: u64, retry_after: Option<Duration>) {
         self.change(reserved, |model, now| {
-            model.end(reserved.tokens, 0, reserved.begun, now);
+            model.end(reserved.tokens, charged, reserved.begun, now);
             model.throttled(reserved.begun, retry_after, now);
             saturate(model, &reserved.target, now);
         });

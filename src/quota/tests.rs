@@ -26,7 +26,7 @@ use crate::{
         client::{Client, ClientId},
         estimate::Estimate,
     },
-    error::{Error, Reason},
+    error::{Error, Phase, Reason},
     event::Used,
     failover::routes::Target,
     proto::{ContentBlock, GenerateRequest, InferenceConfiguration, Message, content_block::Block},
@@ -123,9 +123,21 @@ async fn a_reservation_that_was_not_sent_is_given_back_and_one_that_was_stands()
     for (reason, left) in [(Reason::UpstreamUnreachable, 600), (Reason::BedrockThrottled, 0)] {
         let mut failed = reserve(&ledger, &target, &demand(&caller, 400)).await.unwrap().reservation.unwrap();
         failed.sent();
-        failed.failed(&Error::new(reason, "scripted"));
+        failed.failed(&Error::new(reason, "scripted"), Phase::BeforeContent);
         assert_eq!(free().0, left, "{reason:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_in_the_middle_of_an_answer_is_one_too_and_costs_the_reservation() {
+    let (ledger, target, caller) = (ledger([quota("a.b", 1_000)]), [Target::here("a.b")], client("one"));
+    let mut broken = reserve(&ledger, &target, &demand(&caller, 400)).await.unwrap().reservation.unwrap();
+    broken.sent();
+    broken.failed(&Error::new(Reason::BedrockThrottled, "scripted"), Phase::AfterContent);
+    let listed = ledger.list(&caller.id).remove(0);
+    let tokens = listed.tokens_per_minute.unwrap();
+    assert_eq!((listed.throttled_calls, tokens.used, tokens.reserved, tokens.free), (1, 400, 0, 0));
+    assert!(listed.safe_share < 1.0, "{listed:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +195,7 @@ async fn throttles_lower_what_is_spent_and_time_raises_it() {
     let mut held = reserve(&ledger, &target, &demand(&caller, 10)).await.unwrap().reservation.unwrap();
     held.sent();
     let throttle = Error::new(Reason::BedrockThrottled, "scripted").with_retry_after(Some(Duration::from_secs(3)));
-    held.failed(&throttle);
+    held.failed(&throttle, Phase::BeforeContent);
     let began = Instant::now();
     let next = with(&ledger, reserve(&ledger, &target, &demand(&caller, 10))).await;
     assert!(

@@ -139,13 +139,11 @@ impl ResponseReader {
         self.close();
         match (self.mapper.used(), self.mapper.phase()) {
             (Some(used), _) => drop(self.billing.settle(used)),
-            (None, Phase::BeforeContent) => {
+            (None, phase) => {
                 if let Some(reservation) = self.billing.reservation.take() {
-                    reservation.failed(&error);
+                    reservation.failed(&error, phase);
                 }
             }
-            // It stays at what Bedrock has reserved.
-            (None, Phase::AfterContent) => self.billing = Billing::default(),
         }
         error.in_phase(self.mapper.phase()).in_call(self.call.clone())
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Ledger;
 use crate::{
-    error::{Error, Reason},
+    error::{Error, Phase, Reason},
     event::Used,
     failover::routes::Target,
     quota::demand::charge,
@@ -69,16 +69,21 @@ impl Reservation {
         charged
     }
 
-    /// Settles an attempt that has failed before its first content.
-    pub(crate) fn failed(mut self, error: &Error) {
+    /// Settles an attempt that has failed without a usage, before or after its first content.
+    pub(crate) fn failed(mut self, error: &Error, phase: Phase) {
         if mem::replace(&mut self.state, State::Settled) == State::Settled {
             return;
         }
-        // What Bedrock has not served it has not charged.
-        match error.reason() {
-            Reason::BedrockThrottled => self.ledger.throttled(&self.reserved, error.retry_after()),
-            reason if reason.may_have_used_input() => self.ledger.ended(&self.reserved, self.reserved.estimated_input),
-            _ => self.ledger.ended(&self.reserved, 0),
+        let charged = match phase {
+            Phase::AfterContent => self.reserved.tokens,
+            Phase::BeforeContent if error.reason().may_have_used_input() => self.reserved.estimated_input,
+            // What Bedrock has not served it has not charged.
+            Phase::BeforeContent => 0,
+        };
+        if error.reason() == Reason::BedrockThrottled {
+            self.ledger.throttled(&self.reserved, charged, error.retry_after());
+        } else {
+            self.ledger.ended(&self.reserved, charged);
         }
     }
 }

@@ -136,7 +136,10 @@ async fn through_the_ledger(ledger: Ledger, bedrock: Rc<RefCell<Bedrock>>, numbe
         reservation.sent();
         let begun = bedrock.borrow_mut().begin(asked.reserves());
         let Some(id) = begun else {
-            reservation.failed(&Error::new(Reason::BedrockThrottled, "the model of Bedrock has no room"));
+            reservation.failed(
+                &Error::new(Reason::BedrockThrottled, "the model of Bedrock has no room"),
+                Phase::BeforeContent,
+            );
             continue;
         };
         sleep(asked.runs).await;

@@ -74,7 +74,8 @@ async fn call(ledger: Ledger, bedrocks: Bedrocks, seed: u64) -> &'static str {
     reservation.sent();
     let tokens = reservation.tokens();
     if !bedrocks.borrow_mut().get_mut(&model).unwrap().begin(tokens) {
-        reservation.failed(&Error::new(Reason::BedrockThrottled, "the model of Bedrock has no room"));
+        reservation
+            .failed(&Error::new(Reason::BedrockThrottled, "the model of Bedrock has no room"), Phase::BeforeContent);
         return "throttled";
     }
     let end = |charged| bedrocks.borrow_mut().get_mut(&model).unwrap().end(tokens, charged);
@@ -87,7 +88,7 @@ async fn call(ledger: Ledger, bedrocks: Bedrocks, seed: u64) -> &'static str {
         }
         1 => {
             end(0);
-            reservation.failed(&Error::new(Reason::BedrockUnavailable, "scripted"));
+            reservation.failed(&Error::new(Reason::BedrockUnavailable, "scripted"), Phase::BeforeContent);
             "failed"
         }
         _ => {

@@ -42,7 +42,7 @@ async fn a_quota_of_one_request_goes_on_after_a_throttle() {
     let (ledger, target, caller) = (ledger([quota]), [Target::here("a.b")], client("one"));
     let mut sent = reserve(&ledger, &target, &demand(&caller, 10)).await.unwrap().reservation.unwrap();
     sent.sent();
-    sent.failed(&Error::new(Reason::BedrockThrottled, "scripted"));
+    sent.failed(&Error::new(Reason::BedrockThrottled, "scripted"), Phase::BeforeContent);
     advance(Duration::from_secs(55)).await;
     let next = with(&ledger, reserve(&ledger, &target, &demand(&caller, 10))).await;
     assert!(next.is_ok(), "{next:?}");
@@ -131,7 +131,7 @@ async fn a_throttle_after_all_of_a_share_was_spent_lowers_it_to_about_what_was_s
         reservation.sent();
         held.push(reservation);
     }
-    held.pop().unwrap().failed(&Error::new(Reason::BedrockThrottled, "scripted"));
+    held.pop().unwrap().failed(&Error::new(Reason::BedrockThrottled, "scripted"), Phase::BeforeContent);
     let safe_share = ledger.list(&caller.id)[0].safe_share;
     assert!((0.93..0.95).contains(&safe_share), "590 of 600, and a twentieth less: {safe_share}");
 }
