@@ -131,14 +131,21 @@ def test_only_settings_that_need_a_restart_restart_the_pods():
 
 
 def test_the_policy_allows_what_the_server_calls_and_nothing_else():
-    operations = {"converse_stream": "InvokeModelWithResponseStream", "invoke_model_with_response_stream": "InvokeModelWithResponseStream"}
+    # The Bedrock API of the server calls the operations that do not stream too.
+    operations = {
+        "converse_stream": "InvokeModelWithResponseStream",
+        "invoke_model_with_response_stream": "InvokeModelWithResponseStream",
+        "converse": "InvokeModel",
+        "invoke_model": "InvokeModel",
+        "count_tokens": "CountTokens",
+    }
     code = "".join(path.read_text() for path in (ROOT / "src/bedrock").rglob("*.rs"))
     called = set(re.findall(r"\.(converse_stream|converse|invoke_model_with_response_stream|invoke_model|count_tokens)\(\)", code))
-    assert called == {"converse_stream", "invoke_model_with_response_stream", "count_tokens"}
+    assert called == set(operations)
     policy = yaml.safe_load((ROOT / "deploy/aws/iam-policy.json").read_text())
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     # CountTokens and inference profiles are authorized as InvokeModel too.
-    assert actions == {"bedrock:InvokeModel", "bedrock:CountTokens", *(f"bedrock:{name}" for name in operations.values())}
+    assert actions == {f"bedrock:{name}" for name in operations.values()}
     optional = yaml.safe_load((ROOT / "deploy/aws/iam-policy-optional.json").read_text())
     optional = {action for statement in optional["Statement"] for action in statement["Action"]}
     # ListModels asks the account.
