@@ -1,5 +1,10 @@
 //! The limits of callers that several servers share: each server spends its share of a caller's rates and streams, and claims one only while the
 //! caller uses it there.
+//!
+//! A caller that is new at a server begins there with an equal part of the limit, and not with the tenth of [`crate::quota::slots`], so that it is not
+//! refused before the first renewal. So the bound of that module holds for quotas and budgets, and this one for the limits of callers: what
+//! comes with time is the limit as the table grants it, and what can be used at once is an equal part at each server that the caller comes to.
+//! A server that has just started knows of no other, and its equal part is the whole until its first renewal.
 
 use std::{
     num::NonZeroU32,
