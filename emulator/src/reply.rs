@@ -1,4 +1,4 @@
-//! The answer of an ordinary model: a story for the prompt of the demo, and an echo for any other prompt.
+//! The answer of an ordinary model: a prepared one for a prompt that the page or the README suggests, and an echo for any other prompt.
 
 use crate::{
     prompt,
@@ -8,7 +8,17 @@ use crate::{
 /// The prompt that the demo and the README use.
 pub const STORY_PROMPT: &str = "Write a story about two cats that go on an adventure:";
 
-const STORY: &str = include_str!("story.txt");
+const STORY: &str = include_str!("reply/story.md");
+
+/// The answers to the prompts that the page and the README suggest, each with words that the prompt has.
+const ANSWERS: [(&[&str], &str); 3] = [
+    (&["story", "cats"], STORY),
+    (&["sandstone", "formed"], include_str!("reply/sandstone.md")),
+    (&["compare", "sort", "table"], include_str!("reply/sorting.md")),
+];
+
+/// A prompt with more words asks for something else besides.
+const SHORT: usize = 20;
 
 /// How much of the user's last words the echo quotes, in characters: their end.
 const QUOTED: usize = 400;
@@ -19,13 +29,15 @@ pub(crate) const MODEL_PACE: Pace = Pace { first_ms: 350, gap_ms: 25, first_p99_
 /// The text of the answer of an ordinary model to this prompt.
 pub(crate) fn text(prompt: &str) -> String {
     let words = prompt::last_words(prompt);
-    if asks_for_story(words) { STORY.trim_end().to_owned() } else { echo(words) }
+    prepared(words).map_or_else(|| echo(words), |answer| answer.trim_end().to_owned())
 }
 
-/// The same whatever the end of the sentence.
-fn asks_for_story(words: &str) -> bool {
-    let sentence = |text: &str| text.trim_end_matches([':', '.', '!', ' ']).to_lowercase();
-    sentence(words) == sentence(STORY_PROMPT)
+/// The answer to a prompt that is suggested, however it is put and whatever its punctuation.
+fn prepared(words: &str) -> Option<&'static str> {
+    let words: Vec<_> = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let has = |word: &&str| words.iter().any(|said| said.eq_ignore_ascii_case(word));
+    let answer = ANSWERS.iter().find(|(asked, _)| words.len() <= SHORT && asked.iter().all(has));
+    answer.map(|(_, answer)| *answer)
 }
 
 /// The answer of an ordinary model with these events.
@@ -93,7 +105,28 @@ mod tests {
     fn the_story_is_for_last_words_that_ask_for_it() {
         let asked = format!("A conversation.\n\nHuman: hello\nAI: Hi!\nHuman: {STORY_PROMPT}\nAI:");
         assert!(text(&asked).contains("Pepper"));
-        assert!(text("Human: write a story about two cats that go on an adventure.\nAI:").contains("Pepper"));
         assert!(!text(&format!("Human: {STORY_PROMPT}\nAI: no\nHuman: why?\nAI:")).contains("Pepper"));
+        for near in [
+            "write a story about two cats that go on an adventure.",
+            "Write a story about two cats that go on an adventure",
+            "  write me a STORY about two cats ",
+            "Tell a short story: two cats, one adventure!",
+            "story, cats",
+        ] {
+            assert!(text(near).contains("Pepper"), "{near:?}");
+        }
+        for other in ["Write a story about a dog", "Two cats", &format!("{STORY_PROMPT} {}", "and more ".repeat(9))] {
+            assert!(text(other).contains("You wrote"), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_page_suggests_has_a_prepared_answer() {
+        let page = include_str!("../../web/src/index.html");
+        let ideas: Vec<_> = page.split("class=\"idea\">").skip(1).filter_map(|idea| idea.split('<').next()).collect();
+        assert!(ideas.len() >= 3, "{ideas:?}");
+        for idea in ideas {
+            assert!(!text(idea).contains("You wrote"), "{idea}");
+        }
     }
 }
