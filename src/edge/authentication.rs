@@ -5,10 +5,11 @@
 //!
 //! - `credentials` what a request presents; [`cookie`] how a browser has it
 //! - [`browser`] the sign-in of the page
-//! - [`signed`] verifies the signatures of calls to the Bedrock API; `signature` computes one again
+//! - [`signed`] verifies the signatures of calls to the Bedrock API; `signature` computes one again, over the text of `canonical`
 //! - [`proxies`] the address and the certificate of a caller behind a proxy
 
 pub(crate) mod browser;
+mod canonical;
 pub(crate) mod cookie;
 mod credentials;
 pub(crate) mod proxies;

@@ -2,6 +2,8 @@
 //!
 //! - `answers` whole answers and errors of all four operations
 //! - `bytes` frames are Bedrock's, byte for byte
+//! - `drain` the graceful shutdown
+//! - `encrypted` over TLS
 //! - `refusals` bad input, in the shape of AWS
 //! - `gates` each operation passes each gate
 //! - `signatures` callers who sign
@@ -10,6 +12,8 @@
 mod answers;
 mod bytes;
 mod caller;
+mod drain;
+mod encrypted;
 mod gates;
 mod refusals;
 mod signatures;

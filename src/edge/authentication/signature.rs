@@ -1,18 +1,16 @@
 //! A signature of AWS (SigV4): what its header says, and whether it is that of a request.
 //!
-//! The signature is computed again by the crate with which the AWS SDK signs, over the headers that it names, the path and query as they
-//! were sent, and the hash of the body as it was received.
+//! The signature is computed again over the headers that it names, the path and query as they were sent, and the hash of the body as it
+//! was received.
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::Credentials;
 use aws_lc_rs::constant_time;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
-use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts};
+use aws_sigv4::sign::v4;
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use outcrop_secret_file::{ExposeSecret, SecretString};
+
+use super::canonical;
 
 /// The only algorithm.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -95,37 +93,12 @@ impl Signature {
     }
 
     fn computed(&self, parts: &Parts, target: &str, body: &str, secret: &SecretString) -> Option<String> {
-        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-        let mut headers = Vec::new();
-        for name in &self.signed_headers {
-            let values = parts.headers.get_all(name.parse::<HeaderName>().ok()?);
-            let before = headers.len();
-            for value in values {
-                headers.push((name.as_str(), value.to_str().ok()?));
-            }
-            // Over HTTP/2 the host is no header.
-            match (headers.len() == before, name.as_str(), authority) {
-                (true, "host", Some(authority)) => headers.push(("host", authority)),
-                (true, ..) => return None,
-                (false, ..) => {}
-            }
-        }
-        let identity = Credentials::new(&self.key_id, secret.expose_secret(), None, None, "outcrop").into();
-        let mut settings = SigningSettings::default();
-        // The header names what was signed.
-        settings.excluded_headers = None;
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(SERVICE)
-            .time(self.made_at)
-            .settings(settings)
-            .build()
-            .ok()?
-            .into();
-        let body = SignableBody::Precomputed(body.to_owned());
-        let request = SignableRequest::new(parts.method.as_str(), target, headers.into_iter(), body).ok()?;
-        sign(request, &parameters).ok().map(|output| output.into_parts().1)
+        let hash = canonical::hash(parts, target, &self.signed_headers, body)?;
+        let time = parts.headers.get(DATE)?.to_str().ok()?;
+        let (day, region) = (time.get(..8)?, &self.region);
+        let text = format!("{ALGORITHM}\n{time}\n{day}/{region}/{SERVICE}/aws4_request\n{hash}");
+        let key = v4::generate_signing_key(secret.expose_secret(), self.made_at, region, SERVICE);
+        Some(v4::calculate_signature(key, text.as_bytes()))
     }
 }
 
@@ -156,4 +129,85 @@ fn check_payload(headers: &HeaderMap) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("the header {PAYLOAD} is {text:?}. Sign the whole body: chunks and unsigned bodies are not taken"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use aws_credential_types::Credentials;
+    use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::{hexadecimal, sha256};
+
+    /// Whether a request is signed with this secret, by its own time.
+    fn is_valid(request: &Request<&str>, secret: &str) -> bool {
+        let (parts, body) = request.clone().into_parts();
+        let made_at = time_of(&parts.headers, &parts.headers[DATE].to_str().unwrap()[..8]).unwrap();
+        let signature = Signature::read(&parts.headers, "us-east-1", made_at).unwrap();
+        let target = parts.uri.path_and_query().unwrap().to_string();
+        signature.is_of(&parts, &target, &hexadecimal(&sha256(body.as_bytes())), &secret.into())
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_crate_of_the_sdk_signs_is_valid_and_nothing_else(
+            id in "[a-z0-9.:-]{1,20}(%2F|%3A|%C3%A4|~|_|,|!)[a-z]{1,5}",
+            query in "(|\\?|\\?([a-zA-Z0-9._~+-]|%2[0-9a-f]|&|=){1,30})",
+            value in "[!-~]( {0,3}[!-~]){0,9}",
+            body in "[ -~]{0,20}",
+            seconds in 0_u64..4_000_000_000,
+        ) {
+            let uri = format!("http://outcrop.example:50051/model/{id}/converse{query}");
+            let headers = [("host", "outcrop.example:50051"), ("x-amz-user-agent", value.as_str())];
+            let identity = Credentials::new("id", "secret", None, None, "test").into();
+            let parameters = v4::SigningParams::builder()
+                .identity(&identity)
+                .region("us-east-1")
+                .name(SERVICE)
+                .time(UNIX_EPOCH + Duration::from_secs(seconds))
+                .settings(SigningSettings::default())
+                .build()
+                .unwrap()
+                .into();
+            let mut request = Request::post(&uri).body(body.as_str()).unwrap();
+            for (name, value) in headers {
+                request.headers_mut().insert(name, value.parse().unwrap());
+            }
+            let signable = SignableBody::Bytes(body.as_bytes());
+            let signable = SignableRequest::new("POST", uri, headers.into_iter(), signable).unwrap();
+            sign(signable, &parameters).unwrap().into_parts().0.apply_to_request_http1x(&mut request);
+            prop_assert!(is_valid(&request, "secret"));
+            prop_assert!(!is_valid(&request, "another"));
+            *request.body_mut() = "another body than those of above";
+            prop_assert!(!is_valid(&request, "secret"));
+        }
+    }
+
+    #[test]
+    fn the_authority_can_be_signed_in_place_of_the_host() {
+        // As the AWS SDK for JavaScript signs over HTTP/2.
+        let text = "AWS4-HMAC-SHA256 Credential=a/20261126/us-east-1/bedrock/aws4_request, \
+            SignedHeaders=:authority;amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;x-amz-content-sha256;\
+            x-amz-date;x-amz-user-agent, Signature=cb0130cf2db1c311d4233a08b1e4a98b938266db5b3435b43f516102c75fbfa0";
+        let path = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse";
+        let of = |authority: &str| {
+            Request::post(format!("http://{authority}{path}"))
+                .header("content-type", "application/json")
+                .header("content-length", "15")
+                .header("x-amz-user-agent", "aws-sdk-js/3.1163.0")
+                .header("amz-sdk-invocation-id", "cdcfec27-5d81-467c-b6dc-43db8df90662")
+                .header("amz-sdk-request", "attempt=1; max=1")
+                .header("x-amz-date", "20261126T144028Z")
+                .header(PAYLOAD, "5e4ce7b36ba37b78a5d5f9fd08e6b7b54ba6879d651aa46ec9e1d6fa24ebe30a")
+                .header(AUTHORIZATION, text)
+                .body(r#"{"messages":[]}"#)
+                .unwrap()
+        };
+        assert!(is_valid(&of("127.0.0.1:35087"), "b"));
+        assert!(!is_valid(&of("127.0.0.1:35088"), "b"));
+    }
 }

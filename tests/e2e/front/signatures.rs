@@ -108,6 +108,46 @@ async fn the_sdk_signs_with_a_key_pair_of_the_server() {
     }
 }
 
+/// The AWS SDK for JavaScript signs the pseudo-header `:authority` over HTTP/2.
+#[tokio::test]
+async fn over_http2_the_authority_is_signed_in_place_of_the_host() {
+    let (harness, key) = signing().await;
+    let authority = harness.endpoint.strip_prefix("http://").unwrap();
+    let request = |name: &str, authority: &str| {
+        let mut request = signed(&harness.endpoint, &credentials(&key), &Signing::default());
+        let time = request.headers()["x-amz-date"].to_str().unwrap().to_owned();
+        let (scope, names) = (format!("{}/us-east-1/bedrock/aws4_request", &time[..8]), format!("{name};x-amz-date"));
+        // The colons of the model id are encoded twice.
+        let path = PATH.replace('%', "%25");
+        let body = hex(BODY.as_bytes());
+        let canonical = format!("POST\n{path}\n\n{name}:{authority}\nx-amz-date:{time}\n\n{names}\n{body}");
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(canonical.as_bytes()));
+        let signing =
+            v4::generate_signing_key(key.signing_secret().as_str(), SystemTime::now(), "us-east-1", "bedrock");
+        let signature = v4::calculate_signature(signing, text.as_bytes());
+        let id = key.access_key_id();
+        let authorization =
+            format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
+        request.headers_mut().insert("authorization", authorization.parse().unwrap());
+        request
+    };
+    assert_eq!(send(request(":authority", authority), true).await.status, StatusCode::OK);
+    assert_eq!(send(request("host", authority), true).await.status, StatusCode::OK);
+    for (name, authority, over_h2) in
+        [(":authority", "elsewhere.example", true), (":authority", authority, false), (":path", PATH, true)]
+    {
+        let answered = send(request(name, authority), over_h2).await;
+        assert_eq!(answered.exception(), "InvalidSignatureException", "{name} {authority} {over_h2}");
+    }
+    assert_eq!(harness.emulator.stats().requests, 2);
+}
+
+/// The SHA-256 of some bytes, in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    hash.as_ref().iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
+}
+
 #[tokio::test]
 async fn a_request_that_is_signed_wrongly_is_refused() {
     let (harness, key) = signing().await;
@@ -133,7 +173,7 @@ async fn a_request_that_is_signed_wrongly_is_refused() {
 #[tokio::test]
 async fn nothing_of_a_signed_request_can_be_changed() {
     let (harness, key) = signing().await;
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 9] = [
         ("its body", |request| *request.body_mut() = Full::new(BODY.replace("hi", "ho").into())),
         ("its path", |request| {
             let uri = request.uri().to_string().replace("/converse", "/converse-stream");
@@ -153,6 +193,10 @@ async fn nothing_of_a_signed_request_can_be_changed() {
         }),
         ("its list of headers", |request| {
             let own = request.headers()["authorization"].to_str().unwrap().replace("content-type;", "");
+            request.headers_mut().insert("authorization", own.parse().unwrap());
+        }),
+        ("the host in its list of headers", |request| {
+            let own = request.headers()["authorization"].to_str().unwrap().replace("host;", "");
             request.headers_mut().insert("authorization", own.parse().unwrap());
         }),
         ("its digits", |request| {
