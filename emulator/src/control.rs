@@ -60,10 +60,16 @@ fn layer(headers: &HeaderMap) -> Layer {
     Layer::of_session(text(headers, SESSION))
 }
 
-/// Forgets requests and removes what was put: of a session, or of all.
+/// Forgets requests and removes what was put: of a session, or of all. Faults and quotas, which sessions share, are those of the start again
+/// only for all.
 async fn reset(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    shared.ledger.history.clear(session(&headers));
-    shared.catalogue.reset(session(&headers));
+    let session = session(&headers);
+    shared.ledger.history.clear(session);
+    shared.catalogue.reset(session);
+    if session.is_none() {
+        shared.chance.reset(shared.ledger.history.count());
+        shared.quotas.reset();
+    }
     done()
 }
 

@@ -1,6 +1,11 @@
 //! Faults for a share of all requests, drawn from a seed: `throttle=5%,cut=1%`.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use fastrand::Rng;
 use parking_lot::Mutex;
@@ -167,21 +172,31 @@ impl FromStr for Faults {
 pub(crate) struct Chance {
     pub(crate) seed: u64,
     faults: Mutex<Faults>,
+    /// Those that it was started with.
+    started: Faults,
+    /// The number of the last request before the reset. What is drawn for a request depends on how many came after it.
+    before: AtomicU64,
 }
 
 impl fmt::Debug for Chance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chance").field("seed", &self.seed).field("faults", &*self.faults.lock()).finish()
+        f.debug_struct("Chance").field("seed", &self.seed).field("faults", &*self.faults.lock()).finish_non_exhaustive()
     }
 }
 
 impl Chance {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
-        Self { seed, faults: Mutex::new(faults) }
+        Self { seed, faults: Mutex::new(faults.clone()), started: faults, before: AtomicU64::new(0) }
     }
 
     pub(crate) fn set(&self, faults: Faults) {
         *self.faults.lock() = faults;
+    }
+
+    /// Draws for the request after this number as for the first one, with the faults of the start.
+    pub(crate) fn reset(&self, last: u64) {
+        self.before.store(last, Ordering::Relaxed);
+        self.set(self.started.clone());
     }
 
     pub(crate) fn faults(&self) -> Faults {
@@ -194,6 +209,7 @@ impl Chance {
     /// # Errors
     /// The script that refuses the request.
     pub(crate) fn apply(&self, number: u64, mut script: Script) -> Result<Script, Box<Script>> {
+        let number = number.saturating_sub(self.before.load(Ordering::Relaxed));
         script.pace.seed = mixed(self.seed ^ script.pace.seed, number);
         if script.refuse.is_some() || script.fault.is_some() {
             return Ok(script);

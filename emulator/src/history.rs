@@ -100,6 +100,11 @@ impl History {
         }
     }
 
+    /// The number of the last request, also if it is not kept.
+    pub(crate) fn count(&self) -> u64 {
+        self.state.lock().count
+    }
+
     pub(crate) fn last(&self) -> Option<CapturedRequest> {
         self.state.lock().last.clone()
     }

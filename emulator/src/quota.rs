@@ -36,20 +36,30 @@ type Key = (String, Option<String>);
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
     meters: Mutex<BTreeMap<Key, Arc<Meter>>>,
+    /// Those of the configuration.
+    started: BTreeMap<Key, Quota>,
 }
 
 impl Quotas {
     /// The quotas of the configuration.
     pub(crate) fn load(quotas: Vec<ModelQuota>) -> Result<Self, QuotaError> {
-        let all = Self::default();
+        let mut started = BTreeMap::new();
         for ModelQuota { model_id, region, quota } in quotas {
-            if all.meters.lock().contains_key(&(model_id.clone(), region.clone())) {
+            quota.check()?;
+            if started.insert((model_id.clone(), region.clone()), quota).is_some() {
                 let region = region.map(|region| format!("@{region}")).unwrap_or_default();
                 return Err(QuotaError(format!("there are two quotas for {model_id}{region}")));
             }
-            all.set(&model_id, region.as_deref(), quota)?;
         }
+        let all = Self { started, ..Self::default() };
+        all.reset();
         Ok(all)
+    }
+
+    /// The quotas of the configuration again, with all counts at zero.
+    pub(crate) fn reset(&self) {
+        let meters = self.started.iter().map(|(key, quota)| (key.clone(), Arc::new(Meter::new(*quota))));
+        *self.meters.lock() = meters.collect();
     }
 
     /// Sets a quota, with all counts at zero. Requests that are running settle with the quota that it replaces.

@@ -171,3 +171,27 @@ async fn a_body_that_is_not_json_is_kept() {
     let found = served.control("GET", "requests", &json!(null)).await.1;
     assert_eq!((&found["requests"][0]["body"], &found["requests"][0]["bodyBase64"]), (&json!(null), &json!("/w==")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_is_the_state_at_the_start() {
+    let served = Served::new();
+    let draw = async || {
+        served.control("PUT", "faults", &json!({"throttle": 0.5})).await;
+        let mut drawn = Vec::new();
+        for _ in 0..20 {
+            drawn.push(text(&served, CLAUDE, "", "hi").await);
+        }
+        drawn
+    };
+    let first = draw().await;
+    assert_eq!(served.control("PUT", "quotas/a.model", &json!({"requests": 1})).await.0, 204);
+    let goes_on = draw().await;
+    // What sessions share is not of one of them.
+    assert_eq!(control(&served, "a", "POST", "reset", &json!(null)).await.0, 204);
+    assert_eq!(served.control("GET", "faults", &json!(null)).await.1["faults"], json!({"throttle": 0.5}));
+    assert_eq!(served.control("POST", "reset", &json!(null)).await.0, 204);
+    assert_eq!(served.control("GET", "faults", &json!(null)).await.1["faults"], json!({}));
+    assert_eq!(served.control("GET", "quotas", &json!(null)).await.1, json!([]));
+    assert_eq!(draw().await, first);
+    assert_ne!(goes_on, first);
+}

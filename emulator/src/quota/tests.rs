@@ -185,7 +185,7 @@ async fn threads_at_once_never_exceed_the_quota() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_quotas_of_one_model_are_refused() {
+async fn two_quotas_of_one_model_are_refused_and_a_reset_sets_them_again() {
     let one: ModelQuota = "a.model@us-west-2=5".parse().unwrap();
     let any: ModelQuota = "a.model=7".parse().unwrap();
     let error = Quotas::load(vec![one.clone(), any.clone(), one.clone()]).unwrap_err().to_string();
@@ -195,4 +195,10 @@ async fn two_quotas_of_one_model_are_refused() {
     assert_eq!((tokens("us-west-2"), tokens("us-east-1"), tokens("")), (Some(5), Some(7), Some(7)));
     assert!(quotas.find("b.model", "us-west-2").is_none());
     assert!(quotas.usage("a.model", Some("us-east-1")).is_none());
+    quotas.set("b.model", None, Quota::of_tokens(1)).unwrap();
+    quotas.set("a.model", None, Quota::of_tokens(9)).unwrap();
+    assert!(quotas.remove("a.model", Some("us-west-2")));
+    quotas.reset();
+    assert_eq!((tokens("us-west-2"), tokens("us-east-1")), (Some(5), Some(7)));
+    assert!(quotas.find("b.model", "us-west-2").is_none());
 }

@@ -6,10 +6,14 @@ mod serve;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    thread,
 };
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
 /// An Amazon Bedrock Runtime for a laptop or CI, with faults on demand.
 ///
@@ -51,16 +55,29 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Prints where it listens, and waits for SIGTERM or SIGINT.
-async fn until_signal(endpoint: &str) -> io::Result<()> {
+/// Prints where it listens, and waits for SIGTERM or SIGINT, or also for the end of standard input.
+async fn until_stopped(endpoint: &str, or_stdin_closes: bool) -> io::Result<()> {
     // Before the address is printed, so that no signal is missed after it.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let closed = or_stdin_closes.then(stdin_closes).transpose()?;
     writeln!(io::stdout(), "listening on {endpoint}")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        // The sender is dropped when standard input has ended.
+        Some(_) = async { Some(closed?.await) } => {}
     }
     Ok(())
+}
+
+/// Reads standard input to its end in a thread, which the end of the process does not wait for: reading cannot be cancelled.
+fn stdin_closes() -> io::Result<oneshot::Receiver<()>> {
+    let (open, closed) = oneshot::channel();
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(open);
+    })?;
+    Ok(closed)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: RecordArguments) -> Result<(), Box<dyn Error>
     }
     let config = RecorderConfig { listen, upstream, credentials, into, report: Arc::new(report) };
     let recorder = Recorder::start(config).await?;
-    crate::until_signal(&recorder.endpoint()).await?;
+    crate::until_stopped(&recorder.endpoint(), false).await?;
     recorder.stop().await;
     Ok(())
 }

@@ -42,6 +42,9 @@ pub(crate) struct ServeArguments {
     /// What pauses and faults are drawn from: the same ones for the same sequence of requests
     #[arg(long, env = "BEDROCK_EMULATOR_SEED", value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
+    /// Exit when standard input is closed, so that the emulator ends with the program that started it
+    #[arg(long)]
+    exit_when_stdin_closes: bool,
 }
 
 pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
@@ -57,6 +60,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Box<dyn Error>>
         pace,
         faults,
         seed,
+        exit_when_stdin_closes,
     } = arguments;
     let tls = tls_certificate.is_some();
     let config = Config {
@@ -77,7 +81,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<(), Box<dyn Error>>
     if let (Some(path), Some(pem)) = (tls_certificate, emulator.certificate()) {
         fs::write(&path, pem).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    crate::until_signal(&emulator.endpoint()).await?;
+    crate::until_stopped(&emulator.endpoint(), exit_when_stdin_closes).await?;
     emulator.stop().await;
     Ok(())
 }
