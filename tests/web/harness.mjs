@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withPageOf } from "./folder.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const target = process.env.OUTCROP_TARGET || join(root, "target/debug");
@@ -58,8 +59,11 @@ async function program(name, flags, environment = {}) {
   return { url, stop, saying };
 }
 
-export const serve = (flags, environment, address = "127.0.0.1:0") =>
-  program("outcrop", ["serve", "--listen", address, ...flags], environment);
+export async function serve(flags, environment, address = "127.0.0.1:0") {
+  const server = await program("outcrop", ["serve", "--listen", address, ...flags], environment);
+  const folder = process.env.OUTCROP_PAGE_FOLDER;
+  return folder && !flags.includes("--no-page") ? withPageOf(folder, server) : server;
+}
 
 /** The emulator by itself, so that its counts can be read, and a server that asks it. */
 export async function serveWithEmulator(flags = []) {
