@@ -35,7 +35,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-         font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'; trusted-types dompurify outcrop",
     ),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -48,15 +48,8 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// The time for which a browser calls this host by https alone.
 const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Every file of the page: path, content type, content.
-const FILES: [(&str, &str, &[u8]); 6] = [
-    ("/", "text/html; charset=utf-8", include_bytes!("../../web/dist/index.html")),
-    ("/page.css", "text/css; charset=utf-8", include_bytes!("../../web/dist/page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_bytes!("../../web/dist/page.js")),
-    ("/theme.js", "text/javascript; charset=utf-8", include_bytes!("../../web/dist/theme.js")),
-    ("/markdown.js", "text/javascript; charset=utf-8", include_bytes!("../../web/dist/markdown.js")),
-    ("/icon.svg", "image/svg+xml", include_bytes!("../../web/dist/icon.svg")),
-];
+/// Every file of the page: path, content type, content. `build.rs` lists what `web/dist` has.
+const FILES: &[(&str, &str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
 /// The files by path, each with the headers of its answer.
 type Files = Arc<BTreeMap<&'static str, (HeaderMap, &'static [u8])>>;
