@@ -48,5 +48,7 @@ export async function withPageOf(folder, server) {
     proxy.close();
     await server.stop();
   };
-  return { ...server, url: `http://127.0.0.1:${proxy.address().port}`, stop };
+  const url = `http://127.0.0.1:${proxy.address().port}`;
+  const saying = async (pattern) => (await server.saying(pattern)).replace(server.url, url);
+  return { ...server, url, saying, stop };
 }

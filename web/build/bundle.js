@@ -1,11 +1,11 @@
 // src/ -> dist/: what the server has inside. The same sources make the same bytes.
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
-await build({
-  entryPoints: ["src/page.ts", "src/theme.ts", "src/markdown.ts", "src/page.css"],
+const options = {
   outdir: "dist",
   bundle: true,
   minify: true,
@@ -14,5 +14,34 @@ await build({
   charset: "utf8",
   legalComments: "none",
   logLevel: "warning",
+};
+await build({
+  entryPoints: ["src/page.ts", "src/theme.ts", "src/markdown.ts", "src/page.css"],
+  ...options,
 });
-for (const file of ["index.html", "icon.svg"]) copyFileSync(`src/${file}`, `dist/${file}`);
+for (const file of [
+  "index.html",
+  "icon.svg",
+  "icon-192.png",
+  "icon-512.png",
+  "icon-maskable.png",
+  "manifest.webmanifest",
+]) {
+  copyFileSync(`src/${file}`, `dist/${file}`);
+}
+
+// The service worker comes last, because it knows the hash of each of the others.
+const hashes = readdirSync("dist")
+  .sort()
+  .map((name) => {
+    const hash = createHash("sha256")
+      .update(readFileSync(`dist/${name}`))
+      .digest("base64");
+    return [name === "index.html" ? "" : name, `sha256-${hash}`];
+  });
+const version = createHash("sha256").update(JSON.stringify(hashes)).digest("hex").slice(0, 16);
+await build({
+  ...options,
+  entryPoints: ["src/offline.ts"],
+  define: { FILES: JSON.stringify(Object.fromEntries(hashes)), VERSION: JSON.stringify(version) },
+});

@@ -1,17 +1,9 @@
 // The page's side of the Markdown worker: one job after the other, each with an end.
 import type { Job, Made } from "./markdown.js";
+import { scriptAddress } from "./policy.js";
 
 /** A worker that takes longer has met a text made to hold it up. */
 const TIMEOUT_MS = 2500;
-
-/** The only script that the page starts. */
-const SCRIPT = new URL("markdown.js", document.baseURI).href;
-/** Trusted types, where a browser has them. To TypeScript what they make is text. */
-type Policies = {
-  createPolicy(name: string, rules: { createScriptURL(): string }): { createScriptURL(text: string): string };
-};
-const policies = (window as { trustedTypes?: Policies }).trustedTypes;
-const policy = policies?.createPolicy("outcrop", { createScriptURL: () => SCRIPT });
 
 let worker: Worker | undefined;
 let queue: Promise<unknown> = Promise.resolve();
@@ -24,7 +16,7 @@ export function render(job: Job): Promise<Made> {
 }
 
 function run(job: Job): Promise<Made> {
-  worker ??= new Worker(policy?.createScriptURL("") ?? SCRIPT);
+  worker ??= new Worker(scriptAddress("markdown"));
   const mine = worker;
   return new Promise((resolve) => {
     const done = (made: Made) => {
