@@ -2,8 +2,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { byId } from "./dom.js";
 import { databaseOf, forgetAll, forgetOthers } from "./forget.js";
+import { forgetSession, recall, remember } from "./remembered.js";
 import { beginSession, endSession, type Refusal, readSession, type Session } from "./session.js";
 import { type SignIn, signInForm } from "./sign-in.js";
+import { closeUnsent, openUnsent } from "./unsent.js";
 
 /** The other windows of this page. */
 const windows = new BroadcastChannel("outcrop-session");
@@ -23,14 +25,19 @@ export async function start(): Promise<void> {
   byId("sign-out").addEventListener("click", () => void signOut());
   windows.addEventListener("message", () => void look());
   addEventListener("pageshow", ({ persisted }) => persisted && void look());
+  addEventListener("online", () => void look());
   await begin();
 }
 
 async function begin(): Promise<void> {
   const found = await readSession();
-  // If the server cannot be reached, the calls tell it.
-  if (!found) return;
+  if (!found) {
+    // If the server cannot be reached, the calls tell it, and what was stored for the last caller can be read.
+    const last = recall()?.session;
+    return last && adopt(last);
+  }
   if (!found.required || found.caller) return adopt(found);
+  forgetSession();
   const { problem, byCookie } = found;
   // Of a certificate, or what a proxy presents, the server's own words tell more.
   await signIn(problem && !byCookie ? { ...problem, reason: "" } : (problem ?? undefined));
@@ -61,7 +68,9 @@ async function askForKey(why?: Refusal): Promise<void> {
 /** Takes a session as that of this page. */
 async function adopt(found: Session): Promise<void> {
   if (current && databaseOf(current) !== databaseOf(found)) return beginAgain();
+  if (!current) openUnsent(databaseOf(found));
   current = found;
+  remember({ session: found });
   if (!found.required) return;
   await forgetOthers(found);
   byId("caller").textContent = found.subject ? `${found.subject} (${found.caller})` : (found.caller ?? "");
@@ -91,6 +100,7 @@ async function signOut(): Promise<void> {
 
 /** Loads the page anew, so that nothing of the session before is left in it. It does not return. */
 function beginAgain(): Promise<never> {
+  closeUnsent();
   location.replace(new URL(".", document.baseURI));
   return new Promise(() => {});
 }

@@ -1,6 +1,8 @@
 // The form: what is asked, of whom, with which settings.
+
+import { systemBlocks } from "./conversations.js";
 import { byId, h } from "./dom.js";
-import { systemBlocks } from "./store.js";
+import { sends } from "./keys.js";
 
 const form = byId<HTMLFormElement>("composer");
 const prompt = byId<HTMLTextAreaElement>("prompt");
@@ -18,6 +20,9 @@ export const composer = {
   },
   get system() {
     return system.value;
+  },
+  get text() {
+    return prompt.value;
   },
   /** Everything but what was said. */
   settings() {
@@ -61,7 +66,7 @@ export const composer = {
       submit(send);
     });
     form.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      if (!sends(event)) return;
       event.preventDefault();
       submit(send);
     });

@@ -1,5 +1,6 @@
 // What the browser stores, by caller, and how it is removed.
 import { clear, createStore } from "idb-keyval";
+import { forgetForOffline } from "./install.js";
 import type { Session } from "./session.js";
 
 /** The beginning of the names of this page's databases. */
@@ -28,7 +29,7 @@ export async function forgetAll(): Promise<void> {
   try {
     localStorage.clear();
     sessionStorage.clear();
-    for (const name of await caches.keys()) await caches.delete(name);
+    await forgetForOffline();
   } catch {
     // The browser forbids storage, so there is nothing in it.
   }

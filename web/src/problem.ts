@@ -79,7 +79,11 @@ const REASONS: Record<string, [title: string, advice: string]> = {
     "A turn of this conversation is still running",
     "Wait until it has ended, perhaps in another window.",
   ],
-  CONVERSATION_CHANGED: ["This conversation has new turns", "Reload it, then send the prompt again."],
+  CONVERSATION_CHANGED: [
+    "This conversation was continued in another window",
+    "It is shown as it is now. Ask again if your prompt still fits.",
+  ],
+  CONVERSATION_TURN_STORED: ["This turn is stored already", "The conversation has it."],
   CONVERSATION_LEASE_LOST: [
     "The turn was not stored",
     "The server lost the conversation for a moment. Send the prompt again.",
@@ -133,7 +137,6 @@ export function broken(message: string): Problem {
 /** Every status of the server has a reason; what has none did not come from it. */
 function withoutReason(error: ConnectError, begun: boolean): string {
   if (begun) return "CONNECTION_LOST";
-  if (error.code === Code.NotFound) return "CONVERSATION_NOT_FOUND";
   if (!navigator.onLine) return "OFFLINE";
   return error.cause instanceof TypeError || error.code === Code.Unavailable
     ? "UNREACHABLE"

@@ -1,6 +1,6 @@
 // The list of conversations, the theme, and on a phone the drawer that both are in.
 import { byId, h } from "./dom.js";
-import type { Summary } from "./store.js";
+import type { Entry } from "./list.js";
 
 const rail = byId("rail");
 const menu = byId<HTMLButtonElement>("menu");
@@ -9,9 +9,9 @@ const theme = byId<HTMLButtonElement>("theme");
 /** How long a button waits for the second click that deletes. */
 const SURE_MS = 4000;
 
-export function showList(summaries: Summary[], current: string, remove: (id: string) => void): void {
-  const items = summaries.map((summary) => item(summary, summary.id === current, remove));
-  const none = h("li", { class: "none" }, "None yet");
+export function showList(entries: Entry[], current: string, searched: boolean, remove: (id: string) => void): void {
+  const items = entries.map((entry) => item(entry, entry.id === current, remove));
+  const none = h("li", { class: "none" }, searched ? "Nothing found" : "None yet");
   byId("list").replaceChildren(...(items.length > 0 ? items : [none]));
 }
 
@@ -19,10 +19,21 @@ export function place(text: string): void {
   byId("place").textContent = text;
 }
 
-function item({ id, title, updated }: Summary, current: boolean, remove: (id: string) => void): HTMLElement {
+function item(
+  { id, title, updated, branch, found }: Entry,
+  current: boolean,
+  remove: (id: string) => void,
+): HTMLElement {
   const name = title.trim() || "Untitled";
   const day = updated > 0 && h("time", { datetime: new Date(updated).toISOString() }, when(updated));
-  const link = h("a", { href: `#${id}`, ...(current && { "aria-current": "page" }) }, h("span", {}, name), day);
+  const link = h(
+    "a",
+    { href: `#${id}`, ...(current && { "aria-current": "page" }) },
+    h("span", {}, name),
+    found && h("q", {}, found),
+    day,
+    branch && h("small", {}, " · branch"),
+  );
   const button = h("button", { type: "button", class: "quiet delete", "aria-label": `Delete ${name}` }, "Delete");
   button.addEventListener("click", () => {
     if (button.dataset.sure) return remove(id);

@@ -5,21 +5,32 @@ import { Answer, blocksOf } from "./answer.js";
 import { client } from "./api.js";
 import { composer } from "./composer.js";
 import type { Chunk } from "./generated/outcrop/v1/chunk_pb.js";
-import { MessageSchema, Role } from "./generated/outcrop/v1/content_pb.js";
+import { type Message, MessageSchema, Role } from "./generated/outcrop/v1/content_pb.js";
 import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
 import { broken, endedSession, explain, type Problem } from "./problem.js";
 import { openStore } from "./store.js";
 import { finishFacts, type TurnView } from "./turn.js";
+import { unsent } from "./unsent.js";
 
-export type Outcome = { kind: "whole"; answer: Answer } | { kind: "stopped" } | { kind: "failed"; problem: Problem };
+/** What is asked, and where. */
+export type Asked = {
+  /** What the caller says. */
+  messages: Message[];
+  turnId: string;
+  /** The revision of the conversation that is shown. */
+  revision: number;
+  /** What a branch begins with, until it has a turn of its own. */
+  base: Turn[];
+  /** The id of the conversation, which is created if there is none. */
+  conversation(signal: AbortSignal): Promise<string>;
+};
+export type Outcome =
+  | { kind: "whole"; answer: Answer; turn: Turn; revision: number }
+  | { kind: "stopped" }
+  | { kind: "failed"; problem: Problem };
 
 /** Asks, shows the answer as it grows, and keeps it if it is whole. */
-export async function run(
-  conversation: (signal: AbortSignal) => Promise<string>,
-  prompt: string,
-  view: TurnView,
-  signal: AbortSignal,
-): Promise<Outcome> {
+export async function run(asked: Asked, view: TurnView, signal: AbortSignal): Promise<Outcome> {
   const answer = new Answer(performance.now());
   const settings = composer.settings();
   const timer = setInterval(() => view.tell(progress(answer)), 250);
@@ -34,17 +45,22 @@ export async function run(
   };
   try {
     const store = await openStore();
-    const id = await conversation(signal);
-    const request = { ...settings, ...(await store.before(id)), prompt };
+    const id = await asked.conversation(signal);
+    const before = await store.before(id, asked.revision, asked.base);
+    const messages = [...before.messages, ...asked.messages];
+    const request = { ...settings, ...before, messages, turnId: asked.turnId };
     for await (const chunk of chunksOf(request, signal)) {
       answer.take(chunk, performance.now());
+      unsent.grow(answer.parts);
       view.waiting(answer.parts.length === 0);
       show();
     }
     if (!answer.finish) return failed(broken("The stream ended without its last chunk."));
     if (answer.gap) return failed(broken("A chunk was lost on the way."));
-    await store.keep(id, turnOf(prompt, answer));
-    return { kind: "whole", answer };
+    const turn = turnOf(asked, answer);
+    const { revision, base } = asked;
+    const kept = await store.keep(id, { turn, revision, base, told: answer.finish.conversationRevision });
+    return { kind: "whole", answer, turn, revision: kept };
   } catch (error) {
     if (signal.aborted) return { kind: "stopped" };
     return failed(explain(error, answer.chunks > 0));
@@ -103,12 +119,10 @@ function facts(answer: Answer): string[] {
   ];
 }
 
-function turnOf(prompt: string, { parts, start, finish }: Answer): Turn {
+function turnOf({ messages, turnId }: Asked, { parts, start, finish }: Answer): Turn {
   return create(TurnSchema, {
-    messages: [
-      create(MessageSchema, { role: Role.USER, content: [{ block: { case: "text", value: prompt } }] }),
-      create(MessageSchema, { role: Role.ASSISTANT, content: blocksOf(parts) }),
-    ],
+    turnId,
+    messages: [...messages, create(MessageSchema, { role: Role.ASSISTANT, content: blocksOf(parts) })],
     modelId: start?.modelId ?? "",
     stopReason: finish?.stopReason ?? 0,
     ...(finish?.usage && { usage: finish.usage }),

@@ -74,16 +74,20 @@ export class TurnView {
   }
 
   stopped(again: () => void): void {
-    this.element.classList.add("failed");
     const text = this.parts.length > 0 ? "Stopped. The answer is not whole, and" : "Stopped before the answer began;";
-    this.foot.before(
-      h(
-        "div",
-        { class: "problem stopped" },
-        h("p", {}, `${text} the conversation goes on without this turn.`),
-        h("button", { type: "button", click: again }, "Ask again"),
-      ),
-    );
+    this.notWhole("stopped", `${text} the conversation goes on without this turn.`, again);
+  }
+
+  /** The page was reloaded in the middle of the answer. */
+  interrupted(again: () => void): void {
+    const text = "Interrupted: the page was closed or reloaded before the answer was complete, and";
+    this.notWhole("stopped interrupted", `${text} the conversation goes on without this turn.`, again);
+  }
+
+  private notWhole(kind: string, text: string, again: () => void): void {
+    this.element.classList.add("failed");
+    const button = h("button", { type: "button", click: again }, "Ask again");
+    this.foot.before(h("div", { class: `problem ${kind}` }, h("p", {}, text), button));
   }
 
   private add(part: Part) {

@@ -1,0 +1,13 @@
+// The windows of this browser tell one another which conversation has changed.
+
+export type News = { id: string; what: "changed" | "removed" | "named" };
+
+const channel = new BroadcastChannel("outcrop-conversations");
+
+export function tellTabs(news: News): void {
+  channel.postMessage(news);
+}
+
+export function listenTabs(heard: (news: News) => void): void {
+  channel.addEventListener("message", ({ data }: MessageEvent<News>) => heard(data));
+}
