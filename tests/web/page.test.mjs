@@ -279,6 +279,9 @@ describe("the page", { skip }, () => {
     }
     assert.deepEqual(order, ["model", "go", "SUMMARY"]);
     await page.reload();
+    await page.waitForFunction(() => document.activeElement.id === "prompt");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.evaluate(() => getSelection().collapse(document.body, 0));
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.id), "skip");
     await calm();

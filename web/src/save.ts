@@ -39,9 +39,6 @@ const oneLine = (text: string) => text.replace(/\s+/g, " ").trim();
 
 /** A name that every system takes. */
 function fileName(title: string): string {
-  const name = oneLine(title)
-    .replace(/[^\p{L}\p{N} _-]+/gu, "")
-    .trim()
-    .slice(0, 60);
+  const name = oneLine(title.replace(/[^\p{L}\p{N} _-]+/gu, " ")).slice(0, 60);
   return name || "conversation";
 }
