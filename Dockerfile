@@ -19,9 +19,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM gcr.io/distroless/cc-debian12:nonroot AS emulator
 COPY --from=build /programs/bedrock-emulator /usr/local/bin/
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8991
 ENTRYPOINT ["/usr/local/bin/bedrock-emulator"]
-CMD ["--listen", "0.0.0.0:8080"]
+CMD ["--listen", "0.0.0.0:8991"]
 
 # The last one is built by default.
 FROM gcr.io/distroless/cc-debian12:nonroot AS outcrop

@@ -10,11 +10,11 @@ const INDEX = "docs/README.md";
 const escaped = (text) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
-/** The page of a document: `index.html` for the README, `quotas.html` for `docs/quotas.md`, `emulator.html` for `emulator/README.md`. */
+/** The page of a document: `index.html` for the README, `quotas.html` for `docs/quotas.md`, `emulator-readme.html` for `emulator/README.md`. */
 export function pageOf(document) {
   if (document === "README.md") return "index.html";
   if (document === INDEX) return "documents.html";
-  const name = document.replace(/^docs\//, "").replace(/\/README\.md$|\.md$/, "");
+  const name = document.replace(/^docs\//, "").replace(/\.md$/, "");
   return `${name.replaceAll("/", "-").toLowerCase()}.html`;
 }
 

@@ -85,7 +85,7 @@ test("a page has the list of all documents and marks itself", () => {
   assert.deepEqual(["README.md", "docs/README.md", "emulator/README.md", "CHANGELOG.md"].map(pageOf), [
     "index.html",
     "documents.html",
-    "emulator.html",
+    "emulator-readme.html",
     "changelog.html",
   ]);
 });

@@ -74,6 +74,14 @@ def test_the_images_have_no_emulator_beside_the_server_no_shell_and_no_root():
         assert "RUN" not in stage
 
 
+def test_the_emulator_in_an_image_listens_on_its_default_port():
+    default = re.search(r'"127\.0\.0\.1:(\d+)"', (ROOT / "emulator/src/bin/bedrock-emulator/serve.rs").read_text())[1]
+    for path in ["Dockerfile", "packaging/emulator/image/Containerfile"]:
+        text = (ROOT / path).read_text()
+        assert f"EXPOSE {default}\n" in text and f'CMD ["--listen", "0.0.0.0:{default}"]' in text, path
+    assert f"http://emulator:{default}\n" in (ROOT / "compose.yaml").read_text()
+
+
 def test_the_files_that_reach_the_image_are_enough_to_build_it(folder):
     """The folder that `.dockerignore` leaves, without the network."""
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
