@@ -105,7 +105,7 @@ def npm_program(binary, version, into, work):
 
 def npm(binary, version, into, work):
     folder = staged("node", work)
-    run("npm", "ci", "--ignore-scripts", "--silent", "--no-audit", "--no-fund", cwd=folder)
+    run("npm", "ci", "--ignore-scripts", "--prefer-offline", "--silent", "--no-audit", "--no-fund", cwd=folder)
     # The registry has these packages only after the release, so the lock file cannot have them.
     manifest = folder / "package.json"
     package = json.loads(manifest.read_text())
@@ -166,6 +166,8 @@ def main():
     parser.add_argument("kinds", nargs="+", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     arguments = parser.parse_args()
     binary, into = arguments.binary.resolve(), arguments.into.resolve()
+    if not binary.is_file():
+        sys.exit(f"{binary} does not exist: cargo build --package bedrock-emulator")
     into.mkdir(parents=True, exist_ok=True)
     version = version_of(binary)
     for kind in arguments.kinds:

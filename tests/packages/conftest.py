@@ -72,9 +72,10 @@ def python(build, tmp_path_factory):
     """The Python of an environment that has the wheel and what the example needs, and a folder with the example."""
     folder = tmp_path_factory.mktemp("python")
     shutil.copytree(EMULATOR / "python/example", folder / "example")
-    run(sys.executable, "-m", "venv", folder / "venv", folder=folder)
+    # Without a pip of its own, and without compiling what is imported once, which would take most of the time.
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", folder=folder)
     program = folder / "venv/bin/python"
-    pip = [program, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    pip = [sys.executable, "-m", "pip", "--python", program, "--disable-pip-version-check", "--quiet", "install", "--no-compile"]
     run(*pip, "--require-hashes", "--requirement", folder / "example/requirements.txt", folder=folder)
     (wheel,) = build("wheel").iterdir()
     # Without the index: the wheel has no dependencies.
@@ -87,7 +88,7 @@ def node(build, tmp_path_factory):
     """A folder with the example, the packages of the registry that it needs, and those that npm packed."""
     folder = tmp_path_factory.mktemp("node") / "example"
     shutil.copytree(EMULATOR / "node/example", folder)
-    npm = ["--ignore-scripts", "--silent", "--no-audit", "--no-fund"]
+    npm = ["--ignore-scripts", "--prefer-offline", "--silent", "--no-audit", "--no-fund"]
     run("npm", "ci", *npm, folder=folder)
     archives = sorted(build("npm", "npm-program").glob("*.tgz"))
     assert len(archives) == 2, archives
