@@ -11,6 +11,9 @@ const PLAIN_BLOCK = 16_384;
 const PIECE = 16_384;
 const MAX_PIECE = 200_000;
 
+/** The boxes that scroll sideways. */
+const SCROLLS = ".table, pre, .maths";
+
 export class Flow {
   readonly element = h("div", { class: "prose" });
   private readonly open = h("div", { class: "open" });
@@ -66,8 +69,18 @@ export class Flow {
     if (made.settled) this.open.before(sanitise(made.settled));
     this.settled += made.length;
     this.shown = end;
-    this.open.replaceChildren(sanitise(made.open));
+    this.replaceOpen(sanitise(made.open));
     if (last) this.open.replaceWith(...this.open.childNodes);
+  }
+
+  /** Shows the block that is still written. What the reader has scrolled in it stays where it was. */
+  private replaceOpen(made: DocumentFragment): void {
+    const scrolled = Array.from(this.open.querySelectorAll(SCROLLS), ({ scrollLeft }) => scrollLeft);
+    this.open.replaceChildren(made);
+    if (!scrolled.some((left) => left > 0)) return;
+    this.open.querySelectorAll(SCROLLS).forEach((box, index) => {
+      box.scrollLeft = scrolled[index] ?? 0;
+    });
   }
 
   /** Text as it is, in blocks, so that no frame lays out all of it. */

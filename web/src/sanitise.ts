@@ -8,6 +8,23 @@ const TAGS =
     " ",
   );
 
+/** Presentation MathML: no links, no HTML inside of it, no annotations. */
+const MATHS =
+  "math menclose merror mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover none".split(
+    " ",
+  );
+const MATHS_ATTRIBUTES =
+  "accent accentunder columnalign columnspan depth display displaystyle fence form height largeop linethickness lspace mathvariant maxsize minsize movablelimits notation rowspan rspace scriptlevel separator stretchy symmetric voffset width".split(
+    " ",
+  );
+
+DOMPurify.addHook("uponSanitizeAttribute", (_, attribute) => {
+  // The classes of highlighted code and of formulas, and none of the page's own.
+  if (attribute.attrName === "class")
+    attribute.keepAttr = /^(?:maths|(?:(?:hljs|tml)-\S+|\w+_)(?: (?:(?:hljs|tml)-\S+|\w+_))*)$/.test(
+      attribute.attrValue,
+    );
+});
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   if (node.tagName !== "A" || !node.hasAttribute("href")) return;
   node.setAttribute("target", "_blank");
@@ -16,10 +33,10 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 
 export function sanitise(html: string): DocumentFragment {
   const fragment = DOMPurify.sanitize(html, {
-    ALLOWED_TAGS: TAGS,
-    ALLOWED_ATTR: ["href", "title", "start", "align", "data-lang"],
+    ALLOWED_TAGS: [...TAGS, ...MATHS],
+    ALLOWED_ATTR: ["href", "title", "start", "align", "data-lang", "class", ...MATHS_ATTRIBUTES],
     // Attributes that hold no address are not read as one.
-    ADD_URI_SAFE_ATTR: ["start", "align", "data-lang"],
+    ADD_URI_SAFE_ATTR: ["start", "align", "data-lang", "class", ...MATHS_ATTRIBUTES],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     // Links of the page itself are none of an answer's.
@@ -32,6 +49,8 @@ export function sanitise(html: string): DocumentFragment {
     table.replaceWith(frame);
     frame.append(table);
   }
+  // They scroll by themselves, also by keyboard.
+  for (const formula of fragment.querySelectorAll<HTMLElement>(".maths")) formula.tabIndex = 0;
   return fragment;
 }
 
