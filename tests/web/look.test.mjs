@@ -74,9 +74,9 @@ describe("the look", { skip }, () => {
           await page.screenshot({ path: join(pictures(), `${name}-${colorScheme}-${size}.png`) });
         };
         await look("empty");
-        await page.click("#settings summary");
+        await page.click("#settings");
         await look("settings");
-        await page.click("#settings summary");
+        await page.click("#settings");
         await send(page, "Explain how sandstone is formed, step by step", "emulator.sandstone");
         await settled(page);
         await page.evaluate(() => scrollTo(0, 0));

@@ -32,7 +32,7 @@ describe("the page", { skip }, () => {
       /tokens: \d+ in, \d+ out/,
       /complete/,
       /first chunk after [\d.]+ s/,
-      /chunks\/s/,
+      /tokens\/s/,
       /emulator\.default/,
       /us-east-1/,
     ]) {
@@ -89,7 +89,7 @@ describe("the page", { skip }, () => {
 
   test("violations are listed, and wrong numbers do not leave the page", async () => {
     const { page, calm, close } = await open(chromium, server.url);
-    await page.click("#settings summary");
+    await page.click("#settings");
     await page.fill("#temperature", "7");
     await send(page, "Hello", "emulator.default");
     assert.equal(await page.locator(".turn").count(), 0);
@@ -103,7 +103,7 @@ describe("the page", { skip }, () => {
 
   test("the settings reach Bedrock", async () => {
     const { page, calm, close } = await open(chromium, server.url);
-    await page.click("#settings summary");
+    await page.click("#settings");
     await page.fill("#system", "Be brief.");
     await page.fill("#max-tokens", "99");
     await page.fill("#temperature", "0.5");
@@ -174,7 +174,7 @@ describe("the page", { skip }, () => {
     const keeping = await serveWithEmulator(["--conversations", "memory"]);
     const { page, calm, close } = await open(chromium, keeping.url);
     assert.equal(await page.textContent("#place"), "Kept on the server");
-    await page.click("#settings summary");
+    await page.click("#settings");
     await page.fill("#system", "Be brief.");
     await send(page, "First question", "emulator.everything");
     await settled(page);
@@ -277,7 +277,7 @@ describe("the page", { skip }, () => {
       await page.keyboard.press("Tab");
       order.push(await page.evaluate(() => document.activeElement.id || document.activeElement.tagName));
     }
-    assert.deepEqual(order, ["model", "go", "SUMMARY"]);
+    assert.deepEqual(order, ["attach", "model", "go"]);
     await page.reload();
     await page.waitForFunction(() => document.activeElement.id === "prompt");
     await page.evaluate(() => document.activeElement.blur());

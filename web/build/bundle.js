@@ -16,7 +16,14 @@ const options = {
   logLevel: "warning",
 };
 await build({
-  entryPoints: ["src/page.ts", "src/theme.ts", "src/markdown.ts", "src/lazy/maths.ts", "src/lazy/code.ts", "src/page.css"],
+  entryPoints: [
+    "src/page.ts",
+    "src/theme.ts",
+    "src/markdown.ts",
+    "src/lazy/maths.ts",
+    "src/lazy/code.ts",
+    "src/page.css",
+  ],
   entryNames: "[name]",
   ...options,
 });

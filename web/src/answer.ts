@@ -1,15 +1,33 @@
 // Chunks -> an answer in parts, and an answer that was kept -> the same parts.
-import { create, toJsonString } from "@bufbuild/protobuf";
+import { toJsonString } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
-import { type Chunk, type Finish, type Start, StopReason } from "./generated/outcrop/v1/chunk_pb.js";
-import { type Citation, type ContentBlock, ContentBlockSchema } from "./generated/outcrop/v1/content_pb.js";
+import { type Chunk, type Finish, type QuotaWait, type Start, StopReason } from "./generated/outcrop/v1/chunk_pb.js";
+import type { Citation, ContentBlock } from "./generated/outcrop/v1/content_pb.js";
 
 export type Part =
   | { kind: "text"; text: string; citations: Citation[] }
-  | { kind: "reasoning"; text: string; hidden: boolean }
-  | { kind: "tool"; name: string; text: string }
+  | {
+      kind: "reasoning";
+      text: string;
+      /** Whether a piece of it is encrypted. */
+      hidden: boolean;
+      /** What proves to the model, if the reasoning goes back, that it is the model's. */
+      signature: string;
+      redacted: Uint8Array;
+      /** When it began and ended, in the time of the page. */
+      since: number;
+      until?: number;
+    }
+  | {
+      kind: "tool";
+      name: string;
+      text: string;
+      id: string;
+      /** Empty if the caller has to execute it. */
+      type: string;
+    }
   | { kind: "result"; name: string; text: string }
-  | { kind: "image"; format: string; bytes: Uint8Array; note: string }
+  | { kind: "image"; format: string; bytes: Uint8Array; note: string; whole?: boolean }
   | { kind: "other"; name: string; text: string };
 
 /** An answer as it comes in. */
@@ -21,6 +39,8 @@ export class Answer {
   chunks = 0;
   firstAt = 0;
   lastAt = 0;
+  /** The wait for quota, while the call waits. */
+  waiting: QuotaWait | undefined;
   /** Whether a sequence number was missing. */
   gap = false;
   private next = 0;
@@ -29,16 +49,31 @@ export class Answer {
   constructor(readonly askedAt: number) {}
 
   take(chunk: Chunk, now: number): void {
+    this.waiting = chunk.event.case === "heartbeat" ? chunk.event.value.quotaWait : undefined;
     if (chunk.event.case === "heartbeat") return;
     if (chunk.sequence !== this.next) this.gap = true;
     this.next = (chunk.sequence ?? this.next) + 1;
     this.chunks += 1;
     this.firstAt ||= now;
     this.lastAt = now;
-    this.event(chunk, chunk.contentBlockIndex ?? -1);
+    this.event(chunk, chunk.contentBlockIndex ?? -1, now);
   }
 
-  private event({ event }: Chunk, index: number): void {
+  /** For how long the model has thought, in milliseconds. */
+  get thoughtMs(): number {
+    const times = this.parts.map((part) => (part.kind === "reasoning" ? (part.until ?? this.lastAt) - part.since : 0));
+    return times.reduce((sum, time) => sum + time, 0);
+  }
+
+  /** The tools that the caller has to execute. */
+  get calls(): ToolCall[] {
+    return callsOf(this.parts);
+  }
+
+  private event({ event }: Chunk, index: number, now: number): void {
+    const before = this.blocks.get(index);
+    const thinks = event.case === "reasoning";
+    for (const part of thinks ? [] : this.parts) if (part.kind === "reasoning") part.until ??= now;
     switch (event.case) {
       case "start":
         this.start = event.value;
@@ -53,16 +88,22 @@ export class Answer {
         this.part(index, "text", () => ({ kind: "text", text: "", citations: [] })).citations.push(event.value);
         break;
       case "reasoning": {
-        const part = this.part(index, "reasoning", () => ({ kind: "reasoning", text: "", hidden: false }));
-        if (event.value.delta.case === "text") part.text += event.value.delta.value;
-        if (event.value.delta.case === "redactedContent") part.hidden = true;
+        const part = this.part(index, "reasoning", () => thought(now));
+        const { delta } = event.value;
+        if (delta.case === "text") part.text += delta.value;
+        if (delta.case === "signature") part.signature += delta.value;
+        if (delta.case === "redactedContent") part.redacted = joined(part.redacted, delta.value);
+        part.hidden = part.redacted.length > 0;
         break;
       }
       case "toolUseStart":
-        this.part(index, "tool", () => ({ kind: "tool", name: event.value.name, text: "" }));
+        this.part(index, "tool", () => {
+          const { name, toolUseId: id, type } = event.value;
+          return { kind: "tool", name, text: "", id, type };
+        });
         break;
       case "toolUseInput":
-        this.part(index, "tool", () => ({ kind: "tool", name: "", text: "" })).text += event.value;
+        this.part(index, "tool", () => ({ kind: "tool", name: "", text: "", id: "", type: "" })).text += event.value;
         break;
       case "toolResultStart":
         this.part(index, "result", () => ({ kind: "result", name: event.value.status, text: "" }));
@@ -84,8 +125,15 @@ export class Answer {
         if (event.value.error) part.note = event.value.error.message || "The model made no picture.";
         break;
       }
+      case "blockStop":
+        if (before?.kind === "image") before.whole = true;
+        break;
       case "native":
-        this.parts.push({ kind: "other", name: "native", text: event.value.json });
+        this.part(index, "other", () => ({
+          kind: "other",
+          name: "native chunks",
+          text: "",
+        })).text += `${event.value.json}\n`;
         break;
       case "other":
         this.parts.push({ kind: "other", name: event.value.eventType, text: event.value.json });
@@ -117,16 +165,23 @@ export function textOf(parts: Part[]): string {
   return texts.filter((text) => text.trim()).join("\n\n");
 }
 
-/**
- * What a browser keeps of an answer, and sends back when the conversation goes on: what was said and what it rests on. Reasoning
- * has to go back only while a tool is used, and this page offers none.
- */
-export function blocksOf(parts: Part[]): ContentBlock[] {
-  return parts.flatMap((part) => {
-    if (part.kind !== "text" || !part.text.trim()) return [];
-    return [create(ContentBlockSchema, { block: { case: "text", value: part.text } })];
-  });
+/** A tool that the caller has to execute. */
+export type ToolCall = { id: string; name: string; input: string };
+
+export function callsOf(parts: Part[]): ToolCall[] {
+  return parts.flatMap((part) =>
+    part.kind === "tool" && part.id && !part.type ? [{ id: part.id, name: part.name, input: part.text }] : [],
+  );
 }
+
+const thought = (since: number): Extract<Part, { kind: "reasoning" }> => ({
+  kind: "reasoning",
+  text: "",
+  hidden: false,
+  signature: "",
+  redacted: new Uint8Array(),
+  since,
+});
 
 /** The parts of a message that was kept. */
 export function partsOf(blocks: ContentBlock[]): Part[] {
@@ -141,12 +196,12 @@ export function partsOf(blocks: ContentBlock[]): Part[] {
       case "reasoningContent": {
         const { block: inner } = block.value;
         const text = inner.case === "reasoningText" ? inner.value.text : "";
-        return [{ kind: "reasoning", text, hidden: inner.case === "redactedContent" }];
+        return [{ ...thought(0), text, hidden: inner.case === "redactedContent", until: 0 }];
       }
       case "toolUse": {
         const { input, inputJson } = block.value;
         const text = input ? toJsonString(ValueSchema, input) : inputJson;
-        return [{ kind: "tool", name: block.value.name, text }];
+        return [{ kind: "tool", name: block.value.name, text, id: block.value.toolUseId, type: block.value.type }];
       }
       case "toolResult": {
         const texts = block.value.content.map(({ block: inner }) => {

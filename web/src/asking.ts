@@ -1,7 +1,7 @@
 // A turn from its sending to what follows from its end: it is stored, it can be asked again, or its conversation never began.
 import { note } from "./about.js";
 import { composer } from "./composer.js";
-import { promptOf } from "./conversations.js";
+import { attachedOf, promptOf } from "./conversations.js";
 import { byId } from "./dom.js";
 import type { Message } from "./generated/outcrop/v1/content_pb.js";
 import type { Turn } from "./generated/outcrop/v1/conversation_pb.js";
@@ -11,6 +11,8 @@ import { hooks, type Open, say, state, views, welcome } from "./state.js";
 import { openStore } from "./store.js";
 import { tellTabs } from "./tabs.js";
 import { showTitle } from "./title.js";
+import { offerTools } from "./tool-loop.js";
+import { totals } from "./totals.js";
 import { TurnView } from "./turn.js";
 import { unsent } from "./unsent.js";
 
@@ -36,7 +38,7 @@ export async function send(messages: Message[], prompt: string, turnId: string):
   const mine = state.open;
   state.running = controller;
   welcome.hidden = true;
-  const view = new TurnView(prompt);
+  const view = new TurnView(prompt, attachedOf(messages));
   views.append(view.element);
   view.waiting(true);
   composer.running(true);
@@ -80,12 +82,19 @@ async function ended(
     mine.title ||= promptOf(mine.turns[0] as Turn);
     tellTabs({ id: mine.id, what: "changed" });
     if (!here) return true;
-    hooks.stored(view.element, mine.turns.length - 1);
+    hooks.stored(view, mine.turns.length - 1);
+    if (outcome.answer.finish) totals.add(outcome.answer.finish);
     byId("more").hidden = false;
     showTitle(mine.title);
     say(`The answer is complete, ${outcome.answer.finish?.usage?.outputTokens ?? "unknown"} tokens`);
     return true;
   }
+  if (outcome.kind === "apart") {
+    unsent.end(turnId);
+    if (here) say("The answer is complete. It is no part of the conversation.");
+    return mine.revision > 0;
+  }
+  if (here) offerTools.again();
   if (outcome.kind === "stopped") {
     view.stopped(again);
     if (here) say("Stopped");

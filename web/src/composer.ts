@@ -1,16 +1,22 @@
 // The form: what is asked, of whom, with which settings.
 
-import { systemBlocks } from "./conversations.js";
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { byId, h } from "./dom.js";
+import { type ContentBlock, ContentBlockSchema } from "./generated/outcrop/v1/content_pb.js";
+import { type GenerateRequest, GenerateRequestSchema } from "./generated/outcrop/v1/generation_pb.js";
 import { sends } from "./keys.js";
+import { parameters } from "./panel.js";
+import { cachePoint } from "./request.js";
+import { waitsForTools } from "./tool-form.js";
+import { tray } from "./tray.js";
+
+/** Sends a prompt with the blocks that go with it. */
+export type Send = (text: string, more: ContentBlock[]) => void;
 
 const form = byId<HTMLFormElement>("composer");
 const prompt = byId<HTMLTextAreaElement>("prompt");
 const complaint = byId("complaint");
 const model = byId<HTMLInputElement>("model");
-const system = byId<HTMLTextAreaElement>("system");
-const stops = byId<HTMLTextAreaElement>("stops");
-const settings = byId<HTMLDetailsElement>("settings");
 const go = byId<HTMLButtonElement>("go");
 const stop = byId<HTMLButtonElement>("stop");
 
@@ -19,28 +25,19 @@ export const composer = {
     return model.value.trim();
   },
   get system() {
-    return system.value;
+    return parameters.value("system");
   },
   get text() {
     return prompt.value;
   },
-  /** Everything but what was said. */
-  settings() {
-    return {
-      model: model.value.trim(),
-      system: systemBlocks(system.value),
-      inferenceConfig: {
-        ...number("max-tokens", "maxTokens"),
-        ...number("temperature", "temperature"),
-        ...number("top-p", "topP"),
-        stopSequences: stops.value.split("\n").filter((line) => line !== ""),
-      },
-    };
+  /** Everything but what was said. What is wrong with the parameters was said before. */
+  request(): GenerateRequest {
+    return fromJson(GenerateRequestSchema, { model: composer.model, ...parameters.built().request });
   },
   /** Takes the settings of a conversation that is opened. */
   set(modelName: string, systemText: string): void {
     model.value = modelName;
-    system.value = systemText;
+    parameters.set("system", systemText);
   },
   suggest(names: string[], defaultName: string | undefined): void {
     byId("models").replaceChildren(...names.map((name) => h("option", { value: name })));
@@ -60,36 +57,52 @@ export const composer = {
     shown.hidden = false;
     if (focused) (runs ? stop : prompt).focus();
   },
-  listen(send: (text: string) => void, halt: () => void): void {
+  listen(send: Send, halt: () => void): void {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      submit(send);
+      void submit(send);
     });
     form.addEventListener("keydown", (event) => {
       if (!sends(event)) return;
       event.preventDefault();
-      submit(send);
+      void submit(send);
     });
     prompt.addEventListener("input", () => complain(""));
     stop.addEventListener("click", halt);
+    tray.listen(complain);
   },
 };
 
-function submit(send: (text: string) => void): void {
+async function submit(send: Send): Promise<void> {
   if (go.hidden) return;
-  if (!prompt.value.trim()) {
-    complain("Write a prompt first.");
-    prompt.focus();
-    return;
-  }
-  if (!form.checkValidity()) {
-    settings.open = true;
-    form.reportValidity();
-    return;
-  }
+  await tray.ready();
+  const refused = refusal();
+  if (go.hidden || refused !== undefined) return complain(refused ?? "");
   const text = prompt.value;
+  const ttl = parameters.value("messages.cache_point");
+  const more = tray.take();
+  if (ttl) more.push(fromJson(ContentBlockSchema, cachePoint(ttl) as JsonValue));
   prompt.value = "";
-  send(text);
+  parameters.asked();
+  complain("");
+  send(text, more);
+}
+
+/** Why nothing can be sent now. What is wrong is shown where it is. */
+function refusal(): string | undefined {
+  if (waitsForTools() && byId("editing").hidden) {
+    document.querySelector<HTMLElement>(".tool-form:not([hidden]) textarea")?.focus();
+    return "The model waits for the results of its tools: send them first.";
+  }
+  const { request, issues } = parameters.built();
+  const [issue] = issues;
+  if (issue) {
+    parameters.show(issue);
+    return `${issue.label}: ${issue.wrong}. Nothing was sent.`;
+  }
+  if (prompt.value.trim() || request.native_body !== undefined) return undefined;
+  prompt.focus();
+  return "Write a prompt first.";
 }
 
 function complain(text: string): void {
@@ -97,9 +110,4 @@ function complain(text: string): void {
   complaint.textContent = text;
   if (text) prompt.setAttribute("aria-invalid", "true");
   else prompt.removeAttribute("aria-invalid");
-}
-
-function number(id: string, field: "maxTokens" | "temperature" | "topP") {
-  const { value } = byId<HTMLInputElement>(id);
-  return value === "" ? {} : { [field]: Number(value) };
 }

@@ -2,7 +2,14 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "./generated/google/rpc/error_details_pb.js";
-import { type Message, MessageSchema, Role, SystemContentBlockSchema } from "./generated/outcrop/v1/content_pb.js";
+import {
+  type ContentBlock,
+  ContentBlockSchema,
+  type Message,
+  MessageSchema,
+  Role,
+  SystemContentBlockSchema,
+} from "./generated/outcrop/v1/content_pb.js";
 import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
 
 export type Summary = { id: string; title: string; updated: number };
@@ -56,7 +63,7 @@ export const systemBlocks = (text: string) =>
   text.trim() ? [create(SystemContentBlockSchema, { block: { case: "text", value: text } })] : [];
 
 export const systemText = (blocks: ReturnType<typeof systemBlocks>): string =>
-  blocks.map(({ block }) => (block.case === "text" ? block.value : "")).join("\n\n");
+  blocks.flatMap(({ block }) => (block.case === "text" ? [block.value] : [])).join("\n\n");
 
 /** An error with a reason, as the server's errors have. */
 export function refusal(reason: string, message: string, code: Code): ConnectError {
@@ -101,8 +108,8 @@ export function exchangesOf(turns: Turn[]): Turn[] {
 
 /** What the caller said in a turn. */
 export function promptOf(turn: Turn): string {
-  const said = turn.messages.filter(({ role }) => role === Role.USER).flatMap(({ content }) => content);
-  return said.map(({ block }) => (block.case === "text" ? block.value : `(${block.case})`)).join("\n\n");
+  const said = questionOf(turn).flatMap(({ content }) => content);
+  return said.flatMap(({ block }) => (block.case === "text" ? [block.value] : [])).join("\n\n");
 }
 
 /** What the caller said, for a request that says it again. */
@@ -110,8 +117,17 @@ export function questionOf(turn: Turn): Message[] {
   return turn.messages.filter(({ role }) => role === Role.USER);
 }
 
-export function question(text: string): Message {
-  return create(MessageSchema, { role: Role.USER, content: [{ block: { case: "text", value: text } }] });
+/** What the caller says: text after what is attached to it, and before a cache point. */
+export function question(text: string, more: ContentBlock[] = []): Message {
+  const points = more.filter(({ block }) => block.case === "cachePoint");
+  const attached = more.filter((block) => !points.includes(block));
+  const said = text ? [create(ContentBlockSchema, { block: { case: "text", value: text } })] : [];
+  return create(MessageSchema, { role: Role.USER, content: [...attached, ...said, ...points] });
+}
+
+/** What was sent with a prompt: attachments, results of tools, a cache point. */
+export function attachedOf(messages: Message[]): ContentBlock[] {
+  return messages.flatMap(({ content }) => content).filter(({ block }) => block.case !== "text");
 }
 
 export function newId(): string {

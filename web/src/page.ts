@@ -3,10 +3,12 @@ import { start } from "./account.js";
 import { client } from "./api.js";
 import { composer } from "./composer.js";
 import { byId } from "./dom.js";
+import { listenInspector } from "./inspector.js";
 import { keepForOffline } from "./install.js";
 import { focusPrompt } from "./keys.js";
 import { latest } from "./latest.js";
 import { list } from "./list.js";
+import { listenPanel } from "./panel.js";
 import { explain } from "./problem.js";
 import { listenRail, place, showList } from "./rail.js";
 import { download } from "./save.js";
@@ -93,7 +95,7 @@ function listen(): void {
   listenMenu();
   latest.listen();
   talk.listen(refreshList);
-  composer.listen((text) => void talk.send(text), talk.stop);
+  composer.listen((text, more) => void talk.send(text, more), talk.stop);
   byId("new").addEventListener("click", () => {
     talk.fresh();
     composer.focus();
@@ -126,6 +128,8 @@ async function models(): Promise<void> {
   }
 }
 
+listenPanel();
+listenInspector();
 listen();
 void start().then(() => {
   void models();

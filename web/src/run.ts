@@ -1,15 +1,19 @@
 // One turn from the click to its end.
 import { create } from "@bufbuild/protobuf";
 import { signIn } from "./account.js";
-import { Answer, blocksOf } from "./answer.js";
+import { Answer } from "./answer.js";
 import { client } from "./api.js";
 import { composer } from "./composer.js";
+import { facts, progress } from "./facts.js";
 import type { Chunk } from "./generated/outcrop/v1/chunk_pb.js";
 import { type Message, MessageSchema, Role } from "./generated/outcrop/v1/content_pb.js";
 import { type Turn, TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
+import type { GenerateRequest } from "./generated/outcrop/v1/generation_pb.js";
+import { blocksOf, sendable } from "./history.js";
 import { broken, endedSession, explain, type Problem } from "./problem.js";
 import { openStore } from "./store.js";
-import { finishFacts, type TurnView } from "./turn.js";
+import { Trace } from "./trace.js";
+import type { TurnView } from "./turn.js";
 import { unsent } from "./unsent.js";
 
 /** What is asked, and where. */
@@ -26,14 +30,20 @@ export type Asked = {
 };
 export type Outcome =
   | { kind: "whole"; answer: Answer; turn: Turn; revision: number }
+  /** An answer to a native body, which is no part of the conversation. */
+  | { kind: "apart"; answer: Answer }
   | { kind: "stopped" }
   | { kind: "failed"; problem: Problem };
 
 /** Asks, shows the answer as it grows, and keeps it if it is whole. */
 export async function run(asked: Asked, view: TurnView, signal: AbortSignal): Promise<Outcome> {
   const answer = new Answer(performance.now());
-  const settings = composer.settings();
-  const timer = setInterval(() => view.tell(progress(answer)), 250);
+  const request = composer.request();
+  const apart = request.nativeBody !== "";
+  const timer = setInterval(() => {
+    view.tell(progress(answer));
+    show();
+  }, 250);
   let pending = false;
   const show = () => {
     if (pending) return;
@@ -45,11 +55,16 @@ export async function run(asked: Asked, view: TurnView, signal: AbortSignal): Pr
   };
   try {
     const store = await openStore();
-    const id = await asked.conversation(signal);
-    const before = await store.before(id, asked.revision, asked.base);
-    const messages = [...before.messages, ...asked.messages];
-    const request = { ...settings, ...before, messages, turnId: asked.turnId };
+    const id = apart ? "" : await asked.conversation(signal);
+    if (!apart) {
+      const before = await store.before(id, asked.revision, asked.base);
+      const messages = sendable([...before.messages, ...asked.messages]);
+      Object.assign(request, before, { messages, turnId: asked.turnId });
+    }
+    const trace = new Trace(request);
+    view.inspectable(trace);
     for await (const chunk of chunksOf(request, signal)) {
+      trace.take(chunk);
       answer.take(chunk, performance.now());
       unsent.grow(answer.parts);
       view.waiting(answer.parts.length === 0);
@@ -57,6 +72,7 @@ export async function run(asked: Asked, view: TurnView, signal: AbortSignal): Pr
     }
     if (!answer.finish) return failed(broken("The stream ended without its last chunk."));
     if (answer.gap) return failed(broken("A chunk was lost on the way."));
+    if (apart) return { kind: "apart", answer };
     const turn = turnOf(asked, answer);
     const { revision, base } = asked;
     const kept = await store.keep(id, { turn, revision, base, told: answer.finish.conversationRevision });
@@ -69,12 +85,12 @@ export async function run(asked: Asked, view: TurnView, signal: AbortSignal): Pr
     pending = true;
     view.waiting(false);
     view.show(answer.parts, true);
-    view.tell(answer.finish ? facts(answer) : progress(answer).slice(1));
+    view.tell(facts(answer));
   }
 }
 
 /** The chunks of an answer. A call that is refused before them because no caller is signed in waits for one, and is sent again. */
-async function* chunksOf(request: Parameters<typeof client.generate>[0], signal: AbortSignal): AsyncIterable<Chunk> {
+async function* chunksOf(request: GenerateRequest, signal: AbortSignal): AsyncIterable<Chunk> {
   let begun = false;
   for (;;) {
     try {
@@ -92,32 +108,6 @@ async function* chunksOf(request: Parameters<typeof client.generate>[0], signal:
 }
 
 const failed = (problem: Problem): Outcome => ({ kind: "failed", problem });
-
-function seconds(from: number, to: number): string {
-  return `${((to - from) / 1000).toFixed(to - from < 10_000 ? 2 : 1)} s`;
-}
-
-function progress(answer: Answer): string[] {
-  const elapsed = ((performance.now() - answer.askedAt) / 1000).toFixed(0);
-  const { start, chunks } = answer;
-  return [
-    "Answering",
-    `${elapsed} s`,
-    ...(chunks > 0 ? [`${chunks} chunks`] : []),
-    ...(start ? [start.modelId, start.region] : []),
-  ];
-}
-
-function facts(answer: Answer): string[] {
-  const { start, finish, firstAt, lastAt, askedAt, chunks } = answer;
-  const rate = lastAt > firstAt ? Math.round((chunks - 1) / ((lastAt - firstAt) / 1000)) : chunks;
-  return [
-    ...(finish ? finishFacts(finish.usage, finish.stopReason, finish.stopReasonName) : []),
-    `first chunk after ${seconds(askedAt, firstAt)}`,
-    `${rate.toLocaleString("en")} chunks/s`,
-    ...(start ? [finish?.invokedModelId || start.modelId, start.region] : []),
-  ];
-}
 
 function turnOf({ messages, turnId }: Asked, { parts, start, finish }: Answer): Turn {
   return create(TurnSchema, {

@@ -44,8 +44,8 @@ export const hooks = {
   changed: async (): Promise<void> => {},
   /** Shows what is stored now. Answers whether it could be read. */
   reload: async (): Promise<boolean> => false,
-  /** The turn that this element shows is stored. */
-  stored: (_element: HTMLElement, _index: number): void => {},
+  /** The turn of this view is stored. */
+  stored: (_view: TurnView, _index: number): void => {},
 };
 
 export function say(text: string): void {

@@ -4,9 +4,10 @@ import { partsOf } from "./answer.js";
 import { removeEmpty, send } from "./asking.js";
 import { branchButtons, branchesLine, originLine, showEditing } from "./branch.js";
 import { composer } from "./composer.js";
-import { exchangesOf, newId, type Opened, promptOf, question, questionOf } from "./conversations.js";
+import { attachedOf, exchangesOf, newId, type Opened, promptOf, question, questionOf } from "./conversations.js";
 import { byId, h } from "./dom.js";
-import { Role } from "./generated/outcrop/v1/content_pb.js";
+import { finishFacts } from "./facts.js";
+import { type ContentBlock, Role } from "./generated/outcrop/v1/content_pb.js";
 import type { Turn } from "./generated/outcrop/v1/conversation_pb.js";
 import { latest } from "./latest.js";
 import { list } from "./list.js";
@@ -17,12 +18,14 @@ import { hooks, idInAddress, nothing, notice, say, state, views, welcome } from 
 import { openStore } from "./store.js";
 import { tellTabs } from "./tabs.js";
 import { showTitle } from "./title.js";
-import { finishFacts, TurnView } from "./turn.js";
+import { offerTools } from "./tool-loop.js";
+import { totals } from "./totals.js";
+import { TurnView } from "./turn.js";
 import { type Origin, settingsRestored, type Unfinished, unsent } from "./unsent.js";
 
 export const talk = {
   listen(changed: () => Promise<void>): void {
-    Object.assign(hooks, { changed, reload, stored: addBranchButtons });
+    Object.assign(hooks, { changed, reload, stored });
   },
   get id() {
     return state.open.id;
@@ -39,14 +42,13 @@ export const talk = {
   reload,
   say,
   notice,
-  async send(text: string): Promise<void> {
+  async send(text: string, more: ContentBlock[] = []): Promise<void> {
     const at = state.edited;
     edit(undefined);
-    if (at === undefined) return send([question(text)], text, newId());
+    if (at === undefined) return send([question(text, more)], text, newId());
     // What was attached to the prompt stays attached to it.
-    const attached = questionOf(state.open.turns[at] as Turn).flatMap(({ content }) => content);
-    const message = question(text);
-    message.content.push(...attached.filter(({ block }) => block.case !== "text"));
+    const attached = attachedOf(questionOf(state.open.turns[at] as Turn));
+    const message = question(text, [...attached, ...more]);
     branchAt(at);
     await send([message], text, newId());
   },
@@ -89,6 +91,7 @@ function leave(next: string): void {
   if (id && revision === 0 && !unsent.of(id)) void removeEmpty(id);
   state.open = nothing();
   views.replaceChildren();
+  totals.of([]);
   welcome.hidden = next !== "";
   byId("more").hidden = true;
   showTitle("");
@@ -143,6 +146,7 @@ async function show(id: string, opened: Opened): Promise<void> {
     const here = branches.get(index);
     if (here) views.append(branchesLine(here));
   });
+  totals.of(state.open.turns);
   welcome.hidden = true;
   if (opened.copied) views.append(copyLine(opened.copied));
   byId("more").hidden = false;
@@ -186,7 +190,7 @@ function showUnfinished(): void {
     return;
   }
   welcome.hidden = true;
-  const view = new TurnView(turn.prompt);
+  const view = new TurnView(turn.prompt, attachedOf(turn.messages));
   views.append(view.element);
   view.show(turn.parts, true);
   view.interrupted(() => void askAgain(view, turn));
@@ -201,12 +205,24 @@ async function askAgain(view: TurnView, turn: Unfinished): Promise<void> {
 }
 
 function keptTurn(turn: Turn, index: number): HTMLElement {
-  const view = new TurnView(promptOf(turn));
+  const view = new TurnView(promptOf(turn), attachedOf(questionOf(turn)));
   const said = turn.messages.filter(({ role }) => role !== Role.USER).flatMap(({ content }) => content);
   view.show(partsOf(said), true);
   view.tell([...finishFacts(turn.usage, turn.stopReason, ""), turn.modelId]);
-  addBranchButtons(view.element, index);
+  stored(view, index);
   return view.element;
+}
+
+/** What can be done with a turn that is stored. */
+function stored(view: TurnView, index: number): void {
+  addBranchButtons(view.element, index);
+  const turn = state.open.turns[index];
+  if (turn && index === state.open.turns.length - 1) offerTools(view, turn, sendResults);
+}
+
+/** Goes on with a turn whose tools were executed. */
+function sendResults(results: ContentBlock[]): void {
+  if (!state.running) void send([question("", results)], "", newId());
 }
 
 function addBranchButtons(element: HTMLElement, index: number): void {

@@ -1,28 +1,29 @@
 // One turn on the page: what was asked, the answer as it grows, and what is known about it.
-import { type Part, stopReason, textOf } from "./answer.js";
+import { type Part, type ToolCall, textOf } from "./answer.js";
+import { askedView } from "./asked.js";
 import { citationList } from "./citations.js";
 import { copyButton, h } from "./dom.js";
-import { Flow } from "./flow.js";
-import type { StopReason, TokenUsage } from "./generated/outcrop/v1/chunk_pb.js";
+import type { ContentBlock } from "./generated/outcrop/v1/content_pb.js";
+import { inspect } from "./inspector.js";
+import { partView, type Show } from "./part-view.js";
 import type { Problem } from "./problem.js";
-
-/** A prompt of more characters is shown in part. */
-const LONG_PROMPT = 2_000;
+import { toolForm } from "./tool-form.js";
+import type { Trace } from "./trace.js";
 
 export class TurnView {
   readonly element: HTMLElement;
   private readonly body = h("div", { class: "parts" });
   private readonly meta = h("p", { class: "meta" });
   private readonly foot = h("div", { class: "foot" }, this.meta);
-  private readonly views: ((part: Part, ended: boolean) => void)[] = [];
+  private readonly views: Show[] = [];
   private readonly citations = h("div", {});
   private parts: Part[] = [];
 
-  constructor(prompt: string) {
+  constructor(prompt: string, attached: ContentBlock[] = []) {
     this.element = h(
       "article",
       { class: "turn", "aria-label": "Turn" },
-      h("section", { class: "asked" }, h("h2", { class: "who" }, "You"), promptView(prompt)),
+      askedView(prompt, attached),
       h("section", { class: "answer" }, h("h2", { class: "who" }, "Answer"), this.body, this.citations, this.foot),
     );
   }
@@ -45,6 +46,18 @@ export class TurnView {
   /** The line below the answer. */
   tell(facts: (string | undefined | false)[]): void {
     this.meta.replaceChildren(...facts.filter((fact) => !!fact).map((fact) => h("span", {}, fact as string)));
+  }
+
+  /** Offers what was sent and what came. */
+  inspectable(trace: Trace): void {
+    const button = h("button", { type: "button", class: "quiet inspect", click: () => inspect(trace) }, "Inspect");
+    button.title = "The chunks of this answer, and the command that makes the request";
+    this.foot.append(button);
+  }
+
+  /** Asks for the results of the tools that the model has called. */
+  askForResults(calls: ToolCall[], send: (results: ContentBlock[]) => void): void {
+    this.foot.before(toolForm(calls, send));
   }
 
   waiting(waits: boolean): void {
@@ -96,79 +109,4 @@ export class TurnView {
     this.views.push(update);
     return update;
   }
-}
-
-/** What was used and how it ended, from the last chunk. */
-export function finishFacts(usage: TokenUsage | undefined, reason: StopReason, word: string): string[] {
-  const count = (tokens: number | undefined) => tokens?.toLocaleString("en") ?? "?";
-  return [
-    usage ? `tokens: ${count(usage.inputTokens)} in, ${count(usage.outputTokens)} out` : "tokens: unknown",
-    stopReason(reason, word),
-  ];
-}
-
-function promptView(prompt: string): HTMLElement {
-  const text = h("div", { class: "prompt" }, prompt.slice(0, LONG_PROMPT));
-  if (prompt.length <= LONG_PROMPT) return text;
-  const more = h(
-    "button",
-    { type: "button", class: "quiet" },
-    `Show all ${prompt.length.toLocaleString("en")} characters`,
-  );
-  more.addEventListener("click", () => {
-    text.textContent = prompt;
-    more.remove();
-  });
-  return h("div", {}, text, more);
-}
-
-function partView(part: Part): [HTMLElement, (part: Part, ended: boolean) => void] {
-  if (part.kind === "text") {
-    const flow = new Flow();
-    return [flow.element, (now, ended) => now.kind === "text" && flow.update(now.text, ended)];
-  }
-  if (part.kind === "image") return imageView();
-  const pre = h("pre", { tabindex: "0" });
-  const title = h("summary", {});
-  const fold = h("details", { class: "fold" }, title, pre);
-  const names = { reasoning: "Reasoning", tool: "Tool", result: "Tool result", other: "Other" };
-  let shown = -1;
-  return [
-    fold,
-    (now) => {
-      if (now.kind === "text" || now.kind === "image" || now.text.length === shown) return;
-      shown = now.text.length;
-      const hidden = now.kind === "reasoning" && now.hidden;
-      const name = "name" in now && now.name ? `: ${now.name}` : "";
-      title.textContent = hidden ? "Reasoning, encrypted by the provider" : `${names[now.kind]}${name}`;
-      pre.textContent = hidden && !now.text ? "It cannot be read here." : indented(now);
-    },
-  ];
-}
-
-/** The input of a tool is JSON once it is whole. */
-function indented(part: Exclude<Part, { kind: "text" | "image" }>): string {
-  if (part.kind === "reasoning" || part.text.length > 100_000) return part.text;
-  try {
-    return JSON.stringify(JSON.parse(part.text), null, 2);
-  } catch {
-    return part.text;
-  }
-}
-
-function imageView(): [HTMLElement, (part: Part, ended: boolean) => void] {
-  const frame = h("figure", {});
-  return [
-    frame,
-    (part, ended) => {
-      if (part.kind !== "image" || !ended) return;
-      const caption = (text: string) => frame.replaceChildren(h("figcaption", {}, `Picture: ${text}`));
-      const known = ["png", "jpeg", "gif", "webp"].includes(part.format) && part.bytes.length > 0;
-      if (!known) return caption(part.note || part.format || "empty");
-      const binary = Array.from(part.bytes, (byte) => String.fromCharCode(byte)).join("");
-      const src = `data:image/${part.format};base64,${btoa(binary)}`;
-      const unreadable = () => caption(`${part.format}, which this browser cannot read`);
-      frame.replaceChildren(h("img", { src, alt: "Picture from the model", error: unreadable }));
-    },
-  ];
 }
