@@ -22,7 +22,7 @@ mod path;
 pub(crate) mod permitted;
 pub(crate) mod relayed;
 mod rules;
-mod serving;
+pub(crate) mod serving;
 mod settings;
 pub mod timeouts;
 mod tools;

@@ -50,6 +50,7 @@ fn all_problems_are_reported_at_once() {
         ["--scripts", "nowhere"],
         ["--max-request-memory", "1000000"],
         ["--body-timeout", "never"],
+        ["--heartbeat-interval", "50ms"],
     ];
     let error = serve(&flags.concat()).unwrap_err();
     assert_eq!(error.0.len(), flags.len(), "{error}");
@@ -70,6 +71,7 @@ fn all_problems_are_reported_at_once() {
         "--scripts is nowhere, which is not a folder",
         "--max-request-memory is 1000000; it must be at least 8 times --max-request-bytes (268435456)",
         "--body-timeout is \"never\"",
+        "--heartbeat-interval is 50ms; it must be 100ms to 1h, or 0s for none",
     ] {
         assert!(error.to_string().contains(part), "{part} in {error}");
     }

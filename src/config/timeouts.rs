@@ -6,7 +6,10 @@ use clap::Args;
 
 use super::problems::Problems;
 use crate::{
-    request::timeouts::{TimeoutSettings, Timeouts},
+    request::{
+        serving::HEARTBEATS,
+        timeouts::{TimeoutSettings, Timeouts},
+    },
     shutdown::steps::ShutdownSettings,
 };
 
@@ -33,6 +36,10 @@ pub struct TimeArgs {
     /// The time for which a caller may read nothing although there is more to read
     #[arg(long, env = "OUTCROP_UNREAD_TIMEOUT", default_value = "5m", value_name = "DURATION")]
     pub unread_timeout: String,
+    /// The time without a chunk after which a request that says nothing about heartbeats gets one, 100ms to 1h; 0s sends none. A heartbeat
+    /// before content commits the call: the gRPC library of the caller retries nothing after it
+    #[arg(long, env = "OUTCROP_HEARTBEAT_INTERVAL", default_value = "0s", value_name = "DURATION")]
+    pub heartbeat_interval: String,
     /// The maximum connect timeout of a request
     #[arg(long, env = "OUTCROP_MAX_CONNECT_TIMEOUT", default_value = "1m", value_name = "DURATION")]
     pub max_connect_timeout: String,
@@ -75,7 +82,17 @@ impl TimeArgs {
             idle: pick(idle),
             total: pick(total),
         };
-        TimeoutSettings { default: timeouts(|(default, _)| default), max: timeouts(|(_, max)| max) }
+        let (default, max) = (timeouts(|(default, _)| default), timeouts(|(_, max)| max));
+        TimeoutSettings { default, max, heartbeat: self.heartbeat(problems) }
+    }
+
+    fn heartbeat(&self, problems: &mut Problems) -> Option<Duration> {
+        let (least, most) = HEARTBEATS;
+        let interval = problems.duration("--heartbeat-interval", &self.heartbeat_interval, true);
+        if !interval.is_zero() && !(least..=most).contains(&interval) {
+            problems.add(format!("--heartbeat-interval is {interval:?}; it must be {least:?} to 1h, or 0s for none"));
+        }
+        (!interval.is_zero()).then_some(interval)
     }
 
     pub(super) fn body_timeout(&self, problems: &mut Problems) -> Duration {

@@ -89,6 +89,8 @@ pub(crate) fn check(
     native::check(&request, &mut violations);
     let mut serving = serving::check(&request, &rules.timeouts, &mut violations);
     violations.into_result()?;
+    // The format of the answer is Bedrock's, which has no heartbeats.
+    serving.heartbeat = None;
     if !is_converse {
         route.retain(|target| target.model_id == request.model || native::also_suits(&mut request, &target.model_id));
     }

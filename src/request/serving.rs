@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The shortest and the longest time between heartbeats.
-const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_hours(1));
+pub(crate) const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_hours(1));
 
 /// How a call is to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) fn total_timeout(request: &GenerateRequest, settings: &TimeoutSetting
 
 pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, violations: &mut Violations) -> Serving {
     let given_timeouts = request.time_limits.unwrap_or_default();
-    let TimeoutSettings { default, max } = settings;
+    let TimeoutSettings { default, max, heartbeat } = settings;
     let mut timeout = |name: &str, given: Option<ProtoDuration>, default: Duration, max: Duration| {
         let Some(given) = given else { return default };
         let field = format!("time_limits.{name}");
@@ -65,16 +65,22 @@ pub(super) fn check(request: &GenerateRequest, settings: &TimeoutSettings, viola
     if JsonForm::try_from(request.json_form).is_err() {
         violations.add("json_form", format!("is {}, which this server does not know", request.json_form));
     }
-    let heartbeat = request.heartbeat_interval.and_then(|given| {
-        let (least, most) = HEARTBEATS;
-        let interval = positive(given).filter(|interval| (least..=most).contains(interval));
-        if interval.is_none() {
-            let description = format!("is {}; it must be {least:?} to {most:?}", written(given));
-            violations.add("heartbeat_interval", description);
-        }
-        interval
-    });
+    let heartbeat = match request.heartbeat_interval {
+        None => *heartbeat,
+        Some(ProtoDuration { seconds: 0, nanos: 0 }) => None,
+        Some(given) => heartbeat_of(given, violations),
+    };
     Serving { timeouts, abandonment: request.abandonment_mode(), heartbeat }
+}
+
+fn heartbeat_of(given: ProtoDuration, violations: &mut Violations) -> Option<Duration> {
+    let (least, most) = HEARTBEATS;
+    let interval = positive(given).filter(|interval| (least..=most).contains(interval));
+    if interval.is_none() {
+        let description = format!("is {}; it must be {least:?} to {most:?}, or 0s for none", written(given));
+        violations.add("heartbeat_interval", description);
+    }
+    interval
 }
 
 fn positive(given: ProtoDuration) -> Option<Duration> {
@@ -111,6 +117,16 @@ mod tests {
         let serving = checked(&request).unwrap();
         let expected = Timeouts { idle: Duration::from_secs(7), ..TimeoutSettings::default().default };
         assert_eq!((serving.timeouts, serving.heartbeat), (expected, Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_request_may_ask_for_other_heartbeats_than_those_of_the_server_and_for_none() {
+        let settings = TimeoutSettings { heartbeat: Some(Duration::from_secs(20)), ..TimeoutSettings::default() };
+        for (given, expected) in [(None, Some(20)), (Some(seconds(5)), Some(5)), (Some(seconds(0)), None)] {
+            let request = GenerateRequest { heartbeat_interval: given, ..Default::default() };
+            let serving = check(&request, &settings, &mut Violations::default());
+            assert_eq!(serving.heartbeat, expected.map(Duration::from_secs), "{given:?}");
+        }
     }
 
     #[test]

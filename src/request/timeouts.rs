@@ -24,13 +24,15 @@ pub struct Timeouts {
     pub total: Duration,
 }
 
-/// The timeouts of a request that sets none, and the longest that a request may set.
+/// The timeouts and heartbeats of a request that sets none, and the longest timeouts that a request may set.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutSettings {
     /// The defaults.
     pub default: Timeouts,
     /// The maxima.
     pub max: Timeouts,
+    /// The time between heartbeats of a request that says nothing about them; `None` sends none.
+    pub heartbeat: Option<Duration>,
 }
 
 const fn minutes(number: u64) -> Duration {
@@ -53,6 +55,7 @@ impl Default for TimeoutSettings {
                 idle: minutes(15),
                 total: minutes(6 * 60),
             },
+            heartbeat: None,
         }
     }
 }

@@ -17,3 +17,5 @@ mod encrypted;
 mod gates;
 mod refusals;
 mod signatures;
+
+pub(crate) use caller::{converse_stream, sdk};

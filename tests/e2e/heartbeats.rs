@@ -6,7 +6,10 @@ use bedrock_emulator::{Script, Step};
 use outcrop_client::proto::{Chunk, GenerateRequest, chunk::Event};
 use tonic::Code;
 
-use crate::harness::{Harness, Outcome, finish_of, request, text_of};
+use crate::{
+    front::{converse_stream, sdk},
+    harness::{Harness, Outcome, finish_of, request, text_of},
+};
 
 fn with_heartbeats(model: &str) -> GenerateRequest {
     let heartbeat_interval = Duration::from_millis(100).try_into().ok();
@@ -39,6 +42,27 @@ async fn without_a_silence_there_are_none_and_without_a_wish_neither() {
     assert_eq!(heartbeats(&harness.ask(lively).await.whole()), 0);
     let slow = harness.emulator.register("slow", Script::reply("one").pace(400, 0));
     assert_eq!(heartbeats(&harness.ask(request(&slow)).await.whole()), 0);
+}
+
+#[tokio::test]
+async fn a_server_can_send_them_to_callers_who_say_nothing_about_them_but_not_to_those_who_want_none() {
+    let harness = Harness::with(|settings| {
+        settings.attempts = 1;
+        settings.bedrock_api = true;
+        settings.rules.timeouts.heartbeat = Some(Duration::from_millis(100));
+    })
+    .await;
+    let slow = harness.emulator.register("slow", Script::reply("one two").pace(550, 0));
+    let silent = harness.ask(request(&slow)).await.whole();
+    assert!(heartbeats(&silent) >= 2, "{silent:?}");
+    let unwilling = GenerateRequest { heartbeat_interval: Some(prost_types::Duration::default()), ..request(&slow) };
+    assert_eq!(heartbeats(&harness.ask(unwilling).await.whole()), 0);
+    let seldom = Duration::from_secs(5).try_into().ok();
+    let seldom = GenerateRequest { heartbeat_interval: seldom, ..request(&slow) };
+    assert_eq!(heartbeats(&harness.ask(seldom).await.whole()), 0);
+    // The frames of Bedrock are relayed alone.
+    let told = converse_stream(&sdk(&harness.endpoint), &slow).await;
+    assert_eq!((told.text.as_str(), told.exception.as_str()), ("one two", ""));
 }
 
 #[tokio::test]

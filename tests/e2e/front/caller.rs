@@ -31,7 +31,7 @@ pub(super) async fn serving(change: impl FnOnce(&mut Settings)) -> Harness {
 }
 
 /// The SDK as an application has it, with this endpoint alone.
-pub(super) fn sdk(endpoint: &str) -> Client {
+pub(crate) fn sdk(endpoint: &str) -> Client {
     sdk_with(endpoint, Credentials::new("a-caller", "anything", None, None, "test"))
 }
 
@@ -53,10 +53,10 @@ pub(super) fn user(text: &str) -> Message {
 
 /// What the SDK makes of an answer: its text, its stop reason, and the exception, by name, with what it says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) text: String,
-    pub(super) stop: String,
-    pub(super) exception: String,
+pub(crate) struct Told {
+    pub(crate) text: String,
+    pub(crate) stop: String,
+    pub(crate) exception: String,
 }
 
 impl Told {
@@ -65,7 +65,7 @@ impl Told {
     }
 }
 
-pub(super) async fn converse_stream(client: &Client, model: &str) -> Told {
+pub(crate) async fn converse_stream(client: &Client, model: &str) -> Told {
     let sent = client.converse_stream().model_id(model).messages(user("hi")).send().await;
     let mut stream = match sent {
         Ok(answer) => answer.stream,
