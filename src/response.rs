@@ -9,6 +9,7 @@
 //! - [`registry`] all running calls, so that the server can end a call that is not polled
 //! - [`abandoned`] cancels or drains abandoned calls
 //! - [`usage`] the usage accounting of a call
+//! - [`whole`] puts an answer together, for the turn of a conversation or for `finish.message`
 
 pub mod abandoned;
 pub(crate) mod call;
@@ -20,3 +21,4 @@ pub(crate) mod registry;
 pub mod stream;
 pub(crate) mod timers;
 pub(crate) mod usage;
+pub(crate) mod whole;

@@ -42,6 +42,7 @@ use crate::{
         stream::{ChunkStream, PieceStream},
         timers::TimeLimit,
         usage::UsageAccounting,
+        whole::WholeAnswer,
     },
     shutdown::Shutdown,
     telemetry::{call::CallRecord, observer::request::Asked},
@@ -93,6 +94,7 @@ impl Service {
         let Permit { streams, reservation } = permit;
         let generation_id = record.generation_id().as_str().to_owned();
         let attempts = AttemptLog::of(&record);
+        let for_message = checked.request.get().include_message.then(|| memory.another());
         let accounting = UsageAccounting::open(record, reservation, self.metrics.clone());
         let response = Arc::clone(&self.failover).generate(Generation {
             cache_key: cache_key(checked.request.get(), &identity),
@@ -116,7 +118,7 @@ impl Service {
             time_limit,
             heartbeat: serving.heartbeat,
             abandonment: serving.abandonment,
-            turn,
+            whole: WholeAnswer::wanted(turn, for_message),
             resources: CallResources {
                 accounting,
                 _permits: streams,

@@ -197,11 +197,14 @@ impl Client {
         Ok(Chunks::new(response.into_inner()))
     }
 
-    /// Generates an answer and returns it when it is complete.
+    /// Generates an answer and returns it when it is complete. The server puts its message together (`include_message`), unless the request has a
+    /// `native_body`.
     ///
     /// # Errors
     /// As [`Client::generate`] and [`Chunks::next`]. A part of an answer is not returned.
     pub async fn answer(&self, request: impl tonic::IntoRequest<GenerateRequest>) -> Result<Answer, ClientError> {
+        let mut request = request.into_request();
+        request.get_mut().include_message |= request.get_ref().native_body.is_empty();
         self.generate(request).await?.answer().await
     }
 

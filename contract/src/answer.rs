@@ -115,8 +115,12 @@ impl Collector {
         }
     }
 
-    /// Returns the answer. Call it after the last chunk.
+    /// Returns the answer. Call it after the last chunk. If the server has put the message together, it is that one.
     pub fn into_answer(mut self) -> Answer {
+        if let Some(message) = &self.answer.finish.message {
+            self.answer.message = (**message).clone();
+            return self.answer;
+        }
         let blocks = self.blocks.into_values().flat_map(Parts::into_blocks);
         let content = blocks.map(|block| ContentBlock { block: Some(block) }).collect();
         self.answer.message = Message { role: Role::Assistant.into(), content };

@@ -55,8 +55,9 @@ pub(crate) fn stream(client: &Client, request: Valid<GenerateRequest>) -> Result
         time_limits: _,
         abandonment_mode: _,
         heartbeat_interval: _,
-        // The form of the answer: `crate::event`.
+        // The form of the answer: `crate::event`, `crate::response::collected`.
         json_form: _,
+        include_message: _,
         cache_key: _,
         priority: _,
         // The history is in `messages`.

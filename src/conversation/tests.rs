@@ -12,6 +12,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use outcrop_contract::Collector;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -119,6 +120,7 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
         };
         let mut turn = server.of(OWNER).begin(&mut request).await?.unwrap();
         *history.lock() = Some(text_of(&turn.take_history()));
+        let mut collector = Collector::default();
         let answer = [Event::Start(Start::default()), Event::Text(format!("re {turn_id}"))];
         for (event, gap) in answer.into_iter().zip(gaps) {
             tokio::select! {
@@ -126,11 +128,12 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
                 lost = poll_fn(|cx| turn.poll_lost(cx)) => return Err(lost),
                 () = sleep(gap) => {}
             }
-            turn.add(&mut chunk(event));
+            collector.add(chunk(event));
         }
         let mut finish = chunk(Event::Finish(Finish::default()));
         storing.store(true, Ordering::Relaxed);
-        poll_fn(|cx| turn.poll_store(cx, &mut finish)).await?;
+        turn.store(collector.into_answer());
+        poll_fn(|cx| turn.poll_stored(cx, &mut finish)).await?;
         let Some(Event::Finish(finish)) = finish.event else { panic!("{finish:?}") };
         Ok(finish.conversation_revision.expect("OK means stored"))
     };

@@ -1,4 +1,4 @@
-//! A running turn. It collects the chunks of the answer, and stores the turn when the answer is complete.
+//! A running turn, which is stored when its answer is complete.
 //!
 //! Dropping a turn releases its lease. A write that has begun ends first, and a later one is refused.
 
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use outcrop_contract::{Answer, Collector};
+use outcrop_contract::Answer;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
@@ -53,7 +53,6 @@ pub(crate) struct RunningTurn {
     sent: History,
     /// The messages of the request.
     messages_of_request: Vec<Message>,
-    collector: Collector,
     storing: Option<Storing>,
     stored: bool,
 }
@@ -103,7 +102,6 @@ impl RunningTurn {
             last_target,
             sent,
             messages_of_request,
-            collector: Collector::default(),
             storing: None,
             stored: false,
         }
@@ -119,12 +117,11 @@ impl RunningTurn {
         self.last_target.clone()
     }
 
-    /// Adds a chunk of the answer. `start` gets the metadata of the history.
-    pub(crate) fn add(&mut self, chunk: &mut Chunk) {
+    /// Gives `start` the metadata of the history.
+    pub(crate) fn describe(&self, chunk: &mut Chunk) {
         if let Some(Event::Start(start)) = &mut chunk.event {
             start.history = Some(self.sent);
         }
-        self.collector.add(chunk.clone());
     }
 
     /// Ready with an error when the lease is lost, so that the call to Bedrock ends.
@@ -136,14 +133,17 @@ impl RunningTurn {
         self.lost.as_mut().poll(cx).map(|()| lease_lost())
     }
 
-    /// Stores the turn. `finish` may be sent only when this is ready.
-    pub(crate) fn poll_store(&mut self, cx: &mut Context<'_>, finish: &mut Chunk) -> Poll<Result<(), Error>> {
-        if !self.stored && self.storing.is_none() {
-            self.collector.add(finish.clone());
-            let Some(append) = self.append() else { return Poll::Ready(Ok(())) };
-            let store = self.lease.store.clone();
-            self.storing = Some(Box::pin(async move { store.append(append).await.map_err(|error| failed(&error)) }));
+    /// Begins to store the turn with its complete answer. An answer without content is not stored, because no conversation can continue with it.
+    pub(crate) fn store(&mut self, answer: Answer) {
+        if answer.message.content.is_empty() {
+            return;
         }
+        let (store, append) = (self.lease.store.clone(), self.append(answer));
+        self.storing = Some(Box::pin(async move { store.append(append).await.map_err(|error| failed(&error)) }));
+    }
+
+    /// Waits until the turn is stored. `finish` may be sent only when this is ready.
+    pub(crate) fn poll_stored(&mut self, cx: &mut Context<'_>, finish: &mut Chunk) -> Poll<Result<(), Error>> {
         if let Some(storing) = &mut self.storing {
             let appended = ready!(storing.as_mut().poll(cx));
             self.storing = None;
@@ -155,18 +155,17 @@ impl RunningTurn {
                 Appended::NoRoom => return Poll::Ready(Err(no_room(self.owner_bytes))),
             }
         }
-        if let Some(Event::Finish(finish)) = &mut finish.event {
+        if let Some(Event::Finish(finish)) = &mut finish.event
+            && self.stored
+        {
             finish.conversation_revision = Some(self.revision.saturating_add(1));
         }
         Poll::Ready(Ok(()))
     }
 
-    /// The complete turn. `None` for an answer without content, because no conversation can continue with it.
-    fn append(&mut self) -> Option<Append> {
-        let Answer { start, message, finish, .. } = mem::take(&mut self.collector).into_answer();
-        if message.content.is_empty() {
-            return None;
-        }
+    /// The complete turn.
+    fn append(&mut self, answer: Answer) -> Append {
+        let Answer { start, message, finish, .. } = answer;
         let used = finish.usage.clone().unwrap_or_default();
         // Bedrock reports tokens of the prompt cache separately from the other input tokens.
         let inputs = [used.input_tokens(), used.cache_read_input_tokens(), used.cache_write_input_tokens()];
@@ -185,7 +184,7 @@ impl RunningTurn {
             usage: finish.usage,
             turn_id: self.turn_id.clone(),
         };
-        Some(Append {
+        Append {
             lease: self.lease.lease.clone(),
             turn_id: self.turn_id.clone(),
             kept: StoredTurn { turn: Some(turn), tokens },
@@ -195,7 +194,7 @@ impl RunningTurn {
             origin_bytes: self.origin_bytes,
             turns_bytes: self.turns_bytes,
             owner_bytes: self.owner_bytes,
-        })
+        }
     }
 }
 

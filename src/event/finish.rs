@@ -137,6 +137,7 @@ pub(super) fn combine(stop: Stop, metadata: Option<Metadata>, guardrail_interven
         conversation_revision: None,
         quota_tokens_charged: None,
         cost_micros: None,
+        message: None,
     };
     Ending { finish, unrecognized }
 }

@@ -66,6 +66,12 @@ pub(super) fn check(request: &GenerateRequest, violations: &mut Violations) {
     for (field, _) in beside.into_iter().filter(|(_, set)| *set) {
         violations.add(field, "cannot be combined with native_body, which is sent unchanged. Put it into the body");
     }
+    if request.include_message {
+        violations.add(
+            "include_message",
+            "cannot be combined with native_body, whose answer is not read. Leave one of them out",
+        );
+    }
 }
 
 /// Whether a request uses the native operation: the caller asked for it, or the model has no other.

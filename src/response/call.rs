@@ -16,7 +16,6 @@ use tokio_stream::Stream;
 
 use crate::{
     admission::{StreamPermits, request_memory::MemoryPermit},
-    conversation::RunningTurn,
     error::{Error, Reason},
     failover::attempt_log::AttemptLog,
     outcome::Answer,
@@ -29,6 +28,7 @@ use crate::{
         reading::ReadState,
         timers::{HeartbeatTimer, TimeLimit},
         usage::UsageAccounting,
+        whole::WholeAnswer,
     },
     shutdown::InFlight,
 };
@@ -41,8 +41,8 @@ pub(crate) struct Call {
     time_limit: TimeLimit,
     heartbeat: Option<HeartbeatTimer>,
     abandonment: AbandonmentMode,
-    /// The turn, if the request names a conversation.
-    turn: Option<RunningTurn>,
+    /// The answer put together, for the turn of a conversation or for the caller.
+    whole: Option<WholeAnswer>,
     /// Whether the caller reads. It wakes the task of the call.
     read: Arc<ReadState>,
     /// Released when the call ends; `None` afterwards.
@@ -56,7 +56,7 @@ pub(crate) struct CallParts {
     pub(crate) time_limit: TimeLimit,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) abandonment: AbandonmentMode,
-    pub(crate) turn: Option<RunningTurn>,
+    pub(crate) whole: Option<WholeAnswer>,
     pub(crate) resources: CallResources,
 }
 
@@ -86,14 +86,14 @@ enum State {
 impl Call {
     /// An admitted call without an answer.
     pub(crate) fn new(parts: CallParts) -> Self {
-        let CallParts { response, attempts, time_limit, heartbeat, abandonment, turn, resources } = parts;
+        let CallParts { response, attempts, time_limit, heartbeat, abandonment, whole, resources } = parts;
         Self {
             state: State::Pending(response),
             attempts,
             time_limit,
             heartbeat: heartbeat.map(HeartbeatTimer::new),
             abandonment,
-            turn,
+            whole,
             read: Arc::default(),
             resources: Some(resources),
         }
@@ -105,8 +105,8 @@ impl Call {
             if self.resources.is_some() && self.time_limit.poll_passed(cx).is_ready() {
                 self.end_overdue();
             }
-            if let Some(turn) = &mut self.turn
-                && let Poll::Ready(lease_lost) = turn.poll_lost(cx)
+            if let Some(whole) = &mut self.whole
+                && let Poll::Ready(lease_lost) = whole.poll_lost(cx)
             {
                 self.end(lease_lost);
             }
@@ -141,7 +141,10 @@ impl Call {
                 Err(error) => Step::Failed(error),
             },
             State::Reading(reader) => match ready!(poll_reader(reader, &mut self.resources, cx)) {
-                Some(Ok(Piece::Chunk(finish))) if is_finish(&finish) => {
+                Some(Ok(Piece::Chunk(mut finish))) if is_finish(&finish) => {
+                    if let Some(whole) = &mut self.whole {
+                        whole.complete(&mut finish);
+                    }
                     self.state = match mem::replace(&mut self.state, State::Over(None)) {
                         State::Reading(reader) => State::Storing { reader, finish: Box::new(finish) },
                         other => other,
@@ -149,8 +152,8 @@ impl Call {
                     Step::Again
                 }
                 Some(Ok(mut piece)) => {
-                    if let (Some(turn), Piece::Chunk(chunk)) = (&mut self.turn, &mut piece) {
-                        turn.add(chunk);
+                    if let (Some(whole), Piece::Chunk(chunk)) = (&mut self.whole, &mut piece) {
+                        whole.add(chunk);
                     }
                     if let Some(resources) = &mut self.resources
                         && piece.follows_content()
@@ -164,14 +167,14 @@ impl Call {
             },
             State::Storing { reader, finish } => {
                 // `finish` is sent only after the turn is stored.
-                if let Some(turn) = &mut self.turn
-                    && let Err(error) = ready!(turn.poll_store(cx, finish))
+                if let Some(whole) = &mut self.whole
+                    && let Err(error) = ready!(whole.poll_stored(cx, finish))
                 {
                     Step::Failed(reader.fail(error))
                 } else {
                     let finish = mem::take(finish.as_mut());
                     finished(&mut self.resources, &reader.answer());
-                    self.turn = None;
+                    self.whole = None;
                     self.state = State::Over(None);
                     Step::Piece(Piece::Chunk(finish))
                 }
@@ -199,7 +202,7 @@ impl Call {
         match &mut self.state {
             State::Over(_) => return,
             State::Reading(reader) => {
-                if self.turn.is_none() && reader.complete() {
+                if !self.whole.as_ref().is_some_and(WholeAnswer::is_stored) && reader.complete() {
                     // The answer stays readable. Its resources are released.
                     finished(&mut self.resources, &reader.answer());
                 } else {
@@ -230,7 +233,7 @@ impl Call {
     /// Abandons the call when its caller has cancelled or disconnected.
     pub(crate) fn abandon(&mut self, abandoned: &AbandonedCalls) {
         self.attempts.stop();
-        self.turn = None;
+        self.whole = None;
         let call = match mem::replace(&mut self.state, State::Over(None)) {
             State::Pending(response) => AbandonedCall::Pending(response),
             State::Reading(reader) => AbandonedCall::Reading(reader),
@@ -253,7 +256,7 @@ impl Call {
         if let Some(CallResources { accounting, .. }) = self.resources.take() {
             accounting.failed(&error, &answer);
         }
-        self.turn = None;
+        self.whole = None;
         self.state = State::Over(Some(error));
     }
 }

@@ -74,3 +74,4 @@ mod tokens;
 mod turns;
 mod ungated;
 mod upstream_bodies;
+mod whole_message;

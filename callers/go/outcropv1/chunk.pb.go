@@ -519,8 +519,8 @@ type Chunk_Finish struct {
 }
 
 type Chunk_Heartbeat struct {
-	// Keeps the connection from being idle. Sent only if the request has a `heartbeat_interval`, also before `start`. It has no sequence
-	// number.
+	// Keeps the connection from being idle. Sent only if the request has a `heartbeat_interval` or the server has one for requests
+	// without, also before `start`. It has no sequence number.
 	Heartbeat *Heartbeat `protobuf:"bytes,24,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -554,7 +554,7 @@ func (*Chunk_Finish) isChunk_Event() {}
 
 func (*Chunk_Heartbeat) isChunk_Event() {}
 
-// Sent when there was no other chunk for `heartbeat_interval`.
+// Sent when there was no other chunk for the heartbeat interval.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The wait for quota of Bedrock. Set while the call waits for it.
@@ -1570,7 +1570,12 @@ type Finish struct {
 	// the model. Set if the server knows the quota.
 	QuotaTokensCharged *uint64 `protobuf:"varint,12,opt,name=quota_tokens_charged,json=quotaTokensCharged,proto3,oneof" json:"quota_tokens_charged,omitempty"`
 	// What the answer costs, in millionths of the currency of the server's prices. Set if the server has a price for the model.
-	CostMicros    *uint64 `protobuf:"varint,13,opt,name=cost_micros,json=costMicros,proto3,oneof" json:"cost_micros,omitempty"`
+	CostMicros *uint64 `protobuf:"varint,13,opt,name=cost_micros,json=costMicros,proto3,oneof" json:"cost_micros,omitempty"`
+	// The message of the assistant, put together from all chunks: text with its citations, reasoning with its signature, tool uses, results of
+	// tools, images. Send it back unchanged, unless it has no content. Set if the request has `include_message`, and the message has at
+	// most 16 MiB and finds room in the server's memory for requests; else put it together from the chunks. The chunk is as large as the
+	// message: allow for it in the maximum message size of the client.
+	Message       *Message `protobuf:"bytes,14,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1694,6 +1699,13 @@ func (x *Finish) GetCostMicros() uint64 {
 		return *x.CostMicros
 	}
 	return 0
+}
+
+func (x *Finish) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
 }
 
 // Numbers of tokens. A field that is not set was not reported.
@@ -2001,7 +2013,7 @@ const file_outcrop_v1_chunk_proto_rawDesc = "" +
 	"OtherEvent\x12\x1d\n" +
 	"\n" +
 	"event_type\x18\x01 \x01(\tR\teventType\x12\x12\n" +
-	"\x04json\x18\x02 \x01(\tR\x04json\"\xc6\x06\n" +
+	"\x04json\x18\x02 \x01(\tR\x04json\"\xf5\x06\n" +
 	"\x06Finish\x127\n" +
 	"\vstop_reason\x18\x01 \x01(\x0e2\x16.outcrop.v1.StopReasonR\n" +
 	"stopReason\x12(\n" +
@@ -2018,7 +2030,8 @@ const file_outcrop_v1_chunk_proto_rawDesc = "" +
 	"\x10invocation_usage\x18\v \x01(\v2\x16.outcrop.v1.TokenUsageR\x0finvocationUsage\x129\n" +
 	"\x14quota_tokens_charged\x18\f \x01(\x04B\x020\x02H\x01R\x12quotaTokensCharged\x88\x01\x01\x12(\n" +
 	"\vcost_micros\x18\r \x01(\x04B\x020\x02H\x02R\n" +
-	"costMicros\x88\x01\x01B\x18\n" +
+	"costMicros\x88\x01\x01\x12-\n" +
+	"\amessage\x18\x0e \x01(\v2\x13.outcrop.v1.MessageR\amessageB\x18\n" +
 	"\x16_conversation_revisionB\x17\n" +
 	"\x15_quota_tokens_chargedB\x0e\n" +
 	"\f_cost_micros\"\xdc\x03\n" +
@@ -2119,6 +2132,7 @@ var file_outcrop_v1_chunk_proto_goTypes = []any{
 	(*ErrorBlock)(nil),               // 29: outcrop.v1.ErrorBlock
 	(*ServiceTier)(nil),              // 30: outcrop.v1.ServiceTier
 	(*PerformanceConfiguration)(nil), // 31: outcrop.v1.PerformanceConfiguration
+	(*Message)(nil),                  // 32: outcrop.v1.Message
 }
 var file_outcrop_v1_chunk_proto_depIdxs = []int32{
 	23, // 0: outcrop.v1.Chunk.unrecognized:type_name -> google.protobuf.Struct
@@ -2153,13 +2167,14 @@ var file_outcrop_v1_chunk_proto_depIdxs = []int32{
 	30, // 29: outcrop.v1.Finish.service_tier:type_name -> outcrop.v1.ServiceTier
 	31, // 30: outcrop.v1.Finish.performance_config:type_name -> outcrop.v1.PerformanceConfiguration
 	20, // 31: outcrop.v1.Finish.invocation_usage:type_name -> outcrop.v1.TokenUsage
-	21, // 32: outcrop.v1.TokenUsage.cache_details:type_name -> outcrop.v1.CacheDetail
-	2,  // 33: outcrop.v1.TokenUsage.source:type_name -> outcrop.v1.UsageSource
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	32, // 32: outcrop.v1.Finish.message:type_name -> outcrop.v1.Message
+	21, // 33: outcrop.v1.TokenUsage.cache_details:type_name -> outcrop.v1.CacheDetail
+	2,  // 34: outcrop.v1.TokenUsage.source:type_name -> outcrop.v1.UsageSource
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_outcrop_v1_chunk_proto_init() }

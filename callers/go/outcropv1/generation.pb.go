@@ -291,7 +291,8 @@ type GenerateRequest struct {
 	// Optional. What happens to the call to Bedrock if the caller cancels or disconnects. Default: the server's setting.
 	AbandonmentMode AbandonmentMode `protobuf:"varint,19,opt,name=abandonment_mode,json=abandonmentMode,proto3,enum=outcrop.v1.AbandonmentMode" json:"abandonment_mode,omitempty"`
 	// Optional. The server sends a `heartbeat` whenever it has sent no chunk for this long, also before the first content. Heartbeats
-	// keep proxies from closing a connection that is idle because the model is thinking. 100 ms to 1 hour. Default: no heartbeats.
+	// keep proxies from closing a connection that is idle because the model is thinking. A heartbeat before the first content commits the
+	// call: the gRPC library of the caller retries nothing after it. 100 ms to 1 hour; 0 asks for none. Default: the server's setting.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,20,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	// Optional. The conversation that this request adds a turn to. The server puts its stored turns before `messages`. Its model and
 	// system prompt apply unless the request has its own. The status OK means that the turn is stored. Any other status means that it
@@ -310,9 +311,11 @@ type GenerateRequest struct {
 	// to a region. Default: the conversation.
 	CacheKey string `protobuf:"bytes,25,opt,name=cache_key,json=cacheKey,proto3" json:"cache_key,omitempty"`
 	// Optional. The priority while calls wait for quota of Bedrock. Default: PRIORITY_INTERACTIVE.
-	Priority      Priority `protobuf:"varint,26,opt,name=priority,proto3,enum=outcrop.v1.Priority" json:"priority,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Priority Priority `protobuf:"varint,26,opt,name=priority,proto3,enum=outcrop.v1.Priority" json:"priority,omitempty"`
+	// Optional. Whether `finish.message` has the whole answer as a message. Cannot be combined with `native_body`. Default: it does not.
+	IncludeMessage bool `protobuf:"varint,27,opt,name=include_message,json=includeMessage,proto3" json:"include_message,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GenerateRequest) Reset() {
@@ -525,6 +528,13 @@ func (x *GenerateRequest) GetPriority() Priority {
 		return x.Priority
 	}
 	return Priority_PRIORITY_UNSPECIFIED
+}
+
+func (x *GenerateRequest) GetIncludeMessage() bool {
+	if x != nil {
+		return x.IncludeMessage
+	}
+	return false
 }
 
 // The timeouts of a call. Each is greater than zero and at most the maximum that the server's operator allows. Each has its own
@@ -1159,7 +1169,7 @@ var File_outcrop_v1_generation_proto protoreflect.FileDescriptor
 const file_outcrop_v1_generation_proto_rawDesc = "" +
 	"\n" +
 	"\x1boutcrop/v1/generation.proto\x12\n" +
-	"outcrop.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18outcrop/v1/content.proto\x1a\x15outcrop/v1/tool.proto\"\xd4\r\n" +
+	"outcrop.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18outcrop/v1/content.proto\x1a\x15outcrop/v1/tool.proto\"\xfd\r\n" +
 	"\x0fGenerateRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x16\n" +
 	"\x06prompt\x18\x02 \x01(\tR\x06prompt\x12/\n" +
@@ -1190,7 +1200,8 @@ const file_outcrop_v1_generation_proto_rawDesc = "" +
 	"\x15conversation_revision\x18\x17 \x01(\rH\x00R\x14conversationRevision\x88\x01\x01\x121\n" +
 	"\tjson_form\x18\x18 \x01(\x0e2\x14.outcrop.v1.JsonFormR\bjsonForm\x12\x1b\n" +
 	"\tcache_key\x18\x19 \x01(\tR\bcacheKey\x120\n" +
-	"\bpriority\x18\x1a \x01(\x0e2\x14.outcrop.v1.PriorityR\bpriority\x1ad\n" +
+	"\bpriority\x18\x1a \x01(\x0e2\x14.outcrop.v1.PriorityR\bpriority\x12'\n" +
+	"\x0finclude_message\x18\x1b \x01(\bR\x0eincludeMessage\x1ad\n" +
 	"\x14PromptVariablesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
 	"\x05value\x18\x02 \x01(\v2 .outcrop.v1.PromptVariableValuesR\x05value:\x028\x01\x1aB\n" +

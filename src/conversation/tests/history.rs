@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, future::poll_fn};
 
+use outcrop_contract::Collector;
 use prost::Message as _;
 
 use super::*;
@@ -93,11 +94,13 @@ async fn run(conversations: &Conversations, mut request: GenerateRequest, answer
     let mut turn = conversations.of("ada").begin(&mut request).await.expect("a stored turn can be read").unwrap();
     let (mut checked, _) = request::check(request, &Rules::default()).ok()?;
     checked.request.prepend_history(turn.take_history());
-    for mut chunk in answer {
-        turn.add(&mut chunk);
+    let mut collector = Collector::default();
+    for chunk in answer {
+        collector.add(chunk);
     }
     let mut finish = chunk(Event::Finish(Finish::default()));
-    poll_fn(|cx| turn.poll_store(cx, &mut finish)).await.unwrap();
+    turn.store(collector.into_answer());
+    poll_fn(|cx| turn.poll_stored(cx, &mut finish)).await.unwrap();
     Some(checked.request.into_inner().messages)
 }
 

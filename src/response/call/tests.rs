@@ -92,7 +92,7 @@ impl Server {
             time_limit: TimeLimit::new(Instant::now(), 2 * DEADLINE, Some(deadline)),
             heartbeat: Some(Duration::from_millis(700)),
             abandonment,
-            turn,
+            whole: WholeAnswer::wanted(turn, None),
             resources: CallResources {
                 accounting: UsageAccounting::open(record, reservation, self.metrics.clone()),
                 _permits: streams,
