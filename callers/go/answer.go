@@ -119,9 +119,13 @@ func (c *Collector) Add(chunk *outcropv1.Chunk) {
 	}
 }
 
-// Answer returns the answer so far. It is complete after the chunk with the finish.
+// Answer returns the answer so far. It is complete after the chunk with the finish. Its message is that of the finish, if the request has
+// IncludeMessage.
 func (c *Collector) Answer() *Answer {
 	answer := c.answer
+	if answer.Message = answer.Finish.GetMessage(); answer.Message != nil {
+		return &answer
+	}
 	answer.Message = &outcropv1.Message{Role: outcropv1.Role_ROLE_ASSISTANT}
 	for _, index := range slices.Sorted(maps.Keys(c.blocks)) {
 		answer.Message.Content = append(answer.Message.Content, c.blocks[index].blocks()...)

@@ -13,21 +13,34 @@ from conftest import ROOT, TARGET, Program, outcrop
 from languages import LANGUAGES, made
 
 
-@pytest.fixture(scope="session", params=LANGUAGES, ids=lambda language: language.__name__)
-def example(request, tmp_path_factory):
-    """A function that runs an example of a language against a server and returns the lines that it prints."""
-    command = request.param(tmp_path_factory.mktemp(request.param.__name__))
+class Example:
+    """The examples of a language, built from its artefact."""
 
-    def run(endpoint, name, *arguments, key="", ca="", fails=False):
-        program, environment = command(name)
+    def __init__(self, language, folder):
+        self.command = language(folder)
+        self.examples = language.examples
+
+    def started(self, endpoint, name, *arguments, key="", ca=""):
+        program, environment = self.command(name)
         kept = {name: os.environ[name] for name in ["PATH", "HOME"] if name in os.environ}
         environment |= {**kept, "OUTCROP_ENDPOINT": endpoint, "OUTCROP_API_KEY": key, "OUTCROP_CA": str(ca)}
-        done = subprocess.run([*map(str, program), *arguments], capture_output=True, text=True, timeout=60, env=environment)
-        assert (done.returncode != 0) == fails, f"{program}: {done.stdout} {done.stderr}"
-        return done.stderr if fails else done.stdout.splitlines()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([*map(str, program), *arguments], text=True, env=environment, **pipes)
 
-    run.examples = request.param.examples
-    return run
+    def __call__(self, *arguments, fails=False, **security):
+        """Runs an example against a server and returns the lines that it prints, or what it says on standard error if it is to fail."""
+        with self.started(*arguments, **security) as program:
+            try:
+                out, err = program.communicate(timeout=60)
+            finally:
+                program.kill()
+        assert (program.returncode != 0) == fails, f"{program.args}: {out} {err}"
+        return err if fails else out.splitlines()
+
+
+@pytest.fixture(scope="session", params=LANGUAGES, ids=lambda language: language.__name__)
+def example(request, tmp_path_factory):
+    return Example(request.param, tmp_path_factory.mktemp(request.param.__name__))
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +60,15 @@ def guarded(tmp_path_factory):
     server = outcrop("--local", *map(str, flags))
     yield f"https://localhost:{server.address.rpartition(':')[2]}", keys, folder / "tls/cert.pem"
     server.stop()
+
+
+@pytest.fixture(scope="session", params=["open", "guarded"])
+def place(request):
+    """An endpoint with what a caller needs there: an open server, and one with TLS and API keys."""
+    if request.param == "open":
+        return request.getfixturevalue("server").address, {}
+    endpoint, keys, ca = request.getfixturevalue("guarded")
+    return endpoint, {"key": keys["ample"], "ca": ca}
 
 
 @pytest.fixture(scope="session")
@@ -87,17 +109,16 @@ def test_the_code_of_the_go_module_is_what_the_proto_files_generate(tmp_path):
     assert not stale, f"in callers/go: buf generate ../../proto, with the programs of tools/go.mod: {stale}"
 
 
-def test_text_arrives_and_the_answer_says_why_it_ended(server, example):
+def test_text_arrives_and_the_answer_says_why_it_ended(place, example):
+    endpoint, security = place
     for name in [one for one in example.examples if one.startswith("stream")]:
-        *text, end = example(server.address, name, "Say", "hi")
+        *text, end = example(endpoint, name, "Say", "hi", **security)
         assert "“Say hi”" in "\n".join(text)
         assert re.fullmatch(r"STOP_REASON_END_TURN \d+ output tokens", end)
 
 
-def test_tls_and_an_api_key(guarded, example):
+def test_who_has_no_key_or_does_not_trust_the_server_is_told(guarded, example):
     endpoint, keys, ca = guarded
-    for name in [one for one in example.examples if one.startswith("stream")]:
-        assert example(endpoint, name, key=keys["ample"], ca=ca)[-1].startswith("STOP_REASON_END_TURN")
     assert example(endpoint, "errors", ca=ca)[0] == "CREDENTIALS_MISSING UNAUTHENTICATED before_content no retry"
     wrong = keys["ample"][:-1] + ("A" if keys["ample"][-1] != "A" else "B")
     assert example(endpoint, "errors", key=wrong, ca=ca)[0] == "CREDENTIALS_INVALID UNAUTHENTICATED before_content no retry"
@@ -111,12 +132,14 @@ def test_an_api_key_is_not_sent_where_others_can_read_it(guarded, example):
         assert "not encrypted" in error and key not in error
 
 
-def test_a_tool_loop(server, example):
-    assert example(server.address, "tools") == ["tool get_weather", "answer 4 true"]
+def test_a_tool_loop(place, example):
+    endpoint, security = place
+    assert example(endpoint, "tools", **security) == ["tool get_weather", "answer 4 true"]
 
 
-def test_an_invalid_request_has_its_violations(server, example):
-    assert example(server.address, "errors") == [
+def test_an_invalid_request_has_its_violations(place, example):
+    endpoint, security = place
+    assert example(endpoint, "errors", **security) == [
         "INVALID_REQUEST INVALID_ARGUMENT before_content no retry",
         "  field inference_config.max_tokens",
         "  field inference_config.temperature",
@@ -157,8 +180,9 @@ def test_only_what_failed_before_any_chunk_is_retried(counted, example, flags, m
     assert len(requests_of(emulator, model=model)) == attempts
 
 
-def test_a_deadline_ends_the_call(server, example):
-    assert example(server.address, "deadline") == ["CALLER_DEADLINE DEADLINE_EXCEEDED after_content no retry"]
+def test_a_deadline_ends_the_call(place, example):
+    endpoint, security = place
+    assert example(endpoint, "deadline", **security) == ["CALLER_DEADLINE DEADLINE_EXCEEDED after_content no retry"]
 
 
 def test_cancelling_reaches_bedrock(counted, example):
@@ -169,10 +193,30 @@ def test_cancelling_reaches_bedrock(counted, example):
         assert len(requests_of(emulator, outcome="abandoned", wait=2)) == 2
 
 
-def test_a_conversation_is_resumed_and_what_was_put_together_is_what_is_stored(server, example):
-    assert example(server.address, "conversation") == [
+def test_leaving_a_loop_does_not_cancel(counted, example):
+    address, emulator = counted
+    for name in [one for one in example.examples if one.startswith("cancel")]:
+        httpx.delete(f"{emulator}/_emulator/requests").raise_for_status()
+        with example.started(address, name, "--wait") as program:
+            try:
+                assert program.stdout.readline() == "left the loop, and the call goes on\n"
+                query = {"outcome": "abandoned", "wait": 1, "timeout_ms": 1000}
+                waited = httpx.get(f"{emulator}/_emulator/requests", params=query, timeout=30)
+                assert waited.status_code == 408, f"{name}: {waited.text}"
+                assert len(requests_of(emulator, outcome="running")) == 1
+                out, err = program.communicate("\n", timeout=60)
+            finally:
+                program.kill()
+        assert out.splitlines() == ["CALLER_CANCELLED CANCELLED after_content no retry", "left"], err
+        assert len(requests_of(emulator, outcome="abandoned", wait=2)) == 2
+
+
+def test_a_conversation_is_resumed_and_what_was_put_together_is_what_is_stored(place, example):
+    endpoint, security = place
+    assert example(endpoint, "conversation", **security) == [
         "revision 1",
         "same true 6 blocks",
+        "included true",
         "CONVERSATION_TURN_STORED ALREADY_EXISTS before_content no retry",
         "CONVERSATION_CHANGED ABORTED before_content no retry",
         "CONVERSATION_NOT_FOUND NOT_FOUND before_content no retry",
@@ -194,4 +238,4 @@ def test_every_tool_input_is_put_together_as_the_server_stores_it(counted, examp
         steps.append({"event": {"type": "contentBlockStop", "payload": {"contentBlockIndex": index}}})
     steps.append({"event": {"type": "messageStop", "payload": {"stopReason": "max_tokens"}}})
     httpx.put(f"{emulator}/_emulator/scripts/callers.inputs", json={"steps": steps}).raise_for_status()
-    assert example(address, "conversation", "callers.inputs")[1] == f"same true {len(inputs)} blocks"
+    assert example(address, "conversation", "callers.inputs")[1:3] == [f"same true {len(inputs)} blocks", "included true"]

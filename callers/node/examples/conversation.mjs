@@ -15,6 +15,10 @@ const stored = [];
 for await (const one of resumed.turns()) stored.push(one);
 console.log("same", equals(MessageSchema, stored[0].messages.at(-1), first.message), first.message.content.length, "blocks");
 
+// The server puts the message together too, if it is asked to.
+const again = await client.generate({ ...turn, turnId: "", includeMessage: true }).answer();
+console.log("included", again.finish.message !== undefined && equals(MessageSchema, again.message, first.message));
+
 // The same turn again calls no model.
 await client.conversation(conversation.id).generate(turn).answer().catch(show);
 await client.conversation(conversation.id, 0).generate({ prompt: "Who are you?" }).answer().catch(show);

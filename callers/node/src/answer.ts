@@ -145,11 +145,11 @@ export class Collector {
     else addTo(parts, event);
   }
 
-  /** The answer so far. It is complete after the chunk with `finish`. */
+  /** The answer so far. It is complete after the chunk with `finish`. Its message is that of `finish`, if the request has `includeMessage`. */
   answer(): Answer {
     const blocks = [...this.#blocks].sort(([a], [b]) => a - b).flatMap(([, parts]) => parts.blocks());
     const content = blocks.map((block) => create(ContentBlockSchema, { block }));
-    const message = create(MessageSchema, { role: Role.ASSISTANT, content });
+    const message = this.#finish.message ?? create(MessageSchema, { role: Role.ASSISTANT, content });
     return { start: this.#start, message, finish: this.#finish, others: this.#others, unrecognized: this.#unrecognized };
   }
 }

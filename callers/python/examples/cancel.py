@@ -1,4 +1,6 @@
-"""Cancels after the first text. Leaving the loop alone would not cancel: `with` or `cancel` does."""
+"""Cancels after the first text. Leaving the loop alone does not cancel: `with` or `cancel` does. `--wait` waits for a line in between."""
+
+import sys
 
 from common import endpoint, show
 
@@ -8,6 +10,8 @@ with Client(**endpoint()) as client:
     with client.generate(model="emulator.endless", prompt="hi") as stream:
         for text in stream.text():
             break
+        if "--wait" in sys.argv:
+            input("left the loop, and the call goes on\n")
         stream.cancel()
         try:
             stream.answer()

@@ -1,6 +1,7 @@
 """As cancel.py, with asyncio. Cancelling the task that reads cancels the call too."""
 
 import asyncio
+import sys
 
 from common import endpoint, show
 
@@ -12,6 +13,8 @@ async def main():
         async with client.generate(model="emulator.endless", prompt="hi") as stream:
             async for text in stream.text():
                 break
+            if "--wait" in sys.argv:
+                await asyncio.to_thread(input, "left the loop, and the call goes on\n")
             stream.cancel()
             try:
                 await stream.answer()

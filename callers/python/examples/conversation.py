@@ -19,6 +19,11 @@ with Client(**endpoint()) as client:
     stored = list(resumed.turns())
     print("same", str(stored[0].messages[-1] == first.message).lower(), len(first.message.content), "blocks")
 
+    # The server puts the message together too, if it is asked to.
+    with client.generate(model=MODEL, prompt="Show everything.", include_message=True) as stream:
+        again = stream.answer()
+    print("included", str(again.finish.HasField("message") and again.message == first.message).lower())
+
     try:  # The same turn again calls no model.
         with client.conversation(conversation.id).generate(prompt="Show everything.", turn_id="1") as stream:
             stream.answer()

@@ -1,9 +1,12 @@
-// Cancels after the first text. Leaving the loop alone would not cancel: Close, or the context of the call, does.
+// Cancels after the first text. Leaving the loop alone does not cancel: Close, or the context of the call, does. `--wait` waits for a line in between.
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"os"
+	"slices"
 
 	outcrop "outcrop.example/go"
 	"outcrop.example/go/internal/example"
@@ -22,6 +25,12 @@ func main() {
 				return err
 			}
 			break
+		}
+		if slices.Contains(os.Args, "--wait") {
+			fmt.Println("left the loop, and the call goes on")
+			if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+				return err
+			}
 		}
 		cancel()
 		if _, err := stream.Answer(); err != nil {

@@ -46,6 +46,13 @@ func run(ctx context.Context, client *outcrop.Client) error {
 	}
 	fmt.Println("same", proto.Equal(stored[len(stored)-1], first.Message), len(first.Message.GetContent()), "blocks")
 
+	// The server puts the message together too, if it is asked to.
+	again, err := answer(ctx, client, &outcropv1.GenerateRequest{Model: model, Prompt: "Show everything.", IncludeMessage: true})
+	if err != nil {
+		return err
+	}
+	fmt.Println("included", again.Finish.Message != nil && proto.Equal(again.Message, first.Message))
+
 	// The same turn again calls no model.
 	_, err = answer(ctx, client.Conversation(conversation.ID), turn)
 	if err := example.Show(err); err != nil {
@@ -68,8 +75,12 @@ func run(ctx context.Context, client *outcrop.Client) error {
 	return nil
 }
 
-func answer(ctx context.Context, conversation *outcrop.Conversation, request *outcropv1.GenerateRequest) (*outcrop.Answer, error) {
-	stream := conversation.Generate(ctx, request)
+type generator interface {
+	Generate(ctx context.Context, request *outcropv1.GenerateRequest) *outcrop.Stream
+}
+
+func answer(ctx context.Context, caller generator, request *outcropv1.GenerateRequest) (*outcrop.Answer, error) {
+	stream := caller.Generate(ctx, request)
 	defer stream.Close()
 	return stream.Answer()
 }

@@ -188,7 +188,10 @@ class Collector:
             add(self._blocks.setdefault(chunk.content_block_index, _Parts()), getattr(chunk, kind))
 
     def answer(self) -> Answer:
-        """The answer so far. It is complete after the chunk with `finish`."""
+        """The answer so far. It is complete after the chunk with `finish`. Its message is that of `finish`, if the request has `include_message`."""
+        if self._answer.finish.HasField("message"):
+            self._answer.message = self._answer.finish.message
+            return self._answer
         blocks = [block for index in sorted(self._blocks) for block in self._blocks[index].blocks()]
         self._answer.message = v1.Message(role=v1.ROLE_ASSISTANT, content=blocks)
         return self._answer
