@@ -73,10 +73,13 @@ def messages(case):
     return [{"role": "user", "content": [{"text": case["prompt"]}]}]
 
 
-def run(case):
-    """A case with a client of its own, so that no connection is shared."""
+def client_of(session, case):
+    """A client for one case, so that no connection is shared."""
     retries = {"total_max_attempts": 1} if case["once"] else None
-    client = boto3.session.Session().client("bedrock-runtime", config=botocore.config.Config(retries=retries))
+    return session.client("bedrock-runtime", config=botocore.config.Config(retries=retries))
+
+
+def run(client, case):
     outcome = {"case": case["case"], "text": "", "stop": "", "tool": None, "chunks": [], "error": None}
     try:
         OPERATIONS[case["operation"]](client, case, outcome)
@@ -88,8 +91,11 @@ def run(case):
 def main():
     cases = json.loads(sys.stdin.readline())
     print(json.dumps({"sdk": f"boto3 {boto3.__version__}"}))
+    # A session is for one thread, and reads the service model once.
+    session = boto3.session.Session()
+    clients = [client_of(session, case) for case in cases]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        for outcome in pool.map(run, cases):
+        for outcome in pool.map(run, clients, cases):
             print(json.dumps(outcome))
     sys.stdout.flush()
     # What was left must not end with the process.
