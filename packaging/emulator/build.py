@@ -93,6 +93,7 @@ def npm_program(binary, version, into, work):
         **({"libc": ["glibc"]} if sys.platform == "linux" else {}),
         "files": ["bedrock-emulator"],
         "preferUnplugged": True,
+        **repository(),
     }
     work.mkdir()
     (work / "package.json").write_text(json.dumps(manifest, indent=2) + "\n")
@@ -103,6 +104,12 @@ def npm_program(binary, version, into, work):
     run("npm", "pack", "--silent", "--pack-destination", into, cwd=work)
 
 
+def repository():
+    """The repository of the workflow that builds a package, which npm compares with the provenance."""
+    name = os.environ.get("GITHUB_REPOSITORY")
+    return {"repository": {"type": "git", "url": f"git+https://github.com/{name}.git"}} if name else {}
+
+
 def npm(binary, version, into, work):
     folder = staged("node", work)
     run("npm", "ci", "--ignore-scripts", "--prefer-offline", "--silent", "--no-audit", "--no-fund", cwd=folder)
@@ -110,7 +117,7 @@ def npm(binary, version, into, work):
     manifest = folder / "package.json"
     package = json.loads(manifest.read_text())
     package["optionalDependencies"] = {f"bedrock-emulator-{name}": version for name in PLATFORMS}
-    manifest.write_text(json.dumps(package, indent=2) + "\n")
+    manifest.write_text(json.dumps({**package, **repository()}, indent=2) + "\n")
     run("npm", "pack", "--silent", "--pack-destination", into, cwd=folder)
 
 

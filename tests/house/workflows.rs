@@ -23,7 +23,12 @@ fn actions_are_pinned_and_may_only_read() {
 
 #[test]
 fn python_packages_are_pinned_with_their_hashes() {
-    for (requirements, script) in [("tests/interop", ".ci/run"), ("tests/deploy", ".ci/deploy")] {
+    for (requirements, script) in [
+        ("tests/interop", ".ci/install"),
+        ("tests/deploy", ".ci/deploy"),
+        ("packaging/emulator", ".github/workflows/release.yml"),
+        ("packaging/emulator/python/example", "tests/packages/conftest.py"),
+    ] {
         let lines = read(format!("{requirements}/requirements.txt"));
         let packages: Vec<_> =
             lines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic())).collect();

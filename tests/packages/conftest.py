@@ -39,6 +39,11 @@ def run(*command, folder, check=True, environment=None, timeout=300):
     return done
 
 
+def made(*command, folder, environment=None):
+    """Runs a program that builds or installs, which needs the registries and proxies of this environment."""
+    return run(*command, folder=folder, environment={**os.environ, **(environment or {})})
+
+
 def ends(pid):
     """Waits for the end of a process of which another is the parent."""
     deadline = time.monotonic() + 20
@@ -58,13 +63,13 @@ def ends(pid):
 def build(tmp_path_factory):
     """A function that makes packages of these kinds and returns the folder that has them."""
 
-    def made(*kinds, **options):
+    def packages(*kinds, **options):
         folder = tmp_path_factory.mktemp("dist")
         program = [sys.executable, EMULATOR / "build.py", "--binary", TARGET / "bedrock-emulator", "--into", folder]
-        run(*program, *kinds, folder=folder, **options)
+        made(*program, *kinds, folder=folder, **options)
         return folder
 
-    return made
+    return packages
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +81,7 @@ def python(build, tmp_path_factory):
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", folder=folder)
     program = folder / "venv/bin/python"
     pip = [sys.executable, "-m", "pip", "--python", program, "--disable-pip-version-check", "--quiet", "install", "--no-compile"]
-    run(*pip, "--require-hashes", "--requirement", folder / "example/requirements.txt", folder=folder)
+    made(*pip, "--require-hashes", "--requirement", folder / "example/requirements.txt", folder=folder)
     (wheel,) = build("wheel").iterdir()
     # Without the index: the wheel has no dependencies.
     run(*pip, "--no-index", wheel, folder=folder)
@@ -89,11 +94,11 @@ def node(build, tmp_path_factory):
     folder = tmp_path_factory.mktemp("node") / "example"
     shutil.copytree(EMULATOR / "node/example", folder)
     npm = ["--ignore-scripts", "--prefer-offline", "--silent", "--no-audit", "--no-fund"]
-    run("npm", "ci", *npm, folder=folder)
+    made("npm", "ci", *npm, folder=folder)
     archives = sorted(build("npm", "npm-program").glob("*.tgz"))
     assert len(archives) == 2, archives
     # The packages for other platforms are in no registry before the release.
-    run("npm", "install", *npm, "--no-save", "--offline", "--omit=optional", *archives, folder=folder)
+    made("npm", "install", *npm, "--no-save", "--offline", "--omit=optional", *archives, folder=folder)
     return folder
 
 

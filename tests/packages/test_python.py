@@ -90,6 +90,18 @@ def test_the_emulator_ends_with_the_process_that_started_it(python):
     assert ends(emulator)
 
 
+def test_a_stop_does_not_wait_for_what_was_forked(python):
+    text = (
+        "import bedrock_emulator, os, signal, time\n"
+        "b = bedrock_emulator.start()\n"
+        "child = os.fork() or time.sleep(600)\n"
+        "b.stop()\n"
+        "os.kill(child, signal.SIGKILL)\n"
+        "print(b._process.returncode)\n"
+    )
+    assert script(python, text).stdout == "0\n"
+
+
 def test_the_command_is_the_program(python):
     program, folder = python
     assert run(program.parent / "bedrock-emulator", "--version", folder=folder).stdout.startswith("bedrock-emulator ")

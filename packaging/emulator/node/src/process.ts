@@ -41,7 +41,7 @@ export class Process extends Emulator {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.ref();
     const ended = once(child, "exit");
-    child.stdin.end();
+    child.kill();
     const waited = new AbortController();
     const late = setTimeout(5_000, true, { signal: waited.signal, ref: false }).catch(() => false);
     if ((await Promise.race([ended.then(() => false), late])) === true) child.kill("SIGKILL");

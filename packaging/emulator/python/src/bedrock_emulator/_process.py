@@ -41,7 +41,9 @@ class Process(Emulator):
         match = re.fullmatch(r"listening on (\S+)\n", line)
         if match is None:
             self._process.kill()
-            raise self._ended("did not start")
+            error = self._ended("did not start")
+            self._close()
+            raise error
         return match.group(1)
 
     @property
@@ -56,15 +58,19 @@ class Process(Emulator):
 
     def stop(self) -> None:
         """Ends the process and waits for its end."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        # A process that was forked can have the other side of standard input too, so closing it is not enough.
+        self._process.terminate()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._errors.close()
+        self._close()
+
+    def _close(self) -> None:
+        for file in (self._process.stdin, self._process.stdout, self._errors):
+            if file is not None:
+                file.close()
 
     def __enter__(self) -> Process:
         return self
