@@ -84,6 +84,8 @@ export class Emulator {
   get environment(): Record<string, string> {
     return {
       ...Object.fromEntries(SERVICES.map((service) => [`AWS_ENDPOINT_URL_${service}`, this.endpoint])),
+      // Anthropic's client has a variable of its own.
+      ANTHROPIC_BEDROCK_BASE_URL: this.endpoint,
       AWS_ACCESS_KEY_ID: "emulator",
       AWS_SECRET_ACCESS_KEY: "emulator",
       AWS_REGION: REGION,

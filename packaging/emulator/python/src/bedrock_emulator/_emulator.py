@@ -80,6 +80,9 @@ class Emulator:
         endpoints = {f"AWS_ENDPOINT_URL_{service}": self.endpoint for service in SERVICES}
         return {
             **endpoints,
+            # LiteLLM and Anthropic's client have variables of their own.
+            "AWS_BEDROCK_RUNTIME_ENDPOINT": self.endpoint,
+            "ANTHROPIC_BEDROCK_BASE_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "emulator",
             "AWS_SECRET_ACCESS_KEY": "emulator",
             "AWS_REGION": region,
