@@ -62,9 +62,10 @@ describe("the installed page", { skip }, () => {
   });
 
   for (const place of ["server", "browser"]) {
-    test(`without a connection it opens, and shows what was stored by the ${place}`, async () => {
+    test(`without a connection it opens, and shows what was stored by the ${place}`, async (running) => {
       const more = place === "browser" ? ["--conversations", "off"] : [];
       const server = await serve(["--local", "--config", config, ...more]);
+      running.after(server.stop);
       const { page, context, calm, close } = await open(chromium, server.url, signInShown);
       await signedIn(page, ada.text);
       await send(page, "Remember the pineapple", "emulator.reasoning");
@@ -109,8 +110,9 @@ describe("the installed page", { skip }, () => {
     });
   }
 
-  test("a session that has ended cannot be read without a connection", async () => {
+  test("a session that has ended cannot be read without a connection", async (running) => {
     const server = await serve(["--local", "--config", config]);
+    running.after(server.stop);
     const { page, context, calm, close } = await open(chromium, server.url, signInShown);
     await signedIn(page, ada.text);
     await send(page, "A secret of ada", "emulator.reasoning");

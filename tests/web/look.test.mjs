@@ -85,6 +85,14 @@ describe("the look", { skip }, () => {
         await settled(page);
         await page.locator("details.fold summary").last().click();
         await look("sources");
+        await page.evaluate(() => scrollTo(0, 0));
+        await page.click("#more summary");
+        await page.waitForSelector("#latest:not([hidden])");
+        await look("menu");
+        await page.click("#more summary");
+        await page.locator(".turn .edit").last().click();
+        await look("editing");
+        await page.click("#editing button");
         await send(page, "And now with a fault", "emulator.exception");
         await settled(page);
         await look("error");

@@ -15,8 +15,9 @@ describe("the page without a connection", { skip }, () => {
     await server?.stop();
   });
 
-  test("a server that dies in the middle leaves an answer that is said not to be whole", async () => {
+  test("a server that dies in the middle leaves an answer that is said not to be whole", async (running) => {
     const local = await serve(["--local"]);
+    running.after(local.stop);
     const { page, calm, close } = await open(chromium, local.url);
     await send(page, "Go on for ever", "emulator.endless");
     await page.waitForFunction(() => document.querySelector(".turn:last-child .parts").textContent.length > 20);
@@ -43,6 +44,52 @@ describe("the page without a connection", { skip }, () => {
     await lastTurn(page).locator(".problem button").click();
     await settled(page);
     assert.equal(await page.locator(".problem").count(), 0);
+    await calm(/net::ERR_/);
+    await close();
+  });
+
+  test("a failure is told once, to those who see and to those who listen, and is over when the connection is back", async (running) => {
+    const local = await serve(["--local"]);
+    running.after(local.stop);
+    const { page, context, calm, close } = await open(chromium, local.url);
+    await send(page, "Something to read", "emulator.reasoning");
+    await settled(page);
+    await page.waitForSelector("#list a[aria-current]");
+    const address = page.url();
+    await page.evaluate(() => {
+      window.announced = [];
+      for (const region of document.querySelectorAll("[aria-live], [role=alert], [role=status]")) {
+        new MutationObserver(() => region.textContent && window.announced.push(region.textContent)).observe(region, {
+          childList: true,
+          characterData: true,
+          subtree: true,
+        });
+      }
+    });
+    await context.setOffline(true);
+    const told = () =>
+      page.evaluate(() => {
+        const seen = ["turns", "rail", "composer"].map((id) => document.getElementById(id).innerText).join();
+        return seen.match(/This device is offline|cannot be reached/g)?.length ?? 0;
+      });
+    await page.evaluate(() => {
+      location.hash = "#0123456789abcdef01234567";
+    });
+    await page.waitForSelector(".problem");
+    await page.evaluate(() => document.querySelector(".problem button").click());
+    await page.waitForSelector(".problem");
+    await page.waitForFunction(() => /As last seen/.test(document.getElementById("place").textContent));
+    assert.equal(await page.locator(".problem").count(), 1);
+    assert.equal(await told(), 1);
+    assert.deepEqual(await page.evaluate(() => [...new Set(window.announced)]), ["This device is offline"]);
+    await page.goBack();
+    await page.waitForSelector(".copied");
+    assert.equal(page.url(), address);
+    assert.equal(await told(), 1);
+    await context.setOffline(false);
+    await page.waitForSelector(".copied", { state: "detached" });
+    await page.waitForFunction(() => document.getElementById("place").textContent === "Kept on the server");
+    assert.equal(await told(), 0);
     await calm(/net::ERR_/);
     await close();
   });

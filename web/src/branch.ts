@@ -11,7 +11,7 @@ export function branchButtons(turn: HTMLElement, { edit, regenerate }: Branch): 
   editing.title = "Change this prompt and go on from here in a new branch";
   const again = h("button", { type: "button", class: "quiet again", click: regenerate }, "Regenerate");
   again.title = "Another answer to this prompt, in a new branch";
-  turn.querySelector(".asked .who")?.append(editing);
+  turn.querySelector(".asked")?.append(editing);
   turn.querySelector(".foot")?.append(again);
 }
 

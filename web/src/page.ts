@@ -111,6 +111,7 @@ function listen(): void {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !document.querySelector("dialog[open]")) talk.stop();
   });
+  addEventListener("online", () => void talk.reconnected());
   addEventListener("hashchange", () => void talk.openAddress());
   addEventListener("popstate", () => void talk.openAddress());
   new ResizeObserver(() => latest.grown(talk.busy)).observe(byId("turns"));

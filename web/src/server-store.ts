@@ -40,7 +40,7 @@ export function serverStore(shelf: Shelf): Store {
   };
   return {
     get place() {
-      return away ? "The server cannot be reached: as last seen" : "Kept on the server";
+      return away ? "As last seen, without a connection" : "Kept on the server";
     },
     list: (limit) =>
       orCopy(

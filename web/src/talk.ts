@@ -63,6 +63,11 @@ export const talk = {
     tellTabs({ id: state.open.id, what: "named" });
     await hooks.changed();
   },
+  /** The connection is there again: what is only a copy is read from the server. */
+  async reconnected(): Promise<void> {
+    if (views.querySelector(".copied") && !state.running) await reload();
+    else await hooks.changed();
+  },
   /** Another window has changed the conversation. A turn that is running here meets that by itself. */
   async heard(id: string, removed: boolean): Promise<void> {
     if (id !== state.open.id || state.running) return;

@@ -23,11 +23,14 @@ const FIELDS = "#composer :is(input, textarea, select)[id], [data-draft] :is(inp
 /** How much of an answer is kept, in characters. Browsers give a tab about 5 million. */
 const MAX_ANSWER = 400_000;
 const INTERVAL_MS = 1000;
+/** How long after the last key what was typed is written. */
+const TYPING_MS = 250;
 
 let owner = "";
 let closed = false;
 let unfinished: Unfinished | undefined;
 let written = 0;
+let typing: ReturnType<typeof setTimeout> | undefined;
 let restored = false;
 
 /** Takes what is stored as that of a caller. What another one left is removed. */
@@ -37,7 +40,10 @@ export function openUnsent(database: string): void {
   unfinished = readTurn();
   addEventListener("pagehide", save);
   document.addEventListener("visibilitychange", () => document.hidden && save());
-  document.addEventListener("input", () => saveDraft());
+  document.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(saveDraft, TYPING_MS);
+  });
 }
 
 /** Removes everything, and writes nothing more. */
