@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withPageOf } from "./folder.mjs";
 
@@ -62,7 +62,7 @@ async function program(name, flags, environment = {}) {
 export async function serve(flags, environment, address = "127.0.0.1:0") {
   const server = await program("outcrop", ["serve", "--listen", address, ...flags], environment);
   const folder = process.env.OUTCROP_PAGE_FOLDER;
-  return folder && !flags.includes("--no-page") ? withPageOf(folder, server) : server;
+  return folder && !flags.includes("--no-page") ? withPageOf(resolve(root, folder), server) : server;
 }
 
 /** The emulator by itself, so that its counts can be read, and a server that asks it. */
