@@ -88,6 +88,23 @@ describe("two windows", { skip }, () => {
       await close();
     });
 
+    test(`while one is answered, the other is refused at once: stored by the ${place}`, async () => {
+      const { page, other, calm, close } = await pair(place);
+      await send(page, "Go on for ever", "emulator.endless");
+      await page.waitForFunction(() => document.querySelector(".turn:last-child .parts").textContent.length > 20);
+      await send(other, "Me too", "emulator.endless");
+      await other.waitForSelector(".problem");
+      assert.match(await lastTurn(other).locator(".problem").textContent(), /CONVERSATION_BUSY/);
+      await page.keyboard.press("Escape");
+      await settled(page);
+      await other.fill("#model", "emulator.short");
+      await other.click(".problem button");
+      await other.waitForFunction(() => document.querySelectorAll(".edit").length === 2);
+      assert.deepEqual(await prompts(other), ["The first", "Me too"]);
+      await calm();
+      await close();
+    });
+
     test(`of two that send at once, one is refused and none is lost: stored by the ${place}`, async () => {
       const { page, other, calm, close } = await pair(place);
       await page.fill("#prompt", "From the one");

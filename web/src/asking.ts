@@ -16,6 +16,7 @@ import { totals } from "./totals.js";
 import { TurnView } from "./turn.js";
 import { unsent } from "./unsent.js";
 
+/** The id of the conversation, which is created if there is none. */
 async function created(mine: Open, signal: AbortSignal): Promise<string> {
   await state.cleaning;
   if (mine.id) return mine.id;
@@ -48,8 +49,14 @@ export async function send(messages: Message[], prompt: string, turnId: string):
   unsent.begin({ conversation: mine.id, messages, prompt, turnId, origin: mine.origin });
   const base = mine.revision === 0 ? mine.turns : [];
   const asked = { messages, turnId, revision: mine.revision, base };
-  const conversation = (signal: AbortSignal) => created(mine, signal);
+  let release = () => {};
+  const conversation = async (signal: AbortSignal) => {
+    const id = await created(mine, signal);
+    release = await (await openStore()).hold(id);
+    return id;
+  };
   const outcome = await run({ ...asked, conversation }, view, controller.signal);
+  release();
   if (state.running === controller) {
     state.running = undefined;
     composer.running(false);

@@ -14,6 +14,7 @@ import {
 } from "./conversations.js";
 import { TurnSchema } from "./generated/outcrop/v1/conversation_pb.js";
 import type { Shelf } from "./shelf.js";
+import { holdTurn } from "./turn-lock.js";
 
 /** The other keys of the shelf have a slash. */
 const isConversation = ([id]: [string, unknown]) => !id.includes("/");
@@ -47,6 +48,7 @@ export function browserStore(shelf: Shelf): Store {
       await shelf.remove(id);
       return true;
     },
+    hold: holdTurn,
     async before(id, revision, base) {
       const found = await shelf.get<Kept>(id);
       if (!found) throw gone();

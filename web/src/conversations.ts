@@ -39,6 +39,8 @@ export interface Store {
   removeEmpty(id: string): Promise<boolean>;
   /** What a request needs so that the model knows what was said before. `base` is what a branch without own turns begins with. */
   before(id: string, revision: number, base: Turn[]): Promise<Before>;
+  /** Takes the conversation for one turn. Answers how it is given back. */
+  hold(id: string): Promise<() => void>;
   /** Keeps a turn, and answers the revision after it. */
   keep(id: string, turn: NewTurn): Promise<number>;
   /** The turns that this browser has, by conversation, for a search. */

@@ -84,6 +84,8 @@ export function serverStore(shelf: Shelf): Store {
       await shelf.remove(COPY + conversationId);
       return true;
     },
+    // The server does it.
+    hold: async () => () => {},
     before: async (conversationId, conversationRevision, base) => ({
       conversationId,
       conversationRevision,
