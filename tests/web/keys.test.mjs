@@ -74,7 +74,7 @@ describe("the keys", { skip }, () => {
   test("Enter in another field of the form does not send the prompt", async () => {
     const { page, calm, close } = await open(chromium, server.url);
     await page.fill("#prompt", "Not yet");
-    await page.click("#settings summary");
+    await page.click("#settings");
     await page.focus("#system");
     await page.keyboard.press("Enter");
     assert.equal(await page.locator(".turn").count(), 0);

@@ -27,7 +27,7 @@ describe("a reload", { skip }, () => {
 
   test("what was typed is there again, with its settings", async () => {
     const { page, calm, close } = await open(chromium, servers.server.url);
-    await page.click("#settings summary");
+    await page.click("#settings");
     await page.fill("#temperature", "0.5");
     await page.fill("#system", "Be brief.");
     await page.fill("#model", "emulator.short");
@@ -39,7 +39,7 @@ describe("a reload", { skip }, () => {
     await page.fill("#prompt", "A prompt");
     await page.keyboard.press("Enter");
     await settled(page);
-    await page.click("#settings summary");
+    await page.click("#settings");
     await page.fill("#temperature", "0.25");
     await page.fill("#prompt", "The next one");
     await page.waitForSelector("#list a[aria-current]");
@@ -75,6 +75,7 @@ describe("a reload", { skip }, () => {
       assert.equal((await page.textContent(".turn .parts")).trim(), "It is whole.");
       await again(page);
       await page.waitForSelector(".turn");
+      await settled(page);
       assert.equal(await page.locator(".interrupted").count(), 0);
       assert.equal((await page.textContent(".turn .parts")).trim(), "It is whole.");
       await calm(/ERR_|NetworkError/);
