@@ -64,14 +64,14 @@ describe("what is known of an answer", { skip }, () => {
     // 1 token in for 3 and 2 out for 15, by the million.
     assert.match(meta, /tokens: 1 in, 2 out.*\d+ tokens\/s.*cost 0\.000033/);
     assert.doesNotMatch(meta, /chunks/);
-    assert.equal(await page.textContent("#totals"), "Used: 1 tokens in, 2 out, cost 0.000033");
+    assert.equal(await page.textContent("#totals"), "Tokens used: 1 in, 2 out, cost 0.000033");
     await send(page, "Again", "emulator.quick");
     await settled(page);
-    assert.equal(await page.textContent("#totals"), "Used: 2 tokens in, 4 out, cost 0.000066");
+    assert.equal(await page.textContent("#totals"), "Tokens used: 2 in, 4 out, cost 0.000066");
     await page.reload();
     await page.waitForSelector(".turn");
     await settled(page);
-    assert.equal(await page.textContent("#totals"), "Used: 2 tokens in, 4 out", "stored turns have no cost");
+    assert.equal(await page.textContent("#totals"), "Tokens used: 2 in, 4 out", "stored turns have no cost");
     await page.click("#new");
     assert.equal(await page.textContent("#totals"), "");
     await calm();
@@ -96,6 +96,7 @@ describe("what is known of an answer", { skip }, () => {
     const request = JSON.parse(command.split("\n").slice(1, -1).join("\n"));
     assert.equal(request.messages[0].content[0].text, "It's\n'quoted'\nREQUEST\n$(false) `x`");
     assert.equal(request.model, "emulator.many");
+    assert(!("turn_id" in request) && !("conversation_revision" in request), "with them it would be refused");
     await page.locator('#inspector [aria-label="Copy the command"]').click();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), command);
     const chunks = async () =>

@@ -9,9 +9,13 @@ import { launch, open, pictures, require, script, scriptFolder, send, serve, set
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const SIZES = {
   desktop: { width: 1280, height: 900 },
-  phone: { width: 390, height: 844 },
-  narrow: { width: 360, height: 640 },
+  tablet: { width: 768, height: 1024 },
+  phone: { width: 360, height: 640 },
 };
+const PNG = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
 const ANSWER = `Sandstone begins as a mountain and ends as a beach that has been forgotten. It takes four steps, and the last one never quite stops.
 
 ### From mountain to sand
@@ -20,11 +24,15 @@ const ANSWER = `Sandstone begins as a mountain and ends as a beach that has been
 2. **Transport.** Rivers sort the grains by size, because slow water drops what fast water carries.
 
 | Grain | Diameter | Settles in |
-|---|---|---|
+|---|---:|---|
 | Sand | 0.06–2 mm | rivers, dunes |
 | Silt | 0.004–0.06 mm | lakes |
 
-How fast a grain sinks is Stokes' law:
+How fast a grain sinks is Stokes' law, $v = \\frac{2}{9} \\frac{(\\rho_p - \\rho_f)}{\\mu} g r^2$:
+
+$$
+v = \\frac{2}{9}\\,\\frac{\\rho_p - \\rho_f}{\\mu}\\,g\\,r^2, \\qquad \\int_0^h \\frac{dz}{v(z)} = \\sum_{i=1}^{n} \\sqrt{t_i}
+$$
 
 \`\`\`python
 def settling_speed(radius, density=2650, viscosity=1.0e-3):
@@ -75,8 +83,20 @@ describe("the look", { skip }, () => {
         };
         await look("empty");
         await page.click("#settings");
-        await look("settings");
-        await page.click("#settings");
+        const closed = page.locator("#parameters details:not([open]) > summary");
+        while ((await closed.count()) > 0) await closed.first().click();
+        await page.fill("#p-tool-config-tools", '[{"toolSpec": {"name": "search", }]');
+        await page.locator("#p-tool-config-tools").blur();
+        await page.locator("#p-tool-config-tools").scrollIntoViewIfNeeded();
+        await look("panel-open");
+        await page.click("#panel-reset");
+        await page.click("#panel-close");
+        await page.setInputFiles("#files", [
+          { name: "pixel.png", mimeType: "image/png", buffer: PNG },
+          { name: "a rather long name of a document about sandstone.md", mimeType: "text/markdown", buffer: PNG },
+        ]);
+        await page.waitForSelector("#tray li:nth-child(2)");
+        await look("attached");
         await send(page, "Explain how sandstone is formed, step by step", "emulator.sandstone");
         await settled(page);
         await page.evaluate(() => scrollTo(0, 0));
@@ -93,9 +113,16 @@ describe("the look", { skip }, () => {
         await page.locator(".turn .edit").last().click();
         await look("editing");
         await page.click("#editing button");
+        await page.locator(".inspect").last().click();
+        await look("inspector");
+        await page.keyboard.press("Escape");
         await send(page, "And now with a fault", "emulator.exception");
         await settled(page);
         await look("error");
+        await send(page, "And use a tool", "emulator.tools");
+        await settled(page);
+        await page.locator(".tool-form").scrollIntoViewIfNeeded();
+        await look("tools");
         await page.fill("#prompt", " ");
         await page.click("#go");
         if (phone) await page.click("#menu");

@@ -17,6 +17,7 @@ export function listenInspector(): void {
 export function inspect(trace: Trace): void {
   const request = trace.json;
   const short = request.length <= LONGEST_COMMAND;
+  const stored = trace.stored ? " It adds a turn to the conversation." : "";
   const shown = command(location, request, !byId("account").hidden);
   byId("inspected").replaceChildren(
     h(
@@ -29,7 +30,7 @@ export function inspect(trace: Trace): void {
     h(
       "p",
       { class: "small" },
-      short ? "The command makes the same request." : "The request is long: download it beside the command.",
+      `${short ? "The command makes the same request." : "The request is long: download it to where you run the command."}${stored}`,
     ),
     h("pre", { tabindex: "0", class: "command" }, shown),
     ...chunkList(trace),

@@ -37,6 +37,6 @@ function show(): void {
   const any = tokensIn + tokensOut > 0;
   const cost = micros === undefined ? "" : `, cost ${money(micros)}`;
   byId("totals").textContent = any
-    ? `Used: ${tokensIn.toLocaleString("en")} tokens in, ${tokensOut.toLocaleString("en")} out${cost}`
+    ? `Tokens used: ${tokensIn.toLocaleString("en")} in, ${tokensOut.toLocaleString("en")} out${cost}`
     : "";
 }

@@ -14,11 +14,19 @@ export class Trace {
 
   constructor(request: GenerateRequest) {
     this.request = clone(GenerateRequestSchema, request);
+    // With them the server would refuse the same turn a second time.
+    this.request.turnId = "";
+    delete this.request.conversationRevision;
   }
 
   take(chunk: Chunk): void {
     if (this.chunks.length < MOST_CHUNKS) this.chunks.push(chunk);
     else this.left += 1;
+  }
+
+  /** Whether the request adds a turn to a conversation on the server. */
+  get stored(): boolean {
+    return this.request.conversationId !== "";
   }
 
   /** The request with the names of the contract, as grpcurl takes it. */
