@@ -280,8 +280,11 @@ describe("the page", { skip }, () => {
     assert.deepEqual(order, ["attach", "model", "go"]);
     await page.reload();
     await page.waitForFunction(() => document.activeElement.id === "prompt");
-    await page.evaluate(() => document.activeElement.blur());
-    await page.evaluate(() => getSelection().collapse(document.body, 0));
+    // From the beginning of the page.
+    await page.evaluate(() => {
+      document.body.tabIndex = -1;
+      document.body.focus();
+    });
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.id), "skip");
     await calm();

@@ -129,6 +129,7 @@ export const PARAMETERS: readonly Parameter[] = [
     kind: "choice",
     choices: ["JSON_FORM_VALUE", "JSON_FORM_TEXT"],
   },
+  { path: "include_message", group: "Form of the answer", label: "finish has the whole answer", kind: "flag" },
 
   { path: "guardrail_config.guardrail_identifier", group: "Guardrail", label: "Id or ARN", kind: "text", wide: true },
   {
@@ -232,7 +233,7 @@ export const PARAMETERS: readonly Parameter[] = [
     group: "Time limits, in seconds",
     label: "Heartbeat every",
     kind: "duration",
-    range: [0.1, 3600],
+    range: [0, 3600],
   },
 
   {
