@@ -124,7 +124,7 @@ async fn the_native_operation_has_it_too() {
 }
 
 #[tokio::test]
-async fn nobody_gets_it_without_asking_and_a_raw_body_has_none() {
+async fn without_asking_there_is_none_and_a_raw_body_has_none() {
     let harness = Harness::start().await;
     let chunks = harness.ask(request("emulator.everything")).await.whole();
     assert_eq!(finish_of(&chunks).message, None);

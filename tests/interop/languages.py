@@ -60,7 +60,7 @@ def go(folder):
     module, source = "outcrop.example/go", CALLERS / "go"
     # A folder with a go.mod of its own is another module.
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.relative_to(source).parts[0] != "tools"]
-    # Go keeps a version for ever, so each content is a version.
+    # Go never forgets what a version had, so each content is a version.
     digest = hashlib.sha256(b"".join(str(path.relative_to(source)).encode() + path.read_bytes() for path in files)).hexdigest()
     version = f"v0.0.0-20260101000000-{digest[:12]}"
     proxy = folder / "proxy" / module / "@v"
