@@ -12,6 +12,7 @@ import zipfile
 from conftest import ROOT
 
 CALLERS = ROOT / "callers"
+MAVEN = os.environ.get("MAVEN", "mvn")
 COMMON = ["cancel", "conversation", "deadline", "errors", "stream", "tools"]
 
 
@@ -86,7 +87,7 @@ go.examples = COMMON
 
 def java(folder):
     """The Maven artefact, installed into the local repository, from which a copy of the examples gets it."""
-    maven = [os.environ.get("MAVEN", "mvn"), "--batch-mode", "--quiet"]
+    maven = [MAVEN, "--batch-mode", "--quiet"]
     if repository := os.environ.get("MAVEN_REPOSITORY"):
         maven.append(f"-Dmaven.repo.local={repository}")
     made(*maven, "install", folder=CALLERS / "java")
@@ -103,5 +104,6 @@ def java(folder):
 
 
 java.examples = COMMON
+java.programs = ["java", "javac", MAVEN]
 
 LANGUAGES = [python, node, go, java]
