@@ -5,6 +5,7 @@
 //! - [`server`] a listener and its connections; `slots` limits them; [`descriptors`] has the limit of open files
 //! - [`connection`] one connection: timeouts, keepalive, GOAWAY
 //! - [`web`] the page, and gRPC-Web for its calls; [`session`] its sign-in
+//! - [`connect`] calls as JSON, without frames
 //! - [`gates`] the checks that every method of the generation service passes
 //! - [`grpc`] refuses unknown methods, enforces the caller's deadline, and gives every status a reason
 //! - [`health`] the health service, also for unknown services
@@ -17,6 +18,7 @@
 
 pub(crate) mod authentication;
 pub(crate) mod bedrock_api;
+pub(crate) mod connect;
 pub(crate) mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod gates;

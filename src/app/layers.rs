@@ -14,6 +14,7 @@ use crate::{
     config::Settings,
     edge::{
         authentication::{Authentication, proxies::TrustedProxies, signed::Signatures},
+        connect::UnaryMethods,
         connection::is_loopback,
         gates::{Gates, gates},
         grpc::{Front, Methods, front},
@@ -61,6 +62,7 @@ pub(super) fn router(
     let descriptors: Vec<_> =
         DESCRIPTORS.into_iter().chain(mounted.as_ref().map(|mounted| mounted.descriptors)).collect();
     let methods = Methods::of(&descriptors).map_err(|error| AppError::Descriptors(error.into()))?;
+    let unary = UnaryMethods::of(&descriptors).map_err(|error| AppError::Descriptors(error.into()))?;
     let authentication = authentication_of(settings, shared);
     let metrics = shared.metrics.clone();
     let (hosts_of_calls, callers) = (hosts.clone(), authentication.clone());
@@ -90,7 +92,8 @@ pub(super) fn router(
         .into_axum_router()
         // Around the methods: sees every request first and every answer last; only the page is further out.
         .layer(from_fn_with_state(state, front));
-    let router = if settings.page { web::around(router, Session { authentication, hosts, link }) } else { router };
+    let router =
+        if settings.page { web::around(router, Session { authentication, hosts, link }, unary) } else { router };
     Ok(if settings.bedrock_api { router.layer(from_fn_with_state(api, layer::layer)) } else { router })
 }
 

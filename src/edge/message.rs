@@ -19,7 +19,7 @@ use axum::{body::Body, extract::Request};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderValue;
 use http_body::Body as _;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use prost::DecodeError;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,6 +29,7 @@ use crate::{
         client::ClientId,
         request_memory::{MemoryPermit, RequestMemory},
     },
+    edge::connect::ConnectCall,
     error::{Error, Reason},
     proto::FILE_DESCRIPTOR_SET,
 };
@@ -81,6 +82,9 @@ impl Messages {
         client: &ClientId,
         request: Request,
     ) -> Result<(Request, Arc<MemoryPermit>), Error> {
+        if let Some(call) = request.extensions().get::<ConnectCall>().cloned() {
+            return self.receive_connect(client, request, &call).await;
+        }
         let permit = Arc::new(self.memory.permit(client.clone()));
         let compressed = match request.headers().get("grpc-encoding").map(HeaderValue::as_bytes) {
             None | Some(b"identity") => false,
@@ -100,6 +104,27 @@ impl Messages {
             permit.grow(self.shapes.check(parts.uri.path(), message)?)?;
         }
         Ok((Request::from_parts(parts, Body::from(received.freeze())), permit))
+    }
+
+    /// The same for a call of Connect.
+    async fn receive_connect(
+        &self,
+        client: &ClientId,
+        request: Request,
+        call: &ConnectCall,
+    ) -> Result<(Request, Arc<MemoryPermit>), Error> {
+        let (request, permit) = self.receive_body(client, request).await?;
+        let (parts, body) = request.into_parts();
+        // It is there already.
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+        let decoding = call.decoding_takes(&body);
+        permit.grow(decoding)?;
+        let framed = call.framed(&body)?;
+        permit.shrink(decoding);
+        if let Some(message) = framed.get(PREFIX..) {
+            permit.grow(framed.len() as u64 + self.shapes.check(parts.uri.path(), message)?)?;
+        }
+        Ok((Request::from_parts(parts, Body::from(framed)), permit))
     }
 
     /// The same for a request whose body is its message.

@@ -26,6 +26,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use self::timed::TimedBody;
 use crate::{
     edge::{
+        connect::ConnectCall,
         grpc::{Methods, grpc},
         slots::{Full, Slot, Slots},
     },
@@ -109,6 +110,14 @@ pub(crate) async fn ungated(State(state): State<Ungated>, request: Request, next
     let late = CancellationToken::new();
     let timed = |body| TimedBody::new(Limited::new(body, MAX_BYTES), timeouts, takes_a_stream, late.clone());
     let request = request.map(|body| Body::new(timed(body)));
+    let request = match request.extensions().get::<ConnectCall>().cloned() {
+        None => request,
+        Some(call) => match call.receive(request).await {
+            Ok(request) => request,
+            Err(_) if late.is_cancelled() => return grpc(&timeouts.error().into_status()),
+            Err(refused) => return grpc(&refused.into_status()),
+        },
+    };
     let answer = next.run(request).await;
     let stopped = Box::pin(stopping.cancelled_owned());
     answer.map(|body| Body::new(EndingBody { body, stopped, late, timeouts, _slot: slot, ended: false }))

@@ -1,4 +1,4 @@
-//! The web page on the gRPC port: its files, which are built from `web/`, and gRPC-Web for its calls.
+//! The web page on the gRPC port: its files, which are built from `web/`, and gRPC-Web for its calls. Connect for other programs is served with it.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,7 @@ use http::{
 use tonic_web::GrpcWebLayer;
 
 use crate::edge::{
+    connect::UnaryMethods,
     host::HostKind,
     protocol::{FromWeb, is_grpc, is_grpc_web, not_grpc},
     session::Session,
@@ -54,9 +55,9 @@ const FILES: &[(&str, &str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/page_
 /// The files by path, each with the headers of its answer.
 type Files = Arc<BTreeMap<&'static str, (HeaderMap, &'static [u8])>>;
 
-/// Adds the page, its sign-in and gRPC-Web to the methods.
-pub(crate) fn around(router: Router, session: Session) -> Router {
-    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state((files(), session), page))
+/// Adds the page, its sign-in, gRPC-Web and Connect to the methods.
+pub(crate) fn around(router: Router, session: Session, unary: UnaryMethods) -> Router {
+    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state(Page { files: files(), session, unary }, page))
 }
 
 fn files() -> Files {
@@ -74,10 +75,18 @@ fn files() -> Files {
     Arc::new(each.collect())
 }
 
+/// The state of the layer. Clones share it.
+#[derive(Clone, Debug)]
+struct Page {
+    files: Files,
+    session: Session,
+    unary: UnaryMethods,
+}
+
 /// The layer.
-async fn page(State((files, session)): State<(Files, Session)>, request: Request, next: Next) -> Response {
+async fn page(State(state): State<Page>, request: Request, next: Next) -> Response {
     let only_https = is_for_https(&request);
-    let mut answer = answer(&files, &session, request, next).await;
+    let mut answer = answer(&state, request, next).await;
     if only_https {
         answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);
     }
@@ -92,7 +101,8 @@ fn is_for_https(request: &Request) -> bool {
         && HostKind::of(request) == Some(HostKind::Domain)
 }
 
-async fn answer(files: &Files, session: &Session, mut request: Request, next: Next) -> Response {
+async fn answer(state: &Page, mut request: Request, next: Next) -> Response {
+    let Page { files, session, unary } = state;
     if is_grpc_web(&request) {
         // The gRPC layer checks the origin, so that a refusal is a gRPC-Web status.
         request.extensions_mut().insert(FromWeb);
@@ -108,7 +118,17 @@ async fn answer(files: &Files, session: &Session, mut request: Request, next: Ne
         if session.has(request.uri().path()) {
             return session.answer(request).await;
         }
-        return not_grpc(&request, "It also serves gRPC-Web, and a web page at /.\n");
+        if let Some(call) = unary.call(&request) {
+            return call.run(request, next).await;
+        }
+        if let Some(refused) = unary.refuse_verb(&request) {
+            return refused;
+        }
+        return not_grpc(
+            &request,
+            "It also serves gRPC-Web, a web page at /, and JSON for methods with one answer:\n\
+             curl -H 'content-type: application/json' -d '{}' URL/outcrop.v1.GenerationService/ListModels\n",
+        );
     }
     next.run(request).await
 }

@@ -16,7 +16,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::soon;
+use crate::{connect, harness::soon};
 
 /// A caller of a tenant of the same name, and its API key.
 pub(crate) struct Caller {
@@ -66,10 +66,27 @@ pub(crate) enum Protocol {
     WebOverHttp1,
     /// gRPC where there is none.
     GrpcOverHttp1,
+    /// Connect over HTTP/1.1, with JSON.
+    ConnectJson,
+    /// Connect over HTTP/2, with protobuf.
+    ConnectProto,
 }
 
-pub(crate) const PROTOCOLS: [Protocol; 4] =
-    [Protocol::Grpc, Protocol::WebOverHttp2, Protocol::WebOverHttp1, Protocol::GrpcOverHttp1];
+impl Protocol {
+    /// Whether it has no streams.
+    pub(crate) fn is_connect(self) -> bool {
+        matches!(self, Self::ConnectJson | Self::ConnectProto)
+    }
+}
+
+pub(crate) const PROTOCOLS: [Protocol; 6] = [
+    Protocol::Grpc,
+    Protocol::WebOverHttp2,
+    Protocol::WebOverHttp1,
+    Protocol::GrpcOverHttp1,
+    Protocol::ConnectJson,
+    Protocol::ConnectProto,
+];
 
 /// What a call came to: its code and reason, or the status of HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,12 +140,23 @@ impl Wire {
             Protocol::WebOverHttp2 => (&self.http2, "application/grpc-web+proto"),
             Protocol::WebOverHttp1 => (&self.http1, "application/grpc-web+proto"),
             Protocol::GrpcOverHttp1 => (&self.http1, "application/grpc"),
+            Protocol::ConnectJson => (&self.http1, "application/json"),
+            Protocol::ConnectProto => (&self.http2, "application/proto"),
+        };
+        let body = match protocol {
+            Protocol::ConnectJson => connect::json_of(path, message).into(),
+            Protocol::ConnectProto => Bytes::copy_from_slice(message),
+            _ => framed(message),
         };
         let mut request = http::Request::post(format!("{}{path}", self.endpoint)).header("content-type", content_type);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = soon(http.request(request.body(Full::new(framed(message))).unwrap())).await.unwrap();
+        let answer = soon(http.request(request.body(Full::new(body)).unwrap())).await.unwrap();
+        if protocol.is_connect() {
+            let (head, body) = answer.into_parts();
+            return connect::answer_of(head.status, &soon(body.collect()).await.unwrap().to_bytes());
+        }
         if answer.status() != StatusCode::OK {
             return Answer::Http(answer.status());
         }

@@ -21,6 +21,7 @@ mod callers;
 mod cancellation;
 mod chaos;
 mod config;
+mod connect;
 mod connections;
 mod conversations;
 mod deadline;

@@ -75,6 +75,11 @@ async fn call_with_everything(endpoint: &str, credentials: &[String]) -> Vec<Ans
                 answers.push(wire.call(protocol, &format!("{METHODS}/Generate"), &bad, headers).await);
                 answers.push(wire.call(protocol, &format!("{METHODS}/Missing"), b"", headers).await);
             }
+            // JSON of another form, which its error quotes.
+            let quoted = format!(r#"{{"messages": "{PROMPT}"}}"#);
+            for message in [&asked, quoted.as_bytes()] {
+                wire.call(Protocol::ConnectJson, &format!("{METHODS}/CountTokens"), message, headers).await;
+            }
         }
     }
     answers
