@@ -147,7 +147,21 @@ async fn ask(endpoint: &str, args: &AskArgs, request: GenerateRequest, printing:
     }
 }
 
+/// Prints an answer. If the call fails, a note can follow.
 async fn print(
+    client: &Client,
+    request: tonic::Request<GenerateRequest>,
+    printing: &mut Printing,
+    keep: impl FnMut(&Chunk),
+) -> Result<(), Failure> {
+    let printed = Box::pin(print_chunks(client, request, printing, keep)).await;
+    if printed.is_err() {
+        printing.printer.hide_wait();
+    }
+    printed
+}
+
+async fn print_chunks(
     client: &Client,
     request: tonic::Request<GenerateRequest>,
     printing: &mut Printing,

@@ -33,6 +33,9 @@ pub(crate) trait Printer {
 
     /// Shows that the answer is waited for. It is called several times a second.
     fn wait(&mut self) {}
+
+    /// Hides what [`Printer::wait`] shows, so that a note can be written. The next call shows it again.
+    fn hide_wait(&mut self) {}
 }
 
 impl Body for Box<dyn Body> {

@@ -26,7 +26,12 @@ pub(super) fn models(listed: &ListModelsResponse) -> String {
 /// A list of conversations.
 pub(super) fn conversations(listed: &[Conversation]) -> String {
     let rows = listed.iter().map(|one| {
-        let updated = one.update_time.map(|time| time.to_string()).unwrap_or_default();
+        // To the second, so that the line fits into 80 columns.
+        let updated = one.update_time.map(|mut time| {
+            time.nanos = 0;
+            time.to_string()
+        });
+        let updated = updated.unwrap_or_default();
         [one.conversation_id.clone(), updated, one.turn_count.to_string(), one.model.clone(), one.title.clone()]
     });
     table(["ID", "UPDATED", "TURNS", "MODEL", "TITLE"], rows)

@@ -9,6 +9,9 @@ pub(crate) trait Wait {
     /// Shows the time.
     fn tick(&self, elapsed: Duration);
 
+    /// Removes what is shown until the next time.
+    fn hide(&mut self);
+
     /// Removes what is shown.
     fn clear(&self);
 }
@@ -38,6 +41,13 @@ impl<N: Write> Notes<N> {
     pub(super) fn wait(&self, elapsed: Duration) {
         if let Some(spinner) = &self.spinner {
             spinner.tick(elapsed);
+        }
+    }
+
+    /// Hides the spinner until it is moved again.
+    pub(super) fn hide_wait(&mut self) {
+        if let Some(spinner) = &mut self.spinner {
+            spinner.hide();
         }
     }
 

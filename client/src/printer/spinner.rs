@@ -25,6 +25,11 @@ impl Wait for Spinner {
         self.0.tick();
     }
 
+    fn hide(&mut self) {
+        self.clear();
+        *self = Self::new();
+    }
+
     fn clear(&self) {
         self.0.finish_and_clear();
     }

@@ -161,6 +161,10 @@ impl<B: Body, N: Write> Printer for TextPrinter<B, N> {
     fn wait(&mut self) {
         self.notes.wait(self.started.elapsed());
     }
+
+    fn hide_wait(&mut self) {
+        self.notes.hide_wait();
+    }
 }
 
 #[cfg(test)]

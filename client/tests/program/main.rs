@@ -14,5 +14,7 @@ mod library;
 mod profiles;
 mod prompt;
 mod pseudo;
+mod recordings;
+mod screen;
 mod terminal;
 mod tls;

@@ -19,6 +19,10 @@ use tokio::{
 
 use crate::harness::TIMEOUT;
 
+/// The size of the terminal.
+pub(crate) const ROWS: u16 = 48;
+pub(crate) const COLUMNS: u16 = 80;
+
 /// A program at a terminal of 80 columns.
 pub(crate) struct Terminal {
     pub(crate) child: Child,
@@ -38,7 +42,7 @@ impl Terminal {
         unlockpt(&terminal).unwrap();
         let name = ptsname(&terminal, Vec::new()).unwrap();
         let end = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        tcsetwinsize(&end, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        tcsetwinsize(&end, Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
         let copy = || Stdio::from(end.try_clone().unwrap());
         command.stdin(copy()).stdout(copy()).stderr(copy()).env("TERM", "xterm");
         let child = command.spawn().unwrap();
@@ -92,6 +96,15 @@ impl Terminal {
     pub(crate) async fn interrupt(&self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    }
+
+    /// All that the program has written, once it has ended.
+    pub(crate) async fn all(&mut self) -> &str {
+        while let Some(more) = timeout(TIMEOUT, self.screen.recv()).await.unwrap() {
+            self.bytes.extend(more);
+        }
+        self.shown = String::from_utf8(self.bytes.clone()).unwrap();
+        &self.shown
     }
 
     /// Waits for the end. Returns the exit code.
