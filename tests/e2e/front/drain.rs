@@ -41,7 +41,7 @@ async fn answers_that_run_are_completed() {
         not_listening(&harness.endpoint).await;
         assert!(harness.emulator.stats().completed < 4, "some of them still run");
     };
-    let ((streamed, whole, native, native_whole), ()) = soon(async { tokio::join!(answers, shutdown) }).await;
+    let ((streamed, whole, native, native_whole), ()) = soon(Box::pin(async { tokio::join!(answers, shutdown) })).await;
     for told in [streamed, whole, native, native_whole] {
         assert_eq!((told.text.len(), told.stop.as_str(), told.exception.as_str()), (80, "end_turn", ""), "{told:?}");
     }
@@ -97,7 +97,7 @@ async fn when_the_grace_period_is_over_a_stream_ends_with_an_exception_and_a_who
         harness.begin_shutdown();
     };
     let (whole, native, ()) =
-        soon(async { tokio::join!(converse(&client, CLAUDE), invoke(&client, CLAUDE), shutdown) }).await;
+        soon(Box::pin(async { tokio::join!(converse(&client, CLAUDE), invoke(&client, CLAUDE), shutdown) })).await;
     for told in [whole, native] {
         assert!(told.exception.contains("ServiceUnavailableException") && told.text.is_empty(), "{told:?}");
     }
