@@ -58,7 +58,7 @@ def run(program, ways, variables):
         [*interpreter, HERE / "programs" / program, json.dumps(ways)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**spaces, **variables},
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -8,6 +8,7 @@ The first argument is a JSON object: `ways` has the environment variables of eac
 the address of the emulator, which knows the answers that are running. Each result is a line of JSON.
 """
 
+import gc
 import json
 import logging
 import os
@@ -89,3 +90,6 @@ def run(package, functions):
                 result = looped(loop, prompt) if case == "loop" else streamed(stream, asked["history"], prompt)
                 line = {"name": name, "version": version(package), "way": way, "case": case, "prompt": prompt, **result}
                 print(json.dumps(line), flush=True)
+                # LiteLLM does not close a stream that failed. If the collector closes it while the next request holds the lock of httpcore's pool,
+                # that request waits forever.
+                gc.collect()
