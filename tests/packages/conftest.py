@@ -46,7 +46,7 @@ def made(*command, folder, environment=None):
 
 def ends(pid):
     """Waits for the end of a process of which another is the parent."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

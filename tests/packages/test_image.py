@@ -20,7 +20,7 @@ def test_the_image_runs_without_rights_and_stops_at_once(engine, image, python):
     assert run(python[0], "-c", text, f"http://{address}", folder=engine.folder).stdout == "[{'stopReason': 'tool_use'}]\n"
     (container,) = json.loads(engine.podman("container", "inspect", name).stdout)
     assert container["Config"]["User"] == "65532:65532"
-    engine.podman("stop", "--time", "10", name)
+    engine.podman("stop", "--time", "60", name)
     (container,) = json.loads(engine.podman("container", "inspect", name).stdout)
     assert container["State"]["ExitCode"] == 0, "it was killed"
 
