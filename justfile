@@ -42,6 +42,8 @@ bench:
     cargo bench --bench quota
     cargo bench --bench telemetry
     cargo bench --bench size
+    cargo build --release -p outcrop -p outcrop-bench
+    target/release/outcrop-bench front
 
 # What is deployed: the production build, the chart, the compose file, the unit
 deploy:

@@ -17,8 +17,19 @@ fn modules() -> BTreeSet<String> {
 
 /// Whether this looks like a path of the repository: `src/app.rs` or `src/bedrock/invoke/`, and neither `a/b` nor `/metrics`.
 fn is_path(text: &str) -> bool {
-    let folders =
-        ["src/", "client/", "contract/", "emulator/", "secret-file/", "web/", "tests/", "proto/", "docs/", "benches/"];
+    let folders = [
+        "src/",
+        "client/",
+        "contract/",
+        "emulator/",
+        "secret-file/",
+        "web/",
+        "tests/",
+        "proto/",
+        "docs/",
+        "bench/",
+        "benches/",
+    ];
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     text.chars().all(is_plain) && folders.iter().any(|folder| text.starts_with(folder))
 }

@@ -61,4 +61,4 @@ fn files(folders: &[&str], extension: &str) -> Vec<String> {
 
 /// Every folder that holds Rust of this repository.
 const RUST: [&str; 10] =
-    ["src", "client", "contract", "emulator", "secret-file", "tests", "benches", "examples", "fuzz", "web"];
+    ["src", "client", "contract", "emulator", "secret-file", "tests", "bench", "benches", "examples", "fuzz", "web"];
