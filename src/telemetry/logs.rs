@@ -100,15 +100,17 @@ pub fn check(filter: &str) -> Result<(), String> {
 fn filters(filter: &str) -> Result<Filters, String> {
     check(filter)?;
     let parsed = EnvFilter::builder().parse(filter).map_err(|error| error.to_string())?;
-    Ok(Box::new(parsed.and_then(sdk_limit(filter))))
+    let most_verbose = EnvFilter::max_level_hint(&parsed).unwrap_or(LevelFilter::TRACE);
+    // In this order what the filter never logs is never asked about again, and each frame passes dozens of such lines in the HTTP crates.
+    Ok(Box::new(sdk_limit(filter, most_verbose).and_then(parsed)))
 }
 
 /// Keeps the crates of the SDK at `info`, except crates that the filter names.
 ///
 /// This is a second filter, because directives of the first can enable the SDK: `trace` applies to all crates, and a directive for a span,
-/// such as `[try_op]=trace`, to all events in the span.
-fn sdk_limit(filter: &str) -> Targets {
-    let mut targets = Targets::new().with_default(LevelFilter::TRACE).with_target(SDK, LevelFilter::INFO);
+/// such as `[try_op]=trace`, to all events in the span. Nothing of the first is more verbose than `most_verbose`.
+fn sdk_limit(filter: &str, most_verbose: LevelFilter) -> Targets {
+    let mut targets = Targets::new().with_default(most_verbose).with_target(SDK, LevelFilter::INFO);
     for directive in filter.split(',').map(str::trim).filter(|directive| directive.starts_with(SDK)) {
         // A directive with a span is not valid for `Targets`. Its crate stays at `info`.
         if let Ok(named) = directive.parse::<Targets>() {
@@ -155,9 +157,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_filter_does_not_log_is_known_without_asking_it() {
+        for (filter, most_verbose) in [
+            ("info", LevelFilter::INFO),
+            ("outcrop=debug,warn", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
+            ("[call{id}]=trace,warn", LevelFilter::TRACE),
+        ] {
+            assert_eq!(filters(filter).unwrap().max_level_hint(), Some(most_verbose), "{filter}");
+        }
+        let never = tracing::callsite!(name: "x", kind: tracing::metadata::Kind::EVENT, level: Level::TRACE, fields:);
+        let interest = filters("info").unwrap().register_callsite(tracing::Callsite::metadata(never));
+        assert!(interest.is_never(), "{interest:?}");
+    }
+
+    #[test]
     fn the_sdk_is_limited_crate_by_crate() {
         let limit = |filter: &str, target: &str| {
-            let targets = sdk_limit(filter);
+            let targets = sdk_limit(filter, LevelFilter::TRACE);
             [Level::TRACE, Level::DEBUG, Level::INFO].into_iter().find(|level| targets.would_enable(target, level))
         };
         for filter in ["trace", "debug,outcrop=trace", "trace,outcrop_aws=debug", "[aws]=trace", "trace,aws_config[x]"]
