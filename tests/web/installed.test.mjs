@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { caller, configFile, everythingOf, newKey, signedIn, signInShown, signOut } from "./callers.mjs";
 import { withPageOf } from "./folder.mjs";
-import { launch, open, send, serve, settled, skip } from "./harness.mjs";
+import { launch, open, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
 
 const dist = fileURLToPath(new URL("../../web/dist", import.meta.url));
 const ada = newKey();
@@ -64,29 +65,39 @@ describe("the installed page", { skip }, () => {
   for (const place of ["server", "browser"]) {
     test(`without a connection it opens, and shows what was stored by the ${place}`, async (running) => {
       const more = place === "browser" ? ["--conversations", "off"] : [];
-      const server = await serve(["--local", "--config", config, ...more]);
+      const scripts = scriptFolder({ code: script(["```js\nconst mango = 1;\n```"]) });
+      const server = await serve(["--local", "--config", config, "--scripts", scripts, ...more]);
       running.after(server.stop);
       const { page, context, calm, close } = await open(chromium, server.url, signInShown);
       await signedIn(page, ada.text);
       await send(page, "Remember the pineapple", "emulator.reasoning");
       await settled(page);
       await page.waitForSelector("#list a[aria-current]");
-      await send(page, "And the mango");
-      await settled(page);
-      await page.waitForFunction(() => document.querySelectorAll(".edit").length === 2);
-      const shown = await page.locator(".turn .prose").allTextContents();
       await installed(page);
       const files = readdirSync(dist)
-        .filter((name) => name !== "offline.js")
+        .filter((name) => !["offline.js", "code.js", "maths.js"].includes(name))
         .map((name) => (name === "index.html" ? "/" : `/${name}`));
-      const caches = await cached(page);
-      assert.equal(Object.keys(caches).length, 1);
-      assert.deepEqual(Object.values(caches)[0], files.sort(), "nothing but the files of the page is cached");
+      assert.deepEqual(
+        Object.values(await cached(page)),
+        [files.sort()],
+        "nothing but the files of the page is cached",
+      );
+      await send(page, "And the mango", "emulator.code");
+      await settled(page);
+      await page.waitForFunction(() => document.querySelectorAll(".edit").length === 2);
+      await page.waitForFunction(() => document.querySelectorAll("pre code span").length > 0);
+      // What few answers need is kept when one has needed it.
+      const withCode = [[...files, "/code.js"].sort()];
+      const isKept = async () => isDeepStrictEqual(Object.values(await cached(page)), withCode);
+      for (let tries = 0; tries < 50 && !(await isKept()); tries += 1) await page.waitForTimeout(50);
+      assert.deepEqual(Object.values(await cached(page)), withCode);
+      const shown = await page.locator(".turn .prose").evaluateAll((all) => all.map(({ innerHTML }) => innerHTML));
       await server.stop();
       await page.reload();
       await page.waitForSelector(".turn >> nth=1");
       await settled(page);
-      assert.deepEqual(await page.locator(".turn .prose").allTextContents(), shown);
+      const again = await page.locator(".turn .prose").evaluateAll((all) => all.map(({ innerHTML }) => innerHTML));
+      assert.deepEqual(again, shown);
       assert.equal(await page.textContent("#list a span"), "Remember the pineapple");
       if (place === "server") assert.match(await page.textContent(".copied"), /cannot be reached/);
       assert.match(await page.textContent("#account"), /Signed in as ada/);

@@ -47,9 +47,14 @@ const hashes = readdirSync("dist")
       .digest("base64");
     return [name === "index.html" ? "" : name, `sha256-${hash}`];
   });
+const lazy = readdirSync("src/lazy").map((name) => name.replace(/\.ts$/, ".js"));
 const version = createHash("sha256").update(JSON.stringify(hashes)).digest("hex").slice(0, 16);
 await build({
   ...options,
   entryPoints: ["src/offline.ts"],
-  define: { FILES: JSON.stringify(Object.fromEntries(hashes)), VERSION: JSON.stringify(version) },
+  define: {
+    FILES: JSON.stringify(Object.fromEntries(hashes)),
+    LAZY: JSON.stringify(lazy),
+    VERSION: JSON.stringify(version),
+  },
 });
