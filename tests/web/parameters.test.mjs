@@ -210,6 +210,25 @@ describe("the panel", { skip }, () => {
     await close();
   });
 
+  test("what is set survives a reload, and is gone after Reset", async () => {
+    const { page, calm, close } = await withPanel();
+    await page.fill("#temperature", "0.5");
+    await page.fill("#p-tool-config-tools", "[]");
+    await page.selectOption("#p-service-tier-type", "flex");
+    await page.check("#p-include-message");
+    await page.reload();
+    await page.waitForFunction(() => document.getElementById("settings").textContent === "Parameters (4)");
+    assert.equal(await page.inputValue("#p-tool-config-tools"), "[]");
+    assert.equal(await page.inputValue("#p-service-tier-type"), "flex");
+    assert(await page.isChecked("#p-include-message"));
+    await page.click("#settings");
+    await page.click("#panel-reset");
+    assert.equal(await page.textContent("#settings"), "Parameters");
+    assert.equal(await page.inputValue("#temperature"), "");
+    await calm();
+    await close();
+  });
+
   test("Escape closes the panel and not the answer, and the focus goes back", async () => {
     const { page, calm, close } = await withPanel();
     await page.focus("#system");
