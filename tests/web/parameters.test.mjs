@@ -1,19 +1,8 @@
 // The parameters: all that the API has, what reaches Bedrock, and what is wrong said at its place.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { lastTurn, launch, open, require, send, serveWithEmulator, settled, skip } from "./harness.mjs";
-
-const web = fileURLToPath(new URL("../../web", import.meta.url));
-
-/** Modules of the page, for Node. */
-async function modules(contents) {
-  const { build } = require("esbuild");
-  const stdin = { contents, resolveDir: join(web, "src"), loader: "ts" };
-  const { outputFiles } = await build({ stdin, bundle: true, write: false, format: "esm", platform: "node" });
-  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
-}
+import { lastTurn, launch, open, send, serveWithEmulator, settled, skip } from "./harness.mjs";
+import { modules } from "./modules.mjs";
 
 /** Fields whose messages are written as a whole. */
 const WHOLE = ["messages", "system", "tool_config.tools", "tool_config.tool_choice", "prompt_variables"];

@@ -11,6 +11,18 @@ const MONEY = "It costs $5 to $10, or $5–$10, and `$x$` is code. Broken: $\\fr
 const TABLE = `| Name | Amount | Middle |\n|:---|---:|:---:|\n${"| a long name of something | 12 | x |\n".repeat(12)}`;
 const WIDE = `Before.\n\n| ${"a wide column | ".repeat(14)}\n|${"---|".repeat(14)}\n${`| ${"some cell | ".repeat(14)}\n`.repeat(20)}\nAfter.`;
 
+const event = (type, payload) => ({ event: { type, payload } });
+/** A picture of one pixel in two pieces, and a model that goes on writing for a while. */
+const PIECES = ["iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAf", "FcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="];
+const PICTURE = [
+  event("contentBlockStart", { contentBlockIndex: 0, start: { image: { format: "png" } } }),
+  ...PIECES.map((bytes) =>
+    event("contentBlockDelta", { contentBlockIndex: 0, delta: { image: { source: { bytes } } } }),
+  ),
+  event("contentBlockStop", { contentBlockIndex: 0 }),
+  { wait_ms: 3000 },
+];
+
 /** Formulas made to hold up who shows them, and formulas that are no formulas. */
 const BOMBS = {
   nested: `$$${"\\sqrt{".repeat(600)}x${"}".repeat(600)}$$`,
@@ -55,6 +67,7 @@ describe("what an answer is made of", { skip }, () => {
     PAYLOADS.forEach((text, index) => {
       scripts[`payload-${index}`] = script([text]);
     });
+    scripts.picture = script(["Text after it."], PICTURE);
     chromium = await launch();
     server = await serve(["--local", "--scripts", scriptFolder(scripts)]);
   });
@@ -124,6 +137,18 @@ describe("what an answer is made of", { skip }, () => {
     await send(page, "tex", "emulator.tex");
     await settled(page);
     assert.deepEqual(lazy(), ["/code.js", "/maths.js"]);
+    await calm();
+    await close();
+  });
+
+  test("a picture is shown when it is whole, while the model goes on", async () => {
+    const { page, calm, close } = await open(chromium, server.url);
+    await send(page, "Paint", "emulator.picture");
+    await page.waitForFunction(() => document.querySelector("figure img")?.naturalWidth === 1);
+    assert(await page.isHidden("#go"), "the answer has not ended");
+    await settled(page);
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector("figure img")?.naturalWidth === 1);
     await calm();
     await close();
   });

@@ -52,16 +52,19 @@ function isJson(text: string): boolean {
   }
 }
 
-/** The messages of a conversation as a model takes them back. */
+/** The messages of a conversation as a model takes them back. Those of one role that follow each other are one: Bedrock wants turns. */
 export function sendable(messages: Message[]): Message[] {
-  return messages
-    .map((message, index) => {
-      if (message.role !== Role.ASSISTANT) return message;
-      const answered = new Set(resultsOf(messages[index + 1]));
-      const content = message.content.filter((block) => goesBack(block, answered));
-      return create(MessageSchema, { ...message, content });
-    })
-    .filter(({ content }) => content.length > 0);
+  const sent: Message[] = [];
+  messages.forEach((message, index) => {
+    const answered = new Set(resultsOf(messages[index + 1]));
+    const goes = (block: ContentBlock) => message.role !== Role.ASSISTANT || goesBack(block, answered);
+    const content = message.content.filter(goes);
+    if (content.length === 0) return;
+    const last = sent.at(-1);
+    if (last?.role === message.role) last.content.push(...content);
+    else sent.push(create(MessageSchema, { role: message.role, content }));
+  });
+  return sent;
 }
 
 const resultsOf = (message: Message | undefined) =>
