@@ -146,7 +146,7 @@ describe("the panel", { skip }, () => {
       ],
       ["temperature", "7", /from 0 to 1/],
       ["max-tokens", "1.5", /whole number/],
-      ["max-tokens", "many", /"many" is no number/],
+      ["max-tokens", "many", /"many" is not a number/],
       ["p-time-limits-idle", "0", /greater than 0/],
       ["p-reasoning-budget-tokens", "5", /from 1024/],
     ];

@@ -3,7 +3,7 @@ import type { Answer, Part } from "./answer.js";
 import { stopReason } from "./answer.js";
 import type { StopReason, TokenUsage } from "./generated/outcrop/v1/chunk_pb.js";
 
-/** How many characters a token has, about. Nobody knows before the end; until then this is shown as an estimate. */
+/** How many characters a token has, about. The number is known at the end; until then an estimate is shown. */
 const CHARACTERS_PER_TOKEN = 4;
 /** An answer that came in less time came at once: it has no rate. */
 const SHORTEST_MS = 100;

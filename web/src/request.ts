@@ -41,7 +41,7 @@ function read({ kind, path, range }: Parameter, text: string): { value: JsonValu
     case "duration": {
       const number = Number(text);
       const [least, most] = range ?? [Number.MIN_VALUE, Number.MAX_VALUE];
-      if (!Number.isFinite(number)) return { wrong: `${JSON.stringify(text)} is no number` };
+      if (!Number.isFinite(number)) return { wrong: `${JSON.stringify(text)} is not a number` };
       if (kind === "integer" && !Number.isInteger(number)) return { wrong: "must be a whole number" };
       if (number < least || number > most)
         return { wrong: range ? `must be from ${least} to ${most.toLocaleString("en")}` : "must be greater than 0" };
