@@ -1,6 +1,7 @@
 """The packages for callers in other languages, installed from their artefacts: each runs the same examples with the same output, against an open
 server, against one with TLS and API keys, and against one whose requests to Bedrock are counted."""
 
+import functools
 import os
 import re
 import shutil
@@ -39,12 +40,18 @@ class Example:
         return err if fails else out.splitlines()
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The examples of a language. Each is built once, in whatever order the tests run."""
+    return functools.cache(lambda language: Example(language, tmp_path_factory.mktemp(language.__name__)))
+
+
 @pytest.fixture(scope="session", params=LANGUAGES, ids=lambda language: language.__name__)
-def example(request, tmp_path_factory):
+def example(request, built):
     missing = [name for name in getattr(request.param, "programs", []) if not shutil.which(name)]
     if missing and "CI_REQUIRE_JAVA" not in os.environ:
         pytest.skip(f"not installed: {missing}")
-    return Example(request.param, tmp_path_factory.mktemp(request.param.__name__))
+    return built(request.param)
 
 
 @pytest.fixture(scope="session")
