@@ -5,7 +5,8 @@
 //!
 //! - `credentials` what a request presents; [`cookie`] how a browser has it
 //! - [`browser`] the sign-in of the page
-//! - [`signed`] verifies the signatures of calls to the Bedrock API; `signature` computes one again, over the text of `canonical`
+//! - [`signed`] verifies the signatures of calls to the Bedrock API; `signature` computes one again, over the text of `canonical`;
+//!   `used` refuses replays
 //! - [`proxies`] the address and the certificate of a caller behind a proxy
 
 pub(crate) mod browser;
@@ -15,6 +16,7 @@ mod credentials;
 pub(crate) mod proxies;
 mod signature;
 pub(crate) mod signed;
+mod used;
 
 use std::{sync::Arc, time::SystemTime};
 

@@ -1,14 +1,17 @@
 //! Verifies the signatures of calls to the Bedrock API. A signature covers the body, so the body is received first, on the memory of the
 //! address that sends it; what the headers alone prove wrong is refused before.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{body::to_bytes, extract::Request};
 use outcrop_secret_file::SecretString;
 use parking_lot::Mutex;
 use tonic::transport::server::TcpConnectInfo;
 
-use super::signature::{Signature, WINDOW, is_signed};
+use super::{
+    signature::{Signature, WINDOW, is_signed},
+    used::{REPEATED, Unusable, Used},
+};
 use crate::{
     admission::{client::ClientId, request_memory::MemoryPermit},
     digest::{hexadecimal, sha256},
@@ -16,12 +19,6 @@ use crate::{
     error::{Error, Reason},
     identity::{directory::Directory, key, signing::SigningSecrets},
 };
-
-/// The most signatures that are remembered, which is that many signed calls in the time for which signatures are valid.
-const REMEMBERED: usize = 1 << 20;
-
-/// Fewer are not worth the search for those that are no longer valid.
-const FEW: usize = 1 << 10;
 
 /// What a signature came to: the id of its API key, or what is wrong with it, for people.
 #[derive(Clone, Debug)]
@@ -57,7 +54,7 @@ pub(crate) struct Signatures {
     directory: Directory,
     /// The region of the server.
     region: Arc<str>,
-    used: Arc<Mutex<HashMap<u128, SystemTime>>>,
+    used: Arc<Mutex<Used>>,
 }
 
 impl Signatures {
@@ -89,7 +86,7 @@ impl Signatures {
         let mut request = Request::from_parts(parts, bytes.into());
         request.extensions_mut().insert(Received(memory));
         let outcome = if is_valid {
-            self.use_once(&signature, now).map(|()| id_of(&signature.key_id).unwrap_or_default().to_owned())
+            self.remember(&signature, &client, now).map(|()| id_of(&signature.key_id).unwrap_or_default().to_owned())
         } else {
             Err(Flaw::Wrong("the signature is not that of the request".to_owned()))
         };
@@ -105,21 +102,14 @@ impl Signatures {
     }
 
     /// Remembers a signature for as long as it is valid, so that a client that has seen a call cannot make it again.
-    fn use_once(&self, signature: &Signature, now: SystemTime) -> Result<(), Flaw> {
-        let digits = signature.digits.get(..32).unwrap_or_default();
-        let number = u128::from_str_radix(digits, 16).unwrap_or_default();
-        let mut used = self.used.lock();
-        // From time to time, so that what is remembered is in proportion to the calls.
-        if used.len() >= REMEMBERED || (used.len() >= FEW && used.len().is_power_of_two()) {
-            used.retain(|_, until| *until >= now);
-        }
-        if used.len() >= REMEMBERED {
-            return Err(Flaw::Full);
-        }
-        match used.insert(number, signature.made_at + WINDOW) {
-            Some(until) if until >= now => Err(Flaw::Wrong("the signature was used before".to_owned())),
-            _ => Ok(()),
-        }
+    fn remember(&self, signature: &Signature, client: &ClientId, now: SystemTime) -> Result<(), Flaw> {
+        let used = self.used.lock().by(&signature.digits, client, now, signature.made_at + WINDOW);
+        used.map_err(|unusable| match unusable {
+            Unusable::Full => Flaw::Full,
+            Unusable::Replayed => Flaw::Wrong(format!(
+                "the signature was used before, from another address or more than {REPEATED:?} ago"
+            )),
+        })
     }
 }
 

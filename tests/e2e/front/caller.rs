@@ -1,6 +1,6 @@
 //! Callers of the API: the AWS SDK, and plain HTTP.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use aws_credential_types::Credentials;
 use aws_sdk_bedrockruntime::{
@@ -163,7 +163,13 @@ impl Answered {
 
 /// Sends a request, over HTTP/1.1 or over h2c.
 pub(super) async fn send(request: Request<Full<Bytes>>, over_h2: bool) -> Answered {
+    send_from(Ipv4Addr::LOCALHOST, request, over_h2).await
+}
+
+/// Sends a request from this address.
+pub(super) async fn send_from(address: Ipv4Addr, request: Request<Full<Bytes>>, over_h2: bool) -> Answered {
     let mut connector = HttpConnector::new();
+    connector.set_local_address(Some(address.into()));
     connector.set_connect_timeout(Some(Duration::from_secs(5)));
     let http = Http::builder(TokioExecutor::new()).http2_only(over_h2).build(connector);
     let answer = http.request(request).await.unwrap();
