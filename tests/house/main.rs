@@ -60,5 +60,5 @@ fn files(folders: &[&str], extension: &str) -> Vec<String> {
 }
 
 /// Every folder that holds Rust of this repository.
-const RUST: [&str; 10] =
+const RUST: [&str; 11] =
     ["src", "client", "contract", "emulator", "secret-file", "tests", "bench", "benches", "examples", "fuzz", "web"];
