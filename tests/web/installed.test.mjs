@@ -141,6 +141,33 @@ describe("the installed page", { skip }, () => {
     await close();
   });
 
+  test("a page that was opened without a connection does not mix callers when there is one again", async (running) => {
+    const server = await serve(["--local", "--config", config]);
+    running.after(server.stop);
+    const { page, context, calm, close } = await open(chromium, server.url, signInShown);
+    await signedIn(page, ada.text);
+    await send(page, "A secret of ada", "emulator.reasoning");
+    await settled(page);
+    await page.waitForSelector("#list a[aria-current]");
+    const calls = /\/session$|GenerationService/;
+    await context.route(calls, (route) => route.abort());
+    await page.reload();
+    await page.waitForSelector(".copied");
+    assert.match(await page.textContent("#account"), /Signed in as ada/);
+    // The identity has changed in a way that no window has seen, as with a certificate or a proxy.
+    await context.clearCookies();
+    await context.addCookies([
+      { name: "outcrop", value: bob.text, url: server.url, httpOnly: true, sameSite: "Strict" },
+    ]);
+    await context.unroute(calls);
+    await page.click("#new");
+    await page.waitForFunction(() => document.getElementById("caller").textContent === "bob");
+    await page.waitForFunction(() => document.getElementById("place").textContent === "Kept on the server");
+    assert(!(await everythingOf(page)).includes("secret"));
+    await calm(/ERR_/);
+    await close();
+  });
+
   test("signing out removes what was kept, and the next caller finds nothing", async (context) => {
     const server = await serve(["--local", "--config", config]);
     context.after(server.stop);

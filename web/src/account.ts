@@ -10,6 +10,8 @@ import { closeUnsent, openUnsent } from "./unsent.js";
 /** The other windows of this page. */
 const windows = new BroadcastChannel("outcrop-session");
 let current: Session | undefined;
+/** Whether the session is the one from before, because the server could not be asked. */
+let unconfirmed = false;
 let form: SignIn | undefined;
 let signedIn: Promise<void> | undefined;
 
@@ -34,7 +36,9 @@ async function begin(): Promise<void> {
   if (!found) {
     // If the server cannot be reached, the calls tell it, and what was stored for the last caller can be read.
     const last = recall()?.session;
-    return last && adopt(last);
+    if (!last || current) return;
+    unconfirmed = true;
+    return adopt(last);
   }
   if (!found.required || found.caller) return adopt(found);
   forgetSession();
@@ -78,6 +82,11 @@ async function adopt(found: Session): Promise<void> {
   byId("account").hidden = false;
 }
 
+/** Before a call: the caller that the page shows must be the one that the server knows, before anything of it is shown or stored. */
+export async function confirm(): Promise<void> {
+  if (unconfirmed) await look();
+}
+
 /** Another window has signed in or out, or the browser shows an old page again. */
 async function look(): Promise<void> {
   const found = await readSession();
@@ -85,6 +94,7 @@ async function look(): Promise<void> {
   if (form && found.caller) return form.finish(found);
   const same = current && found.required === current.required && databaseOf(found) === databaseOf(current);
   if (!same) await beginAgain();
+  unconfirmed = false;
 }
 
 async function signOut(): Promise<void> {
