@@ -75,8 +75,10 @@ describe("the keys", { skip }, () => {
     const { page, calm, close } = await open(chromium, server.url);
     await page.fill("#prompt", "Not yet");
     await page.click("#settings");
-    await page.focus("#system");
-    await page.keyboard.press("Enter");
+    for (const field of ["#system", "#temperature", "#p-system-guard-content"]) {
+      await page.focus(field);
+      await page.keyboard.press("Enter");
+    }
     assert.equal(await page.locator(".turn").count(), 0);
     await calm();
     await close();

@@ -75,6 +75,8 @@ describe("the page's costs", { skip }, () => {
       serviceWorkers: "block",
     });
     page.on("response", (response) => needed.push(response));
+    const debug = await page.context().newCDPSession(page);
+    await debug.send("Network.setCacheDisabled", { cacheDisabled: true });
     await page.reload({ waitUntil: "load" });
     await send(page, "Hello", "emulator.default");
     await settled(page);

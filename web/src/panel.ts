@@ -151,6 +151,8 @@ export function listenPanel(): void {
   byId("panel-close").addEventListener("click", close);
   byId("panel-reset").addEventListener("click", reset);
   panel.addEventListener("keydown", (event) => {
+    // The fields belong to the form, and Enter in one of them would send the prompt.
+    if (event.key === "Enter" && event.target instanceof HTMLInputElement) event.preventDefault();
     if (event.key !== "Escape") return;
     event.stopPropagation();
     close();
