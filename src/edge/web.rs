@@ -16,8 +16,8 @@ use axum::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-        STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+        IF_NONE_MATCH, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use tonic_web::GrpcWebLayer;
@@ -49,11 +49,27 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// The time for which a browser calls this host by https alone.
 const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Every file of the page: path, content type, content. `build.rs` lists what `web/dist` has.
-const FILES: &[(&str, &str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
+/// Every file of the page: path, content type, content, and the content compressed with gzip if that is smaller. `build.rs` lists what
+/// `web/dist` has.
+type Listed = (&'static str, &'static str, &'static [u8], Option<&'static [u8]>);
+const FILES: &[Listed] = &include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
-/// The files by path, each with the headers of its answer.
-type Files = Arc<BTreeMap<&'static str, (HeaderMap, &'static [u8])>>;
+/// A file as it is sent: the headers of its answer, and its body.
+#[derive(Debug)]
+struct Sent {
+    headers: HeaderMap,
+    body: &'static [u8],
+}
+
+/// A file of the page, and the same for a browser that takes gzip.
+#[derive(Debug)]
+struct File {
+    plain: Sent,
+    gzip: Option<Sent>,
+}
+
+/// The files by path.
+type Files = Arc<BTreeMap<&'static str, File>>;
 
 /// Adds the page, its sign-in, gRPC-Web and Connect to the methods.
 pub(crate) fn around(router: Router, session: Session, unary: UnaryMethods) -> Router {
@@ -61,16 +77,17 @@ pub(crate) fn around(router: Router, session: Session, unary: UnaryMethods) -> R
 }
 
 fn files() -> Files {
-    let each = FILES.iter().map(|(path, content_type, content)| {
+    let each = FILES.iter().map(|(path, content_type, content, compressed)| {
         let mut headers: HeaderMap =
             HEADERS.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let mut hasher = DefaultHasher::new();
-        content.hash(&mut hasher);
-        if let Ok(tag) = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish())) {
-            headers.insert(ETAG, tag);
-        }
-        (*path, (headers, *content))
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        let gzip = compressed.map(|body| {
+            let mut headers = headers.clone();
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            tagged(headers, body)
+        });
+        (*path, File { plain: tagged(headers, content), gzip })
     });
     Arc::new(each.collect())
 }
@@ -81,6 +98,26 @@ struct Page {
     files: Files,
     session: Session,
     unary: UnaryMethods,
+}
+
+/// Adds the tag of the body, which is another one for each encoding.
+fn tagged(mut headers: HeaderMap, body: &'static [u8]) -> Sent {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish())) {
+        headers.insert(ETAG, tag);
+    }
+    Sent { headers, body }
+}
+
+/// Whether `accept-encoding` has gzip, and not with the weight 0.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let listed = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    listed.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, parameter) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameter.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    })
 }
 
 /// The layer.
@@ -138,19 +175,39 @@ fn file(files: &Files, request: &Request) -> Option<Response> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return None;
     }
-    let (headers, content) = files.get(request.uri().path())?;
+    let file = files.get(request.uri().path())?;
+    let compressed = file.gzip.as_ref().filter(|_| takes_gzip(request.headers()));
+    let Sent { headers, body } = compressed.unwrap_or(&file.plain);
     let mut headers = headers.clone();
     if headers.get(ETAG).is_some_and(|tag| request.headers().get(IF_NONE_MATCH) == Some(tag)) {
         return Some((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    headers.insert(CONTENT_LENGTH, content.len().into());
-    let body = if request.method() == Method::HEAD { Body::empty() } else { Body::from(*content) };
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    let body = if request.method() == Method::HEAD { Body::empty() } else { Body::from(*body) };
     Some((headers, body).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_those_that_take_it() {
+        for (value, takes) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000, identity", false),
+            ("gzip;q=many", false),
+            ("identity", false),
+            ("x-gzip", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+            assert_eq!(takes_gzip(&headers), takes, "{value}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 
     #[test]
     fn the_files_that_the_page_loads_exist() {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import http2 from "node:http2";
 import { after, before, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { serve } from "./harness.mjs";
 
 const GENERATE = "/outcrop.v1.GenerationService/Generate";
@@ -37,7 +38,14 @@ test("every file has its type and the strict headers", async () => {
   const index = await request("/");
   const named = [...index.text.matchAll(/(?:href|src)="([^"#]+)"/g)].map(([, path]) => `/${path}`);
   assert(named.length >= 4, `${named}`);
-  const types = { "/": "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" };
+  const types = {
+    "/": "text/html",
+    css: "text/css",
+    js: "text/javascript",
+    svg: "image/svg+xml",
+    png: "image/png",
+    webmanifest: "application/manifest+json",
+  };
   for (const path of ["/", "/markdown.js", ...named]) {
     const { status, headers } = await request(path);
     assert.equal(status, 200, path);
@@ -69,6 +77,42 @@ test("a file that the browser has is not sent again, and HEAD brings no body", a
   assert.deepEqual([again.status, again.bytes.length], [304, 0]);
   const head = await request("/page.js", { method: "HEAD" });
   assert.deepEqual([head.status, head.bytes.length, head.headers["content-length"]], [200, 0, String(bytes.length)]);
+});
+
+test("files are compressed for those that take gzip, and the same when they are not", async (context) => {
+  let load = 0;
+  for (const path of [
+    "/",
+    "/page.js",
+    "/page.css",
+    "/theme.js",
+    "/markdown.js",
+    "/icon.svg",
+    "/maths.js",
+    "/code.js",
+  ]) {
+    const plain = await request(path);
+    const { headers, bytes } = await request(path, { headers: { "accept-encoding": "br, gzip;q=0.8" } });
+    assert.equal(plain.headers["content-encoding"], undefined);
+    assert.equal(headers.vary, "accept-encoding");
+    const gzip = headers["content-encoding"] === "gzip";
+    assert.deepEqual(gzip ? gunzipSync(bytes) : bytes, plain.bytes, path);
+    if (gzip) assert.notEqual(headers.etag, plain.headers.etag, "a cache must not take one for the other");
+    if (!/maths|code/.test(path)) load += bytes.length;
+    context.diagnostic(`${path}: ${plain.bytes.length} bytes, ${bytes.length} sent`);
+  }
+  for (const [accepted, compressed] of [
+    ["GZIP;q=0.5", true],
+    ["gzip;q=0", false],
+    ["gzip;q=0.000, identity", false],
+    ["x-gzip", false],
+    ["gzip;q=many", false],
+  ]) {
+    const { headers } = await request("/page.js", { headers: { "accept-encoding": accepted } });
+    assert.equal(headers["content-encoding"] === "gzip", compressed, accepted);
+  }
+  context.diagnostic(`needed at load: ${load} bytes`);
+  assert(load < 150_000, `${load} bytes are needed before the page can be used`);
 });
 
 test("what is no file and no call is told what this port is, and where the page is", async () => {
