@@ -1,7 +1,10 @@
 // The line below an answer, what is shown while the model thinks, and the inspector.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { caller, configFile, newKey, signedIn } from "./callers.mjs";
 import { lastTurn, launch, open, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
 
@@ -13,6 +16,9 @@ const thoughts = [
   { wait_ms: 2500 },
   event("contentBlockStop", { contentBlockIndex: 0 }),
 ];
+const tools = dirname(process.env.GRPCURL || fileURLToPath(new URL("../../.ci/tools/bin/grpcurl", import.meta.url)));
+/** Why the command is not run, if it is not. */
+const noGrpcurl = whyNot();
 const PRICES = '[price."emulator.quick"]\ninput = 3\noutput = 15\n';
 
 describe("what is known of an answer", { skip }, () => {
@@ -129,6 +135,22 @@ describe("what is known of an answer", { skip }, () => {
     await close();
   });
 
+  test("the command of the inspector gets an answer", { skip: noGrpcurl }, async () => {
+    const { page, calm, close } = await open(chromium, server.url);
+    await page.click("#settings");
+    await page.fill("#temperature", "0.5");
+    await send(page, 'It\'s $(false) `x` "quoted" \\n', "emulator.quick");
+    await settled(page);
+    await lastTurn(page).locator(".inspect").click();
+    const command = await page.locator("#inspector .command").textContent();
+    const env = { ...process.env, PATH: `${tools}:${process.env.PATH}` };
+    const answer = execFileSync("bash", ["-c", command], { env, encoding: "utf8" });
+    assert.match(answer, /"text": "word 0 "/);
+    assert.match(answer, /"stopReason": "STOP_REASON_END_TURN"/);
+    await calm();
+    await close();
+  });
+
   test("a long request is a file beside the command", async () => {
     const { page, calm, close } = await open(chromium, server.url);
     await send(page, "x".repeat(20_000), "emulator.quick");
@@ -159,3 +181,11 @@ describe("what is known of an answer", { skip }, () => {
     await close();
   });
 });
+
+function whyNot() {
+  if (process.env.OUTCROP_PAGE_FOLDER)
+    return "SKIPPED: the page comes from a folder, through a proxy that does not speak gRPC";
+  const found = [tools, ...process.env.PATH.split(":")].some((folder) => existsSync(join(folder, "grpcurl")));
+  assert(found || process.env.CI_REQUIRE_BROWSER !== "1", "CI_REQUIRE_BROWSER=1, and there is no grpcurl");
+  return found ? false : "SKIPPED: there is no grpcurl. .ci/run installs it into .ci/tools";
+}
