@@ -82,9 +82,10 @@ impl UnaryMethods {
     /// The call that a request is, if it is one of Connect. Streams have frames there, which are not served.
     pub(crate) fn call(&self, request: &Request) -> Option<ConnectCall> {
         let codec = Codec::of(request.headers()).filter(|_| request.method() == Method::POST)?;
-        let method = self.methods.get(request.uri().path());
-        let is_stream = method.is_some_and(|method| !is_unary(method));
-        (!is_stream).then(|| ConnectCall { method: method.cloned(), codec, pool: self.pool.clone() })
+        let path = request.uri().path();
+        let method = self.methods.get(path);
+        let is_call = method.map_or_else(|| names_method(path), is_unary);
+        is_call.then(|| ConnectCall { method: method.cloned(), codec, pool: self.pool.clone() })
     }
 
     /// The answer to a request for a method by another verb than POST.
@@ -94,6 +95,12 @@ impl UnaryMethods {
         (is_method && request.method() != Method::POST)
             .then(|| (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], text).into_response())
     }
+}
+
+/// Whether a path has the form of one of a method: `/package.Service/Method`.
+fn names_method(path: &str) -> bool {
+    let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    parts.is_some_and(|(service, method)| service.contains('.') && !method.is_empty() && !method.contains('/'))
 }
 
 fn is_unary(method: &MethodDescriptor) -> bool {
