@@ -22,7 +22,8 @@ use self::{
     routes::Target,
 };
 use crate::{
-    bedrock::Bedrock,
+    admission::request_memory::MemoryPermit,
+    bedrock::{Bedrock, Upstream},
     error::{Error, Phase, Reason},
     metrics::Metrics,
     proto::{CountTokensRequest, CountTokensResponse, GenerateRequest},
@@ -51,6 +52,8 @@ pub(crate) struct Generation {
     pub(crate) cache_key: Option<String>,
     /// The settings that are in force for it.
     pub(crate) quotas: Arc<QuotaSettings>,
+    /// The memory of its request, beside which its answer takes memory if it comes at once.
+    pub(crate) memory: Arc<MemoryPermit>,
 }
 
 /// Makes the attempts of calls.
@@ -171,7 +174,7 @@ impl Failover {
         mut reservation: Option<Reservation>,
         call: &Generation,
     ) -> Result<ResponseReader, Error> {
-        let Generation { checked, relayed, timeouts, id, log, quotas, .. } = call;
+        let Generation { checked, relayed, timeouts, id, log, quotas, memory, .. } = call;
         let request = &checked.request;
         // From here on Bedrock may know of it.
         if let Some(reservation) = &mut reservation {
@@ -189,6 +192,7 @@ impl Failover {
             };
         log.opened(&upstream.call.request_id);
         let billing = Billing { reservation, price: quotas.prices.get(&target.model_id).copied() };
+        let upstream = Upstream { frames: upstream.frames.within(|| memory.another()), ..upstream };
         let reader = ResponseReader::new(upstream, id, log.attempts(), timeouts.idle);
         let mut reader = reader.with_json_form(request.get().json_form()).with_billing(billing);
         reader.first_content().await?;

@@ -105,6 +105,7 @@ impl Service {
             log: attempts.clone(),
             demand,
             quotas: Arc::clone(&identity.in_force().quotas),
+            memory: Arc::clone(&memory),
         });
         // A turn keeps the caller's messages until it is stored; any other call needs its message until the first content.
         let kept = turn.is_some().then(|| Arc::clone(&memory));

@@ -38,6 +38,18 @@ struct Taken {
     by_client: HashMap<ClientId, u64>,
 }
 
+/// What wants memory.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    by: &'static str,
+    /// What a caller can do without it.
+    instead: &'static str,
+}
+
+const REQUEST: Wanted = Wanted { by: "This request", instead: "send less" };
+const ANSWER: Wanted =
+    Wanted { by: "The answer of this request", instead: "ask for a shorter answer, or for a stream" };
+
 /// The memory that one request has taken. Dropping it releases the memory.
 #[derive(Debug)]
 pub(crate) struct MemoryPermit {
@@ -59,29 +71,29 @@ impl RequestMemory {
     }
 
     /// Checks whether a permit that has taken `own` bytes can take `more` bytes now.
-    fn check(&self, taken: &Taken, client: &ClientId, own: u64, more: u64) -> Result<(), Error> {
+    fn check(&self, taken: &Taken, client: &ClientId, [own, more]: [u64; 2], wanted_by: Wanted) -> Result<(), Error> {
         let held = taken.by_client.get(client).copied().unwrap_or_default().saturating_add(more);
         let shares = if own.saturating_add(more) <= SMALL { SMALL_SHARES } else { 1 };
         let free = self.0.capacity.checked_sub(taken.all.saturating_add(more));
         match free {
             Some(free) if held <= free.saturating_mul(shares) => Ok(()),
-            _ => Err(self.refusal(client, own.saturating_add(more))),
+            _ => Err(self.refusal(client, own.saturating_add(more), wanted_by)),
         }
     }
 
-    fn refusal(&self, client: &ClientId, wanted: u64) -> Error {
+    fn refusal(&self, client: &ClientId, wanted: u64, Wanted { by, instead }: Wanted) -> Error {
         let capacity = self.0.capacity;
         let subject = format!("caller:{client}");
         let description = format!(
             "requests can take {capacity} bytes (--max-request-memory), and those of {subject} as many as they leave free"
         );
         let quota = Quota { subject, description: description.clone() };
-        let needs = format!("This request takes {wanted} bytes");
+        let needs = format!("{by} takes {wanted} bytes");
         if wanted > capacity / 2 {
-            let message = format!("{description}. {needs}, which is never free: send less");
+            let message = format!("{description}. {needs}, which is never free: {instead}");
             return Error::new(Reason::LocalLimit, message).with_quota(quota).without_retry();
         }
-        let message = format!("{description}. {needs}: try again when other requests have ended, or send less");
+        let message = format!("{description}. {needs}: try again when other requests have ended, or {instead}");
         Error::new(Reason::LocalLimit, message).with_quota(quota)
     }
 }
@@ -97,9 +109,21 @@ impl MemoryPermit {
     /// # Errors
     /// `LOCAL_LIMIT` if they are not free, or if the client would hold more than its share.
     pub(crate) fn grow(&self, more: u64) -> Result<(), Error> {
+        self.grow_by(more, REQUEST)
+    }
+
+    /// The same for an answer that the server holds until it is sent.
+    ///
+    /// # Errors
+    /// As [`Self::grow`].
+    pub(crate) fn grow_by_answer(&self, more: u64) -> Result<(), Error> {
+        self.grow_by(more, ANSWER)
+    }
+
+    fn grow_by(&self, more: u64, wanted_by: Wanted) -> Result<(), Error> {
         let mut taken = self.memory.0.taken.lock();
         let mut bytes = self.bytes.lock();
-        self.memory.check(&taken, &self.client, *bytes, more)?;
+        self.memory.check(&taken, &self.client, [*bytes, more], wanted_by)?;
         *bytes += more;
         taken.all += more;
         *taken.by_client.entry(self.client.clone()).or_default() += more;

@@ -2,11 +2,18 @@
 //!
 //! The decoder is the SDK's. The prelude is checked as soon as it has arrived, because with a damaged length the decoder would wait for bytes
 //! that never come.
+//!
+//! - `unread` frames that nobody has to read, which are passed on without being decoded
+//! - `gathered` those that go on together
+//! - `whole` a body that is no event stream
 
+mod gathered;
 #[cfg(test)]
 pub(crate) mod paced;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod pieces;
+mod unread;
+mod whole;
 
 use std::{
     pin::Pin,
@@ -19,7 +26,15 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio_stream::Stream;
 
-use crate::error::{Error, corrupt, truncated};
+use self::{
+    gathered::Gathered,
+    unread::{Prelude, Run},
+    whole::Whole,
+};
+use crate::{
+    admission::request_memory::MemoryPermit,
+    error::{Error, corrupt, truncated},
+};
 
 /// Total length, header length, and the checksum of both.
 const PRELUDE: usize = 12;
@@ -59,6 +74,13 @@ pub(crate) enum Frame {
     },
     /// A body that is no event stream, and that has arrived to its end.
     Whole(Bytes),
+    /// Events of the types that are left unread: one or more, as they arrived and undamaged.
+    Unread {
+        /// The frames.
+        bytes: Bytes,
+        /// Their number.
+        count: u32,
+    },
 }
 
 /// The frames of one response body.
@@ -69,9 +91,14 @@ pub(crate) struct Frames {
     buffer: BytesMut,
     received: u64,
     longest: usize,
-    /// Whether the body is one answer and no event stream.
-    is_whole: bool,
-    /// The bytes of the last frame, until they are taken.
+    /// Set if the body is one answer and no event stream.
+    whole: Option<Whole>,
+    /// The types of events that are left unread.
+    unread: &'static [&'static str],
+    gathered: Gathered,
+    /// What follows the frames that were gathered.
+    next: Option<Result<Frame, Error>>,
+    /// The bytes of the last frame that was read, until they are taken.
     last: Bytes,
 }
 
@@ -82,17 +109,34 @@ impl Frames {
             buffer: BytesMut::new(),
             received: 0,
             longest: LONGEST,
-            is_whole: false,
+            whole: None,
+            unread: &[],
+            gathered: Gathered::default(),
+            next: None,
             last: Bytes::new(),
         }
     }
 
     /// A body that is no event stream. It is one frame.
     pub(crate) fn whole(body: SdkBody) -> Self {
-        Self { is_whole: true, longest: WHOLE, ..Self::new(body) }
+        let declared = body.size_hint().exact().and_then(|length| length.try_into().ok());
+        Self { whole: Some(Whole::of_length(declared.unwrap_or_default())), longest: WHOLE, ..Self::new(body) }
     }
 
-    /// The bytes of the last frame, as they arrived.
+    /// The same, which takes this memory if it is a body that is no event stream. The memory is released with the last of its bytes.
+    pub(crate) fn within(mut self, memory: impl FnOnce() -> MemoryPermit) -> Self {
+        if let Some(whole) = &mut self.whole {
+            whole.take_from(memory());
+        }
+        self
+    }
+
+    /// Leaves events of these types unread from now on ([`Frame::Unread`]). Only their checksums and their types are looked at.
+    pub(crate) fn leave_unread(&mut self, types: &'static [&'static str]) {
+        self.unread = types;
+    }
+
+    /// The bytes of the last frame that was read, as they arrived.
     pub(crate) fn take_last(&mut self) -> Bytes {
         std::mem::take(&mut self.last)
     }
@@ -106,7 +150,9 @@ impl Frames {
     pub(crate) fn close(&mut self) {
         self.body = None;
         self.buffer = BytesMut::new();
-        self.is_whole = false;
+        self.whole = None;
+        self.gathered = Gathered::default();
+        self.next = None;
     }
 
     /// Refuses frames longer than this from now on.
@@ -118,22 +164,11 @@ impl Frames {
     fn decode(&mut self) -> Result<Option<Frame>, Error> {
         let Self { buffer, longest, .. } = self;
         let longest = *longest;
-        if self.is_whole {
-            if buffer.len() > longest {
-                return Err(corrupt(format!("the answer has more than {longest} bytes")));
-            }
-            return Ok(None);
+        let run = Run::at_start_of(buffer, self.unread, longest);
+        if run.frames > 0 {
+            return Ok(Some(Frame::Unread { bytes: buffer.split_to(run.bytes).freeze(), count: run.frames }));
         }
-        let Some(prelude) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
-        let (lengths, checksum) = prelude.split_at(8);
-        if crc32fast::hash(lengths).to_be_bytes() != checksum {
-            return Err(corrupt("the checksum of a frame's prelude does not match"));
-        }
-        let [a, b, c, d, ..] = *prelude;
-        let total = u32::from_be_bytes([a, b, c, d]) as usize;
-        if !(SHORTEST..=longest).contains(&total) {
-            return Err(corrupt(format!("a frame declares {total} bytes; {SHORTEST} to {longest} are accepted")));
-        }
+        let Some(Prelude { total, .. }) = Prelude::read(buffer, longest)? else { return Ok(None) };
         if buffer.len() < total {
             buffer.reserve(total - buffer.len());
             return Ok(None);
@@ -144,27 +179,77 @@ impl Frames {
         read(&message).map(Some)
     }
 
+    /// Adds bytes to the buffer. Frames at their beginning that are left unread are not copied.
+    fn take_in(&mut self, mut data: Bytes) -> Result<(), Error> {
+        if let Some(whole) = &mut self.whole {
+            return whole.add(&data, self.longest);
+        }
+        if self.buffer.is_empty() {
+            let run = Run::at_start_of(&data, self.unread, self.longest);
+            if run.frames > 0 {
+                self.gathered.add(data.split_to(run.bytes), run.frames);
+            }
+        }
+        self.buffer.extend_from_slice(&data);
+        Ok(())
+    }
+
+    /// The next of the buffer: what was gathered if it is anything else, or nothing more can be gathered.
+    fn next_of_buffer(&mut self) -> Option<Result<Frame, Error>> {
+        while !self.gathered.is_enough() {
+            match self.decode().transpose()? {
+                Ok(Frame::Unread { bytes, count }) => self.gathered.add(bytes, count),
+                other => return Some(self.after_gathered(other)),
+            }
+        }
+        self.gathered.take().map(Ok)
+    }
+
+    /// What was gathered, or this if nothing was.
+    fn after_gathered(&mut self, next: Result<Frame, Error>) -> Result<Frame, Error> {
+        match self.gathered.take() {
+            Some(gathered) => {
+                self.next = Some(next);
+                Ok(gathered)
+            }
+            None => next,
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        if let Some(next) = self.next.take() {
+            return Poll::Ready(Some(next));
+        }
         while self.body.is_some() {
-            if let Some(frame) = self.decode().transpose() {
+            if let Some(frame) = self.next_of_buffer() {
                 return Poll::Ready(Some(frame));
             }
             let Some(body) = &mut self.body else { break };
-            match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(part)) => {
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(part))) => {
                     if let Ok(data) = part.into_data() {
                         self.received += data.len() as u64;
-                        self.buffer.extend_from_slice(&data);
+                        if let Err(error) = self.take_in(data) {
+                            return Poll::Ready(Some(Err(error)));
+                        }
                     }
                 }
-                Some(Err(error)) => {
-                    return Poll::Ready(Some(Err(truncated("the connection was cut").with_source(error))));
+                Poll::Ready(Some(Err(error))) => {
+                    let error = truncated("the connection was cut").with_source(error);
+                    return Poll::Ready(Some(self.after_gathered(Err(error))));
                 }
-                None => self.body = None,
+                Poll::Ready(None) => self.body = None,
+                Poll::Pending if self.gathered.looks_for_more(cx) => return Poll::Pending,
+                Poll::Pending => {
+                    return self.gathered.take().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))));
+                }
             }
         }
-        if std::mem::take(&mut self.is_whole) {
-            self.last = self.buffer.split().freeze();
+        if let Some(gathered) = self.gathered.take() {
+            return Poll::Ready(Some(Ok(gathered)));
+        }
+        if let Some(whole) = self.whole.take() {
+            self.last = whole.end();
             return Poll::Ready(Some(Ok(Frame::Whole(self.last.clone()))));
         }
         Poll::Ready(match self.buffer.len() {
@@ -214,59 +299,4 @@ fn read(message: &Message) -> Result<Frame, Error> {
 mod properties;
 
 #[cfg(test)]
-mod tests {
-    use tokio_stream::StreamExt;
-
-    use super::{paced::frame, *};
-    use crate::error::Reason;
-
-    async fn decode(bytes: impl Into<SdkBody>) -> Vec<Result<Frame, Reason>> {
-        Frames::new(bytes.into()).map(|frame| frame.map_err(|error| error.reason())).collect().await
-    }
-
-    #[tokio::test]
-    async fn the_three_kinds_of_message_are_distinguished() {
-        let bytes = [
-            frame(&[(":message-type", "event"), (":event-type", "messageStart")], "{}"),
-            frame(&[(":message-type", "exception"), (":exception-type", "throttlingException")], "{}"),
-            frame(&[(":message-type", "error"), (":error-code", "c"), (":error-message", "m")], ""),
-        ];
-        let frames = decode(bytes.concat()).await;
-        assert!(matches!(&frames[0], Ok(Frame::Event { event_type, .. }) if event_type == "messageStart"));
-        assert!(matches!(&frames[1], Ok(Frame::Exception { .. })));
-        assert_eq!(frames[2], Ok(Frame::Error { code: "c".into(), message: "m".into() }));
-        assert_eq!(frames.len(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_frame_without_message_type_is_identified_by_its_other_header() {
-        let bytes = [frame(&[(":event-type", "a")], "{}"), frame(&[(":exception-type", "b")], "{}")];
-        let frames = decode(bytes.concat()).await;
-        assert!(matches!(frames[..], [Ok(Frame::Event { .. }), Ok(Frame::Exception { .. })]), "{frames:?}");
-    }
-
-    #[tokio::test]
-    async fn damage_anywhere_in_a_frame_is_noticed() {
-        let whole = frame(&[(":message-type", "event"), (":event-type", "messageStart")], r#"{"role":"assistant"}"#);
-        for at in 0..whole.len() {
-            let mut damaged = whole.to_vec();
-            damaged[at] ^= 0x10;
-            assert_eq!(decode(damaged).await[0], Err(Reason::UpstreamCorrupt), "byte {at}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_end_inside_a_frame_is_a_truncation() {
-        let whole = frame(&[(":message-type", "event"), (":event-type", "messageStart")], "{}");
-        for length in 1..whole.len() {
-            assert_eq!(decode(whole[..length].to_vec()).await, [Err(Reason::UpstreamTruncated)], "{length} bytes");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_frame_without_its_headers_is_corrupt() {
-        for headers in [&[][..], &[(":message-type", "event")], &[(":message-type", "surprise")]] {
-            assert_eq!(decode(frame(headers, "{}")).await[0], Err(Reason::UpstreamCorrupt));
-        }
-    }
-}
+mod tests;

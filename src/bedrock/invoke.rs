@@ -19,6 +19,7 @@ use aws_sdk_bedrockruntime::{
     primitives::Blob,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use super::Format;
@@ -144,7 +145,52 @@ pub(crate) fn chunk_bytes(event: &Map<String, Value>) -> Result<Vec<u8>, Error> 
     bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| corrupt("a native chunk has no bytes"))
 }
 
+/// The beginning of the names of the members that Bedrock adds to the chunk of a model: its metrics, which end the answer, and its guardrail.
+const OF_BEDROCK: &str = "amazon-bedrock-";
+
+/// Whether the payload of a `chunk` event has a chunk of the model to which Bedrock adds nothing. It is looked for as text, so `false` also stands for
+/// a chunk that has to be parsed to tell.
+pub(crate) fn is_plain(payload: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        bytes: &'a str,
+    }
+    let Ok(Part { bytes }) = serde_json::from_slice(payload) else { return false };
+    let Ok(chunk) = BASE64_STANDARD.decode(bytes) else { return false };
+    let Ok(text) = std::str::from_utf8(&chunk) else { return false };
+    // A name can also be written with escapes.
+    let is_alone = !text.contains(OF_BEDROCK) && !text.contains("\\u00");
+    is_alone && text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
 /// The error for a chunk in the format of another family.
 fn foreign(family: &str) -> Error {
     corrupt(format!("a native chunk is not in the format of {family} (is model_family right?)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_with_something_of_bedrock_however_it_is_written_is_not_plain() {
+        let is_plain = |chunk: &str| {
+            let payload = serde_json::json!({"bytes": BASE64_STANDARD.encode(chunk), "p": "abc"}).to_string();
+            super::is_plain(payload.as_bytes())
+        };
+        assert!(is_plain(r#"{"type":"content_block_delta","delta":{"text":"caf\u4e2d é"}}"#));
+        for chunk in [
+            r#"{"amazon-bedrock-invocationMetrics":{"inputTokenCount":1}}"#,
+            r#"{"text":"x","amazon-bedrock-guardrailAction":"INTERVENED"}"#,
+            r#"{"\u0061mazon-bedrock-invocationMetrics":{}}"#,
+            r#"{"text":"not ended"#,
+            "[]",
+            "",
+        ] {
+            assert!(!is_plain(chunk), "{chunk}");
+        }
+        for payload in [&b"{}"[..], b"{\"bytes\":\"***\"}", b"{\"bytes\":\"gA==\"}", b"not json"] {
+            assert!(!super::is_plain(payload));
+        }
+    }
 }

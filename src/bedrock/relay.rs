@@ -63,6 +63,16 @@ impl Format {
         }
     }
 
+    /// The events after the first content that need not be read, because they say nothing of the end of the answer or of its usage.
+    pub(crate) fn unread(&self) -> &'static [&'static str] {
+        match self {
+            Self::Relayed(format) if format.operation == Operation::ConverseStream => {
+                &["contentBlockDelta", "contentBlockStart", "contentBlockStop"]
+            }
+            _ => &[],
+        }
+    }
+
     /// Proves the end of an answer that came at once.
     ///
     /// # Errors

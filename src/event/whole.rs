@@ -1,4 +1,9 @@
-//! Proves that an answer of an operation without a stream is whole.
+//! Proves that an answer of an operation without a stream is whole. Its content is checked to be JSON, and not kept.
+
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::{EventMapper, Members, finish};
 use crate::{
@@ -12,7 +17,7 @@ impl EventMapper {
     /// # Errors
     /// `UPSTREAM_TRUNCATED` if it is not JSON to its end, or lacks its message, its stop reason or its usage.
     pub(crate) fn whole_converse(&mut self, body: &[u8]) -> Result<(), Error> {
-        let mut members = Members::new(object(body)?);
+        let mut members = Members::new(object(body, |name| name != "output")?);
         for required in ["output", "stopReason", "usage"] {
             if members.json(required).map(|value| members.put(required, value)).is_none() {
                 return Err(truncated(format!("the answer has no {required}")));
@@ -29,7 +34,7 @@ impl EventMapper {
     /// # Errors
     /// `UPSTREAM_TRUNCATED` if it is not JSON to its end.
     pub(crate) fn whole_native(&mut self, body: &[u8], input: Option<i32>, output: Option<i32>) -> Result<(), Error> {
-        object(body)?;
+        object(body, |_| false)?;
         self.stop = Some(finish::Stop::default());
         if input.is_some() || output.is_some() {
             let source = UsageSource::InvocationMetrics.into();
@@ -40,7 +45,34 @@ impl EventMapper {
     }
 }
 
-/// The members of an answer. The error of the parser is dropped, because it can quote the completion.
-fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
-    serde_json::from_slice(body).map_err(|_| truncated("the answer is not JSON to its end"))
+/// The members of an answer, of which only those that `keeps` names have their value. The error of the parser is dropped, because it can quote
+/// the completion.
+fn object(body: &[u8], keeps: fn(&str) -> bool) -> Result<Map<String, Value>, Error> {
+    let mut parser = serde_json::Deserializer::from_slice(body);
+    let members = parser.deserialize_map(Kept(keeps)).and_then(|members| parser.end().map(|()| members));
+    members.map_err(|_| truncated("the answer is not JSON to its end"))
+}
+
+/// Reads an object. Values that are not kept become null.
+struct Kept(fn(&str) -> bool);
+
+impl<'de> Visitor<'de> for Kept {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = from.next_key::<String>()? {
+            let value = if (self.0)(&name) {
+                from.next_value()?
+            } else {
+                from.next_value::<IgnoredAny>().map(|_| Value::Null)?
+            };
+            members.insert(name, value);
+        }
+        Ok(members)
+    }
 }

@@ -91,7 +91,7 @@ async fn answer(service: &Service, admitted: Admitted, parts: &Parts, body: Body
     let relayed = Relayed { operation, accept: settings::accept(operation, &parts.headers) };
     let mut pieces = service.start(admitted, request, Some(relayed), None).await?;
     pieces.first_piece().await?;
-    let Some(Part { head, bytes }) = next(&mut pieces).await? else {
+    let Some(Part { head, bytes, .. }) = next(&mut pieces).await? else {
         return Err(Error::new(Reason::Internal, "the answer has no part"));
     };
     let body = if operation.is_whole() {

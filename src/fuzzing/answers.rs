@@ -35,6 +35,7 @@ pub fn frames(data: &[u8]) {
         Frame::Event { payload, .. } | Frame::Exception { payload, .. } => payload.len(),
         Frame::Error { code, message } => code.len() + message.len(),
         Frame::Whole(body) => body.len(),
+        Frame::Unread { .. } => unreachable!("nothing is left unread"),
     });
     assert!(lengths.sum::<usize>() + 16 * whole.0.len() <= body.len(), "more came out than went in");
 }

@@ -39,6 +39,11 @@ impl Pace {
         }
     }
 
+    /// Records chunks that arrived together: between them there are no gaps.
+    pub(crate) fn chunks_together(&mut self, count: u32) {
+        (0..count).for_each(|_| self.chunk());
+    }
+
     /// Records the end of the stream. A stall that no chunk has ended counts too.
     pub(crate) fn ended(&mut self) {
         let gap = self.waiting.take().map(|since| since.elapsed()).unwrap_or_default();

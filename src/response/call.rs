@@ -158,7 +158,7 @@ impl Call {
                     if let Some(resources) = &mut self.resources
                         && piece.follows_content()
                     {
-                        resources.accounting.chunk();
+                        resources.accounting.chunks(piece.chunks());
                     }
                     Step::Piece(piece)
                 }
@@ -271,7 +271,7 @@ fn poll_reader(
     if let Some(CallResources { accounting, .. }) = resources {
         match &polled {
             Poll::Pending => accounting.waits(),
-            Poll::Ready(Some(Ok(_))) => accounting.arrived(),
+            Poll::Ready(Some(Ok(piece))) => accounting.arrived(piece.chunks()),
             Poll::Ready(_) => {}
         }
     }

@@ -26,9 +26,19 @@ pub(crate) struct Part {
     /// The headers of Bedrock's answer, with its first part.
     pub(crate) head: Option<Box<HeaderMap>>,
     pub(crate) bytes: Bytes,
+    /// The number of frames.
+    pub(crate) frames: u32,
 }
 
 impl Piece {
+    /// The number of chunks that it is.
+    pub(crate) fn chunks(&self) -> u32 {
+        match self {
+            Self::Chunk(_) => 1,
+            Self::Relayed(part) => part.frames,
+        }
+    }
+
     /// Whether content was sent before it.
     pub(crate) fn follows_content(&self) -> bool {
         match self {
@@ -44,7 +54,14 @@ pub(crate) struct Relay {
     head: Option<Box<HeaderMap>>,
     /// Frames before the first content. If the attempt fails, they are dropped, and another one follows.
     held: Vec<Bytes>,
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<Frames>,
+}
+
+/// Frames that can be sent.
+#[derive(Debug)]
+struct Frames {
+    bytes: Bytes,
+    count: u32,
 }
 
 impl Relay {
@@ -63,7 +80,12 @@ impl Relay {
 
     /// What is held can be sent.
     pub(crate) fn release(&mut self) {
-        self.ready.extend(self.held.drain(..));
+        self.ready.extend(self.held.drain(..).map(|bytes| Frames { bytes, count: 1 }));
+    }
+
+    /// Adds frames that follow the first content.
+    pub(crate) fn pass_on(&mut self, bytes: Bytes, count: u32) {
+        self.ready.push_back(Frames { bytes, count });
     }
 
     /// Drops what was not sent.
@@ -78,7 +100,7 @@ impl Relay {
 
     /// The next part.
     pub(crate) fn next(&mut self) -> Option<Part> {
-        let bytes = self.ready.pop_front()?;
-        Some(Part { head: self.head.take(), bytes })
+        let Frames { bytes, count: frames } = self.ready.pop_front()?;
+        Some(Part { head: self.head.take(), bytes, frames })
     }
 }

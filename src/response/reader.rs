@@ -187,10 +187,20 @@ impl ResponseReader {
     }
 
     fn accept(&mut self, frame: Frame) -> Result<(), Error> {
-        self.map(frame)?;
+        match (frame, &mut self.relay) {
+            (Frame::Unread { bytes, count }, Some(relay)) => {
+                relay.pass_on(bytes, count);
+                return Ok(());
+            }
+            (frame, _) => self.map(frame)?,
+        }
         if let Some(relay) = &mut self.relay {
             self.ready.clear();
-            relay.add(self.frames.take_last(), self.mapper.phase() == Phase::AfterContent);
+            let has_content = self.mapper.phase() == Phase::AfterContent;
+            if has_content {
+                self.frames.leave_unread(self.format.unread());
+            }
+            relay.add(self.frames.take_last(), has_content);
         }
         Ok(())
     }
@@ -203,7 +213,14 @@ impl ResponseReader {
             }
             Frame::Error { code, message } => return Err(classify::error_frame(&code, &message)),
             Frame::Whole(body) => return self.format.prove(&mut self.mapper, &body),
+            // Only an answer that is relayed has them.
+            Frame::Unread { .. } => return Ok(()),
         };
+        // Of an answer that is relayed, only its end and its usage count.
+        let is_content = event_type == CHUNK && self.mapper.phase() == Phase::AfterContent;
+        if is_content && matches!(self.format, Format::Relayed(_)) && invoke::is_plain(&payload) {
+            return Ok(());
+        }
         let mut event = match event::parse(&event_type, &payload) {
             Err(_) if !event::is_known(&event_type) => {
                 self.mapper.opaque(event_type, &payload, &mut self.ready);

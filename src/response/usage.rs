@@ -33,10 +33,10 @@ impl UsageAccounting {
         self.chunk_meter = self.record.answered();
     }
 
-    /// Records a chunk after the first content.
-    pub(crate) fn chunk(&mut self) {
+    /// Records chunks after the first content that arrived together.
+    pub(crate) fn chunks(&mut self, count: u32) {
         if let Some(meter) = &mut self.chunk_meter {
-            meter.chunk();
+            (0..count).for_each(|_| meter.chunk());
         }
     }
 
@@ -45,9 +45,9 @@ impl UsageAccounting {
         self.pace.waits();
     }
 
-    /// Records a chunk of Bedrock.
-    pub(crate) fn arrived(&mut self) {
-        self.pace.chunk();
+    /// Records chunks of Bedrock that arrived together.
+    pub(crate) fn arrived(&mut self, count: u32) {
+        self.pace.chunks_together(count);
     }
 
     /// Records a stream that ended with OK.

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::error::Reason;
 
+/// The types that are left unread.
+const LEFT: &[&str] = &["left", "unread"];
+
 fn any_header() -> impl Strategy<Value = Header> {
     let value = prop_oneof![
         ".{0,12}".prop_map(|text| HeaderValue::String(text.into())),
@@ -26,7 +29,8 @@ fn any_header() -> impl Strategy<Value = Header> {
 fn any_frame() -> impl Strategy<Value = (Frame, Vec<u8>)> {
     let payload = prop_oneof![prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..3_000)];
     let others = prop::collection::vec(any_header(), 0..3);
-    (0..3_u8, "[a-zA-Z]{1,12}", ".{0,12}", payload, others).prop_map(|(kind, name, message, payload, others)| {
+    let name = prop_oneof![Just(LEFT[0].to_owned()), "[a-zA-Z]{1,12}"];
+    (0..3_u8, name, ".{0,12}", payload, others).prop_map(|(kind, name, message, payload, others)| {
         let payload = Bytes::from(payload);
         let (frame, headers) = match kind {
             0 => (
@@ -79,6 +83,23 @@ fn decode(body: Pieces) -> (Vec<Frame>, Option<Reason>) {
     (decoded, None)
 }
 
+/// The bytes of the frames of a body, all read or some left unread, with the number of those, and the error at their end.
+fn relayed(body: Pieces, unread: &'static [&'static str]) -> (Vec<u8>, u32, Option<Reason>) {
+    let (mut frames, mut bytes, mut left) = (Frames::new(SdkBody::from_body_1_x(body)), Vec::new(), 0);
+    frames.leave_unread(unread);
+    while let Poll::Ready(Some(next)) = Pin::new(&mut frames).poll_next(&mut Context::from_waker(Waker::noop())) {
+        match next {
+            Ok(Frame::Unread { bytes: own, count }) => {
+                bytes.extend_from_slice(&own);
+                left += count;
+            }
+            Ok(_) => bytes.extend_from_slice(&frames.take_last()),
+            Err(error) => return (bytes, left, Some(error.reason())),
+        }
+    }
+    (bytes, left, None)
+}
+
 fn joined(frames: &[(Frame, Vec<u8>)]) -> (Vec<Frame>, Vec<u8>) {
     (
         frames.iter().map(|(frame, _)| frame.clone()).collect(),
@@ -128,5 +149,26 @@ proptest! {
         };
         let expected = (whole[..before].to_vec(), truncated.then_some(Reason::UpstreamTruncated));
         prop_assert_eq!(decode(pieces(&body[..at], &lengths).ending(last)), expected);
+    }
+
+    #[test]
+    fn frames_that_are_left_unread_are_relayed_as_those_that_are_read(
+        frames in any_frames(),
+        damage in prop::option::of((any::<prop::sample::Index>(), 1..=255_u8)),
+        lengths in any_lengths(),
+    ) {
+        let (whole, mut body) = joined(&frames);
+        if let Some((at, flip)) = damage.filter(|_| !body.is_empty()) {
+            let at = at.index(body.len());
+            body[at] ^= flip;
+        }
+        let (bytes, none, error) = relayed(pieces(&body, &lengths), &[]);
+        let (left_bytes, left, left_error) = relayed(pieces(&body, &lengths), LEFT);
+        prop_assert_eq!((none, left_bytes, left_error), (0, bytes, error));
+        if error.is_none() {
+            let wanted = |frame: &&Frame| matches!(frame, Frame::Event { event_type, .. } if event_type == LEFT[0]);
+            let most = u32::try_from(whole.iter().filter(wanted).count()).unwrap();
+            prop_assert!(left <= most, "{left} of {most}");
+        }
     }
 }
