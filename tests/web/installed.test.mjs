@@ -31,7 +31,7 @@ const cached = (page) =>
     return all;
   });
 
-describe("the installed page", { skip }, () => {
+describe("the installed page", { skip, concurrency: 3 }, () => {
   let chromium;
   before(async () => {
     chromium = await launch();

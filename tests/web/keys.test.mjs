@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { launch, open, serve, settled, skip } from "./harness.mjs";
 
-describe("the keys", { skip }, () => {
+describe("the keys", { skip, concurrency: 2 }, () => {
   let chromium;
   let server;
   before(async () => {

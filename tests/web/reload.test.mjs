@@ -5,7 +5,7 @@ import { lastTurn, launch, open, script, scriptFolder, send, serve, settled, ski
 
 const ready = () => document.getElementById("place").textContent !== "";
 
-describe("a reload", { skip }, () => {
+describe("a reload", { skip, concurrency: 2 }, () => {
   let chromium;
   const servers = {};
   before(async () => {
@@ -26,7 +26,7 @@ describe("a reload", { skip }, () => {
   };
 
   test("what was typed is there again, with its settings", async () => {
-    const { page, calm, close } = await open(chromium, servers.server.url);
+    const { page, calm, close } = await open(chromium, servers.browser.url);
     await page.click("#settings");
     await page.fill("#temperature", "0.5");
     await page.fill("#system", "Be brief.");
@@ -53,87 +53,89 @@ describe("a reload", { skip }, () => {
   });
 
   for (const place of ["server", "browser"]) {
-    test(`what had arrived is there again, and can be asked again: stored by the ${place}`, async () => {
-      const { page, calm, close } = await open(chromium, servers[place].url);
-      const others = await listed(page);
-      await send(page, "Go on for ever", "emulator.endless");
-      const shown = () => page.locator(".turn").last().locator(".parts").textContent();
-      await page.waitForFunction(() => document.querySelector(".turn .parts").textContent.length > 40);
-      const before = await shown();
-      await again(page);
-      await page.waitForSelector(".interrupted");
-      await settled(page);
-      assert.equal(await page.locator(".turn").count(), 1);
-      assert.equal(await page.textContent(".turn .prompt"), "Go on for ever");
-      assert((await shown()).startsWith(before.slice(0, 20)), `${await shown()} is not ${before}`);
-      assert.equal(await listed(page), others, "a turn that did not end makes no conversation");
-      await page.fill("#model", "emulator.short");
-      await page.click(".interrupted button");
-      await page.waitForSelector("#list a[aria-current]");
-      await settled(page);
-      assert.equal(await page.locator(".turn").count(), 1);
-      assert.equal((await page.textContent(".turn .parts")).trim(), "It is whole.");
-      await again(page);
-      await page.waitForSelector(".turn");
-      await settled(page);
-      assert.equal(await page.locator(".interrupted").count(), 0);
-      assert.equal((await page.textContent(".turn .parts")).trim(), "It is whole.");
-      await calm(/ERR_|NetworkError/);
-      await close();
-    });
-
-    test(`at every moment a prompt is neither lost nor stored twice: stored by the ${place}`, async () => {
-      const { page, calm, close } = await open(chromium, servers[place].url);
-      await send(page, "The first", "emulator.short");
-      await settled(page);
-      await page.waitForSelector("#list a[aria-current]");
-      for (const [round, wait] of [0, 15, 40, 90, 200].entries()) {
-        const prompt = `Prompt ${round}`;
-        await send(page, prompt);
-        await page.waitForTimeout(wait);
+    describe(`stored by the ${place}`, { concurrency: 1 }, () => {
+      test(`what had arrived is there again, and can be asked again`, async () => {
+        const { page, calm, close } = await open(chromium, servers[place].url);
+        const others = await listed(page);
+        await send(page, "Go on for ever", "emulator.endless");
+        const shown = () => page.locator(".turn").last().locator(".parts").textContent();
+        await page.waitForFunction(() => document.querySelector(".turn .parts").textContent.length > 40);
+        const before = await shown();
+        await again(page);
+        await page.waitForSelector(".interrupted");
+        await settled(page);
+        assert.equal(await page.locator(".turn").count(), 1);
+        assert.equal(await page.textContent(".turn .prompt"), "Go on for ever");
+        assert((await shown()).startsWith(before.slice(0, 20)), `${await shown()} is not ${before}`);
+        assert.equal(await listed(page), others, "a turn that did not end makes no conversation");
+        await page.fill("#model", "emulator.short");
+        await page.click(".interrupted button");
+        await page.waitForSelector("#list a[aria-current]");
+        await settled(page);
+        assert.equal(await page.locator(".turn").count(), 1);
+        assert.equal((await page.textContent(".turn .parts")).trim(), "It is whole.");
         await again(page);
         await page.waitForSelector(".turn");
-        await page.waitForFunction((text) => document.body.textContent.includes(text), prompt);
-        for (let tries = 0; tries < 5 && (await page.locator(".problem button").count()) > 0; tries += 1) {
-          await page.locator(".problem button").last().click();
-          await settled(page);
-        }
         await settled(page);
-        await again(page);
-        await page.waitForSelector(`.turn >> nth=${round + 1}`);
-        const prompts = await page.locator(".turn .prompt").allTextContents();
-        assert.deepEqual(prompts, ["The first", ...[0, 1, 2, 3, 4].slice(0, round + 1).map((n) => `Prompt ${n}`)]);
-        assert.equal(await page.locator(".problem").count(), 0, prompt);
-      }
-      await calm(/ERR_|NetworkError/);
-      await close();
-    });
+        assert.equal(await page.locator(".interrupted").count(), 0);
+        assert.equal((await page.textContent(".turn .parts")).trim(), "It is whole.");
+        await calm(/ERR_|NetworkError/);
+        await close();
+      });
 
-    test(`a first turn that failed leaves no conversation: stored by the ${place}`, async () => {
-      const { page, calm, close } = await open(chromium, servers[place].url);
-      const others = await listed(page);
-      await send(page, "Fails", "emulator.exception");
-      await settled(page);
-      await page.waitForFunction(() => location.hash === "");
-      assert.equal(await listed(page), others);
-      await again(page);
-      await page.waitForSelector(".interrupted");
-      assert.equal(await page.textContent(".turn .prompt"), "Fails");
-      await page.fill("#model", "emulator.short");
-      await page.click(".interrupted button");
-      await page.waitForSelector("#list a[aria-current]");
-      await settled(page);
-      assert.equal(await listed(page), others + 1);
-      assert.equal((await lastTurn(page).locator(".parts").textContent()).trim(), "It is whole.");
-      await page.click("#new");
-      await send(page, "Fails too", "emulator.exception");
-      await settled(page);
-      await page.click("#new");
-      await again(page);
-      assert.equal(await page.locator(".turn").count(), 0, "a new conversation begins without what failed");
-      assert.equal(await listed(page), others + 1);
-      await calm();
-      await close();
+      test(`at every moment a prompt is neither lost nor stored twice`, async () => {
+        const { page, calm, close } = await open(chromium, servers[place].url);
+        await send(page, "The first", "emulator.short");
+        await settled(page);
+        await page.waitForSelector("#list a[aria-current]");
+        for (const [round, wait] of [0, 15, 40, 90, 200].entries()) {
+          const prompt = `Prompt ${round}`;
+          await send(page, prompt);
+          await page.waitForTimeout(wait);
+          await again(page);
+          await page.waitForSelector(".turn");
+          await page.waitForFunction((text) => document.body.textContent.includes(text), prompt);
+          for (let tries = 0; tries < 5 && (await page.locator(".problem button").count()) > 0; tries += 1) {
+            await page.locator(".problem button").last().click();
+            await settled(page);
+          }
+          await settled(page);
+          await again(page);
+          await page.waitForSelector(`.turn >> nth=${round + 1}`);
+          const prompts = await page.locator(".turn .prompt").allTextContents();
+          assert.deepEqual(prompts, ["The first", ...[0, 1, 2, 3, 4].slice(0, round + 1).map((n) => `Prompt ${n}`)]);
+          assert.equal(await page.locator(".problem").count(), 0, prompt);
+        }
+        await calm(/ERR_|NetworkError/);
+        await close();
+      });
+
+      test(`a first turn that failed leaves no conversation`, async () => {
+        const { page, calm, close } = await open(chromium, servers[place].url);
+        const others = await listed(page);
+        await send(page, "Fails", "emulator.exception");
+        await settled(page);
+        await page.waitForFunction(() => location.hash === "");
+        assert.equal(await listed(page), others);
+        await again(page);
+        await page.waitForSelector(".interrupted");
+        assert.equal(await page.textContent(".turn .prompt"), "Fails");
+        await page.fill("#model", "emulator.short");
+        await page.click(".interrupted button");
+        await page.waitForSelector("#list a[aria-current]");
+        await settled(page);
+        assert.equal(await listed(page), others + 1);
+        assert.equal((await lastTurn(page).locator(".parts").textContent()).trim(), "It is whole.");
+        await page.click("#new");
+        await send(page, "Fails too", "emulator.exception");
+        await settled(page);
+        await page.click("#new");
+        await again(page);
+        assert.equal(await page.locator(".turn").count(), 0, "a new conversation begins without what failed");
+        assert.equal(await listed(page), others + 1);
+        await calm();
+        await close();
+      });
     });
   }
 });

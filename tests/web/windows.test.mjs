@@ -10,7 +10,7 @@ const deaf = () => {
   };
 };
 
-describe("two windows", { skip }, () => {
+describe("two windows", { skip, concurrency: 3 }, () => {
   let chromium;
   const servers = {};
   before(async () => {
