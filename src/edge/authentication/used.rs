@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_valid_is_forgotten() {
+    fn signatures_that_are_no_longer_valid_are_forgotten() {
         let (mut used, start) = (Used::default(), SystemTime::UNIX_EPOCH + Duration::from_hours(9));
         let until = start + Duration::from_mins(5);
         for number in 0..FEW {
