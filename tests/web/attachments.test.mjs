@@ -1,5 +1,8 @@
 // Files that go with a prompt: chosen, pasted and dropped, with the limits told before anything is sent.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, open, send, serveWithEmulator, settled, skip } from "./harness.mjs";
 
@@ -105,12 +108,14 @@ describe("attachments", { skip }, () => {
       await page.fill("#prompt", "x");
     }
     assert.equal((await names(page)).length, 5, "those that fit are kept");
-    await page.setInputFiles("#files", [
-      file("one.mp4", "video/mp4", Buffer.alloc(20_000_000)),
-      file("two.mp3", "audio/mpeg", Buffer.alloc(20_000_000)),
-    ]);
+    // Of files on the disk the browser gets only the names.
+    const folder = mkdtempSync(join(tmpdir(), "outcrop-attached-"));
+    const large = ["one.mp4", "two.mp3"].map((name) => join(folder, name));
+    for (const path of large) writeFileSync(path, Buffer.alloc(20_000_000));
+    await page.setInputFiles("#files", large);
     await page.waitForFunction(() => document.getElementById("complaint").textContent !== "");
     assert.match(await page.textContent("#complaint"), /two\.mp3: all attachments together would have 40\.0 MB/);
+    rmSync(folder, { recursive: true });
     await calm();
     await close();
   });
