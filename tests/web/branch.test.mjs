@@ -176,7 +176,7 @@ describe("a long answer", { skip }, () => {
     const { page, calm, close } = await open(chromium, server.url);
     await send(page, "Tell me much", "emulator.long");
     await settled(page);
-    await send(page, "Go on for ever", "emulator.endless");
+    await send(page, "Go on without an end", "emulator.endless");
     const far = () => page.evaluate(() => document.documentElement.scrollHeight - innerHeight - scrollY);
     await page.waitForFunction(() => scrollY > 300);
     assert(await page.isHidden("#latest"));

@@ -57,7 +57,7 @@ describe("a reload", { skip, concurrency: 2 }, () => {
       test(`what had arrived is there again, and can be asked again`, async () => {
         const { page, calm, close } = await open(chromium, servers[place].url);
         const others = await listed(page);
-        await send(page, "Go on for ever", "emulator.endless");
+        await send(page, "Go on without an end", "emulator.endless");
         const shown = () => page.locator(".turn").last().locator(".parts").textContent();
         await page.waitForFunction(() => document.querySelector(".turn .parts").textContent.length > 40);
         const before = await shown();
@@ -65,7 +65,7 @@ describe("a reload", { skip, concurrency: 2 }, () => {
         await page.waitForSelector(".interrupted");
         await settled(page);
         assert.equal(await page.locator(".turn").count(), 1);
-        assert.equal(await page.textContent(".turn .prompt"), "Go on for ever");
+        assert.equal(await page.textContent(".turn .prompt"), "Go on without an end");
         assert((await shown()).startsWith(before.slice(0, 20)), `${await shown()} is not ${before}`);
         assert.equal(await listed(page), others, "a turn that did not end makes no conversation");
         await page.fill("#model", "emulator.short");

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, open, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
 
-/** Makes a window deaf: it hears nothing of the others, as a window on another machine. */
-const deaf = () => {
+/** A window that gets no messages of the others, as a window on another machine. */
+const alone = () => {
   window.BroadcastChannel = class extends EventTarget {
     postMessage() {}
   };
@@ -67,7 +67,7 @@ describe("two windows", { skip, concurrency: 3 }, () => {
     });
 
     test(`one that is behind is refused, told why, and shows what is new: stored by the ${place}`, async () => {
-      const { page, other, calm, close } = await pair(place, deaf);
+      const { page, other, calm, close } = await pair(place, alone);
       await send(page, "The second");
       await settled(page);
       await page.waitForFunction(() => document.querySelectorAll(".edit").length === 2);
@@ -90,7 +90,7 @@ describe("two windows", { skip, concurrency: 3 }, () => {
 
     test(`while one is answered, the other is refused at once: stored by the ${place}`, async () => {
       const { page, other, calm, close } = await pair(place);
-      await send(page, "Go on for ever", "emulator.endless");
+      await send(page, "Go on without an end", "emulator.endless");
       await page.waitForFunction(() => document.querySelector(".turn:last-child .parts").textContent.length > 20);
       await send(other, "Me too", "emulator.endless");
       await other.waitForSelector(".problem");

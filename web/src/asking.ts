@@ -68,7 +68,7 @@ export async function send(messages: Message[], prompt: string, turnId: string):
   };
   const kept = await ended(outcome, mine, view, turnId, again);
   if (latest.following) latest.go();
-  state.cleaning = kept ? undefined : withoutGhost(mine);
+  state.cleaning = kept ? undefined : removeUnstarted(mine);
   await state.cleaning;
   await hooks.changed();
 }
@@ -125,8 +125,8 @@ async function ended(
   return stored || reason === "CONVERSATION_OUTCOME_UNKNOWN";
 }
 
-/** A conversation whose first turn did not end well is no conversation. */
-async function withoutGhost(mine: Open): Promise<void> {
+/** Removes the conversation if its first turn failed, so that no empty one is left. */
+async function removeUnstarted(mine: Open): Promise<void> {
   const { id } = mine;
   // If the reader has left, the turn can be asked again on the way back.
   if (!id || mine.revision > 0 || (mine !== state.open && unsent.of(id))) return;

@@ -1,4 +1,4 @@
-// The windows of this browser tell one another which conversation has changed.
+// Messages between the windows of this browser about conversations that have changed.
 
 export type News = { id: string; what: "changed" | "removed" | "named" };
 

@@ -69,7 +69,7 @@ export const unsent = {
     unfinished.conversation = conversation;
     saveTurn();
   },
-  /** The turn of this id is stored, or it is no longer wanted. */
+  /** The turn of this id is stored, or the reader has dismissed it. */
   end(turnId: string): void {
     if (unfinished?.turnId !== turnId) return;
     unfinished = undefined;
