@@ -136,7 +136,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
             for (program, figures) in sides {
                 let (key, model) = (operated.key.clone(), model.clone());
                 let load = Load { to: program.address, key, model, streams: row.streams, over_h2: row.over_h2 };
-                figures.add(of_a_chunk(program, &load, &expected).await?);
+                figures.add(of_a_chunk(program, &load, &expected, row.answer.is_paced()).await?);
             }
         }
         let ratio = of_server.ratio_to(&of_proxy).to_string();
@@ -146,13 +146,19 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The processor time of a chunk in microseconds, while all streams run.
-async fn of_a_chunk(program: &Program, load: &Load, expected: &Arc<Expected>) -> Result<f64, Failure> {
+/// The processor time of a chunk in microseconds: of paced streams while all run, of others from their beginning to their end.
+async fn of_a_chunk(program: &Program, load: &Load, expected: &Arc<Expected>, is_paced: bool) -> Result<f64, Failure> {
+    let begun = program.processor_time()?;
     let mut running = load.start(expected).await?;
-    let (before, chunks_before) = (program.processor_time()?, running.chunks());
-    running.first_end().await?;
-    let (after, chunks_after) = (program.processor_time()?, running.chunks());
-    running.end().await?;
-    let chunks = u32::try_from(chunks_after.saturating_sub(chunks_before))?;
-    Ok(after.saturating_sub(before).as_secs_f64() * 1e6 / f64::from(chunks))
+    let (taken, chunks) = if is_paced {
+        let (before, chunks_before) = (program.processor_time()?, running.chunks());
+        running.first_end().await?;
+        let (after, chunks_after) = (program.processor_time()?, running.chunks());
+        running.end().await?;
+        (after.saturating_sub(before), chunks_after.saturating_sub(chunks_before))
+    } else {
+        running.end().await?;
+        (program.processor_time()?.saturating_sub(begun), load.streams * expected.frames())
+    };
+    Ok(taken.as_secs_f64() * 1e6 / f64::from(u32::try_from(chunks)?))
 }

@@ -87,6 +87,11 @@ impl Expected {
         }
         Ok(Arc::new(Self { body, ends }))
     }
+
+    /// The number of its frames.
+    pub(crate) fn frames(&self) -> usize {
+        self.ends.len()
+    }
 }
 
 impl Load {

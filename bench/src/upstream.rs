@@ -33,6 +33,11 @@ impl Answer {
         format!("emulator.{}", self.name)
     }
 
+    /// Whether there is a pause before each chunk.
+    pub(crate) fn is_paced(self) -> bool {
+        self.gap > 0
+    }
+
     /// With texts of the length of tokens, and Bedrock's padding.
     fn script(self) -> Script {
         let texts = (0..TEXTS).map(|number| Step::text(&format!(" chunk {number}")));

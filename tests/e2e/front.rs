@@ -6,6 +6,8 @@
 //! - `encrypted` over TLS
 //! - `refusals` bad input, in the shape of AWS
 //! - `gates` each operation passes each gate
+//! - `routes` so does each route that there is
+//! - `memory` the memory of whole answers
 //! - `signatures` callers who sign
 //! - `caller` the SDK, and plain HTTP
 
@@ -15,7 +17,9 @@ mod caller;
 mod drain;
 mod encrypted;
 mod gates;
+mod memory;
 mod refusals;
+mod routes;
 mod signatures;
 
 pub(crate) use caller::{converse_stream, sdk};

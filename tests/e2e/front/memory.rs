@@ -1,0 +1,85 @@
+//! Whole answers take memory, and all of them together no more than the server has for requests.
+
+use std::time::Duration;
+
+use bedrock_emulator::{Script, Step};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
+
+use super::caller::{post, send, serving};
+use crate::harness::{Harness, soon};
+
+const MIB: usize = 1 << 20;
+
+/// The memory of the server.
+const MEMORY: usize = 64 * MIB;
+
+/// An answer that no buffer of a socket holds.
+fn long() -> Script {
+    let texts = Step::Repeat { times: 256, steps: vec![Step::text(&"x".repeat(64 << 10))] };
+    let end = [Step::block_stop(0), Step::message_stop("end_turn"), Step::metadata(1, 2)];
+    Script::of([Step::message_start(), texts].into_iter().chain(end))
+}
+
+/// Asks for a whole answer, and reads its head alone.
+async fn read_no_further(endpoint: String, model: String) -> (String, TcpStream) {
+    let socket = TcpSocket::new_v4().unwrap();
+    SockRef::from(&socket).set_recv_buffer_size(16 << 10).unwrap();
+    let address = endpoint.trim_start_matches("http://").parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+    let length = body.len();
+    let request = format!("POST /model/{model}/converse HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = vec![0; 1_024];
+    let read = stream.read(&mut head).await.unwrap();
+    (String::from_utf8_lossy(&head[..read]).into_owned(), stream)
+}
+
+async fn small(harness: &Harness) {
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+    let answered = send(post(&harness.endpoint, "/model/a.model/converse", body), false).await;
+    assert!(answered.status.is_success(), "{answered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_answers_that_nobody_reads_stay_within_the_memory_for_requests() {
+    let harness = serving(|settings| {
+        (settings.max_request_bytes, settings.max_request_memory) = (MIB, MEMORY);
+    })
+    .await;
+    harness.emulator.register("long", long());
+    let mut asked = JoinSet::new();
+    for _ in 0..16 {
+        asked.spawn(read_no_further(harness.endpoint.clone(), "emulator.long".to_owned()));
+    }
+    let (mut held, mut refused) = (Vec::new(), Vec::new());
+    while !asked.is_empty() {
+        tokio::select! {
+            answered = asked.join_next() => {
+                let (head, stream) = answered.unwrap().unwrap();
+                if head.starts_with("HTTP/1.1 200 ") { held.push(stream) } else { refused.push(head) }
+            }
+            () = sleep(Duration::from_millis(1)) => {}
+        }
+        let taken = harness.count("request_memory_bytes", &[]);
+        assert!(taken <= MEMORY as u64, "{taken} bytes");
+    }
+    // A client leaves half of the memory free, in which an answer of 16 MiB has room once.
+    assert!(!held.is_empty() && !refused.is_empty(), "{} held, {} refused", held.len(), refused.len());
+    for head in &refused {
+        assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
+        assert!(head.contains("outcrop-reason: LOCAL_LIMIT") && head.contains("--max-request-memory"), "{head}");
+    }
+    let taken = harness.count("request_memory_bytes", &[]);
+    assert!(taken > 8 * MIB as u64 * held.len() as u64, "{taken} bytes for {} answers", held.len());
+    small(&harness).await;
+    drop(held);
+    soon(harness.counted("request_memory_bytes", &[], 0)).await;
+    small(&harness).await;
+}
