@@ -37,13 +37,15 @@ impl Prelude {
     /// # Errors
     /// `UPSTREAM_CORRUPT` if it is damaged, or declares a frame that is too short or longer than `longest`.
     pub(super) fn read(buffer: &[u8], longest: usize) -> Result<Option<Self>, Error> {
-        let Some(&[a, b, c, d, e, f, g, h, checksum @ ..]) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
+        let Some(prelude) = buffer.first_chunk::<PRELUDE>() else { return Ok(None) };
+        let (lengths, checksum) = prelude.split_at(PRELUDE - CHECKSUM);
         let mut hasher = Hasher::new();
-        hasher.update(&[a, b, c, d, e, f, g, h]);
+        hasher.update(lengths);
         if hasher.clone().finalize().to_be_bytes() != checksum {
             return Err(corrupt("the checksum of a frame's prelude does not match"));
         }
-        let [total, headers] = [[a, b, c, d], [e, f, g, h]].map(|length| u32::from_be_bytes(length) as usize);
+        let length = |at: usize| lengths[at..].first_chunk().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+        let (total, headers) = (length(0), length(4));
         if !(SHORTEST..=longest).contains(&total) {
             return Err(corrupt(format!("a frame declares {total} bytes; {SHORTEST} to {longest} are accepted")));
         }
@@ -51,7 +53,7 @@ impl Prelude {
     }
 
     /// Whether a frame with this prelude is complete and whole, and an event of one of these types.
-    fn is_event_of(mut self, buffer: &[u8], types: &[&str]) -> bool {
+    fn matches(mut self, buffer: &[u8], types: &[&str]) -> bool {
         let Some((frame, checksum)) = buffer.get(..self.total).and_then(<[u8]>::split_last_chunk::<CHECKSUM>) else {
             return false;
         };
@@ -78,7 +80,7 @@ impl Run {
             && let Ok(Some(prelude)) = Prelude::read(rest, longest)
         {
             let total = prelude.total;
-            if !prelude.is_event_of(rest, types) {
+            if !prelude.matches(rest, types) {
                 break;
             }
             run.bytes += total;
