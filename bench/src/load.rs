@@ -30,7 +30,7 @@ const STREAMS_OF_CONNECTION: usize = 50;
 const WINDOW: u32 = 1 << 20;
 
 /// The longest time for the first chunks of all streams, and for the rest of them.
-const PATIENCE: Duration = Duration::from_mins(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What is asked for.
 const BODY: &str = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":1000}}"#;
@@ -137,7 +137,7 @@ impl Load {
             }
             Ok::<_, Failure>(())
         };
-        timeout(PATIENCE, begun).await??;
+        timeout(ANSWER_TIMEOUT, begun).await??;
         Ok(running)
     }
 }
@@ -158,7 +158,7 @@ impl Running {
     /// # Errors
     /// If it fails, or its bytes are not those expected.
     pub(crate) async fn first_end(&mut self) -> Result<(), Failure> {
-        if let Some(ended) = timeout(PATIENCE, self.streams.join_next()).await? {
+        if let Some(ended) = timeout(ANSWER_TIMEOUT, self.streams.join_next()).await? {
             ended??;
         }
         Ok(())
@@ -169,7 +169,7 @@ impl Running {
     /// # Errors
     /// If one fails, or its bytes are not those expected.
     pub(crate) async fn end(mut self) -> Result<(), Failure> {
-        while let Some(ended) = timeout(PATIENCE, self.streams.join_next()).await? {
+        while let Some(ended) = timeout(ANSWER_TIMEOUT, self.streams.join_next()).await? {
             ended??;
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! The decoder is the SDK's. The prelude is checked as soon as it has arrived, because with a damaged length the decoder would wait for bytes
 //! that never come.
 //!
-//! - `unread` frames that nobody has to read, which are passed on without being decoded
+//! - `unread` frames that need no reading, which are passed on without being decoded
 //! - `gathered` those that go on together
 //! - `whole` a body that is no event stream
 

@@ -49,14 +49,14 @@ impl EventMapper {
 /// the completion.
 fn object(body: &[u8], keeps: fn(&str) -> bool) -> Result<Map<String, Value>, Error> {
     let mut parser = serde_json::Deserializer::from_slice(body);
-    let members = parser.deserialize_map(Kept(keeps)).and_then(|members| parser.end().map(|()| members));
+    let members = parser.deserialize_map(SelectedMembers(keeps)).and_then(|members| parser.end().map(|()| members));
     members.map_err(|_| truncated("the answer is not JSON to its end"))
 }
 
 /// Reads an object. Values that are not kept become null.
-struct Kept(fn(&str) -> bool);
+struct SelectedMembers(fn(&str) -> bool);
 
-impl<'de> Visitor<'de> for Kept {
+impl<'de> Visitor<'de> for SelectedMembers {
     type Value = Map<String, Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

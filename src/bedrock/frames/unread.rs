@@ -1,4 +1,4 @@
-//! Recognises frames that nobody has to read, without decoding them. Their checksums are checked as those of all frames.
+//! Recognises frames that need no reading, without decoding them. Their checksums are checked as those of all frames.
 //!
 //! It recognises an event as Bedrock writes it: with headers that are text, of which one each is the kind and the type. A frame that has
 //! anything else is for the decoder of the SDK.

@@ -18,12 +18,12 @@ pub(super) struct Whole {
 }
 
 /// An answer with its memory, which is released when the last reader of its bytes drops them.
-struct Held {
+struct CountedBytes {
     bytes: Vec<u8>,
     _memory: Option<MemoryPermit>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -68,7 +68,7 @@ impl Whole {
         if let Some(memory) = &self.memory {
             memory.shrink(unused as u64);
         }
-        Bytes::from_owner(Held { bytes: self.received, _memory: self.memory })
+        Bytes::from_owner(CountedBytes { bytes: self.received, _memory: self.memory })
     }
 }
 

@@ -48,7 +48,7 @@ async fn small(harness: &Harness) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whole_answers_that_nobody_reads_stay_within_the_memory_for_requests() {
+async fn whole_answers_that_are_not_read_stay_within_the_memory_for_requests() {
     let harness = serving(|settings| {
         (settings.max_request_bytes, settings.max_request_memory) = (MIB, MEMORY);
     })
@@ -67,8 +67,8 @@ async fn whole_answers_that_nobody_reads_stay_within_the_memory_for_requests() {
             }
             () = sleep(Duration::from_millis(1)) => {}
         }
-        let taken = harness.count("request_memory_bytes", &[]);
-        assert!(taken <= MEMORY as u64, "{taken} bytes");
+        let bytes = harness.count("request_memory_bytes", &[]);
+        assert!(bytes <= MEMORY as u64, "{bytes} bytes");
     }
     // A client leaves half of the memory free, in which an answer of 16 MiB has room once.
     assert!(!held.is_empty() && !refused.is_empty(), "{} held, {} refused", held.len(), refused.len());
@@ -76,7 +76,7 @@ async fn whole_answers_that_nobody_reads_stay_within_the_memory_for_requests() {
         assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
         assert!(head.contains("outcrop-reason: LOCAL_LIMIT") && head.contains("--max-request-memory"), "{head}");
     }
-    let taken = harness.count("request_memory_bytes", &[]);
+    let bytes = harness.count("request_memory_bytes", &[]);
     assert!(taken > 8 * MIB as u64 * held.len() as u64, "{taken} bytes for {} answers", held.len());
     small(&harness).await;
     drop(held);

@@ -58,8 +58,8 @@ async fn every_route_asks_who_calls_and_what_the_caller_may() {
     let methods = Some(["GetConversation".to_owned()].into());
     let (harness, caller) = with_caller(PermissionSettings { methods, ..Default::default() }, |_| {}).await;
     for route in routes(&harness).await {
-        let nobody = ask(&harness, &route, "").await;
-        assert_eq!(nobody.exception(), "MissingAuthenticationTokenException", "{route:?}: {nobody:?}");
+        let anonymous = ask(&harness, &route, "").await;
+        assert_eq!(anonymous.exception(), "MissingAuthenticationTokenException", "{route:?}: {anonymous:?}");
         let forbidden = ask(&harness, &route, &caller.key).await;
         assert_eq!(forbidden.exception(), "AccessDeniedException", "{route:?}: {forbidden:?}");
     }
