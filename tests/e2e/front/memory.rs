@@ -58,12 +58,12 @@ async fn whole_answers_that_are_not_read_stay_within_the_memory_for_requests() {
     for _ in 0..16 {
         asked.spawn(read_no_further(harness.endpoint.clone(), "emulator.long".to_owned()));
     }
-    let (mut held, mut refused) = (Vec::new(), Vec::new());
+    let (mut unread, mut refused) = (Vec::new(), Vec::new());
     while !asked.is_empty() {
         tokio::select! {
             answered = asked.join_next() => {
                 let (head, stream) = answered.unwrap().unwrap();
-                if head.starts_with("HTTP/1.1 200 ") { held.push(stream) } else { refused.push(head) }
+                if head.starts_with("HTTP/1.1 200 ") { unread.push(stream) } else { refused.push(head) }
             }
             () = sleep(Duration::from_millis(1)) => {}
         }
@@ -71,15 +71,15 @@ async fn whole_answers_that_are_not_read_stay_within_the_memory_for_requests() {
         assert!(bytes <= MEMORY as u64, "{bytes} bytes");
     }
     // A client leaves half of the memory free, in which an answer of 16 MiB has room once.
-    assert!(!held.is_empty() && !refused.is_empty(), "{} held, {} refused", held.len(), refused.len());
+    assert!(!unread.is_empty() && !refused.is_empty(), "{} unread, {} refused", unread.len(), refused.len());
     for head in &refused {
         assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
         assert!(head.contains("outcrop-reason: LOCAL_LIMIT") && head.contains("--max-request-memory"), "{head}");
     }
     let bytes = harness.count("request_memory_bytes", &[]);
-    assert!(taken > 8 * MIB as u64 * held.len() as u64, "{taken} bytes for {} answers", held.len());
+    assert!(bytes > 8 * MIB as u64 * unread.len() as u64, "{bytes} bytes for {} answers", unread.len());
     small(&harness).await;
-    drop(held);
+    drop(unread);
     soon(harness.counted("request_memory_bytes", &[], 0)).await;
     small(&harness).await;
 }
