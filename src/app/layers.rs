@@ -82,7 +82,12 @@ pub(super) fn router(
             .layer(from_fn_with_state(state.clone(), front)),
         metrics: shared.metrics.clone(),
         messages: gate.messages.clone(),
-        signatures: Signatures::new(settings.signing.clone(), shared.directory.clone(), &home),
+        signatures: Signatures::new(
+            settings.signing.clone(),
+            shared.directory.clone(),
+            &home,
+            authentication.proxies.clone(),
+        ),
     };
     let generation = Routes::new(generation).into_axum_router().layer(from_fn_with_state(gate, gates));
     let timeouts = MessageTimeouts { first: settings.body_timeout, further: settings.connections.idle_timeout };

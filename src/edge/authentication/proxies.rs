@@ -8,7 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
 use tonic::transport::server::TcpConnectInfo;
 
-use crate::edge::tls::{ClientCertificate, OverTls};
+use crate::{
+    admission::client::ClientId,
+    edge::tls::{ClientCertificate, OverTls},
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -56,17 +59,25 @@ impl TrustedProxies {
 
     /// Where a call comes from. Removes the headers of proxies.
     pub(super) fn caller_of(&self, request: &mut Request) -> CallerAddress {
+        let caller = self.told(request);
+        for name in HEADERS {
+            request.headers_mut().remove(name);
+        }
+        caller
+    }
+
+    /// The address that a call comes from, which [`Self::caller_of`] tells too.
+    pub(super) fn client_of(&self, request: &Request) -> ClientId {
+        self.told(request).address.map_or(ClientId::Unknown, ClientId::of_address)
+    }
+
+    fn told(&self, request: &Request) -> CallerAddress {
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let peer = peer.map(|address| address.ip().to_canonical());
         let certificate = request.extensions().get::<ClientCertificate>().cloned();
         let encrypted = request.extensions().get::<OverTls>().is_some();
         let own = CallerAddress { address: peer, certificate, encrypted };
-        let headers = request.headers_mut();
-        let caller = if self.trust(&own) { self.forwarded(own, headers) } else { own };
-        for name in HEADERS {
-            headers.remove(name);
-        }
-        caller
+        if self.trust(&own) { self.forwarded(own, request.headers()) } else { own }
     }
 
     fn trust(&self, peer: &CallerAddress) -> bool {

@@ -6,9 +6,9 @@ use std::{sync::Arc, time::SystemTime};
 use axum::{body::to_bytes, extract::Request};
 use outcrop_secret_file::SecretString;
 use parking_lot::Mutex;
-use tonic::transport::server::TcpConnectInfo;
 
 use super::{
+    proxies::TrustedProxies,
     signature::{Signature, WINDOW, is_signed},
     used::{REPEATED, Unusable, Used},
 };
@@ -54,13 +54,15 @@ pub(crate) struct Signatures {
     directory: Directory,
     /// The region of the server.
     region: Arc<str>,
+    /// Behind them each client has its own address.
+    proxies: TrustedProxies,
     used: Arc<Mutex<Used>>,
 }
 
 impl Signatures {
-    /// Verifies signatures with these secrets, for this region.
-    pub(crate) fn new(secrets: SigningSecrets, directory: Directory, region: &str) -> Self {
-        Self { secrets, directory, region: region.into(), used: Arc::default() }
+    /// Verifies signatures with these secrets, for this region, behind these proxies.
+    pub(crate) fn new(secrets: SigningSecrets, directory: Directory, region: &str, proxies: TrustedProxies) -> Self {
+        Self { secrets, directory, region: region.into(), proxies, used: Arc::default() }
     }
 
     /// Attaches an [`Outcome`] to a request that is signed, whose own path and query are `target`. Its body is then received.
@@ -76,8 +78,7 @@ impl Signatures {
             Ok(read) => read,
             Err(flaw) => return Ok(with(request, Err(flaw))),
         };
-        let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        let client = peer.map_or(ClientId::Unknown, |peer| ClientId::of_address(peer.ip().to_canonical()));
+        let client = self.proxies.client_of(&request);
         let (request, memory) = Box::pin(messages.receive_body(&client, request)).await?;
         let (parts, body) = request.into_parts();
         let incomplete = |_| Error::new(Reason::MalformedRequest, "the body is not complete");

@@ -13,7 +13,10 @@ use aws_sigv4::{
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use outcrop::identity::{key::NewKey, settings::CallerSettings, signing::SigningSecrets};
+use outcrop::{
+    config::{ProxySettings, Settings},
+    identity::{key::NewKey, settings::CallerSettings, signing::SigningSecrets},
+};
 
 use super::caller::{converse, converse_stream, invoke, invoke_stream, post, sdk_with, send, send_from, serving};
 use crate::{callers::settings_of, harness::Harness};
@@ -24,6 +27,11 @@ const BODY: &str = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#
 
 /// A server with one caller who signs, and the key.
 async fn signing() -> (Harness, NewKey) {
+    signing_with(|_| {}).await
+}
+
+/// The same with other settings.
+async fn signing_with(change: impl FnOnce(&mut Settings)) -> (Harness, NewKey) {
     let key = NewKey::generate().unwrap();
     let secrets = SigningSecrets::parse(&format!("{} {}", key.id(), key.signing_secret().as_str()).into()).unwrap();
     let mut caller = CallerSettings { name: "ada".into(), tenant: "ada".into(), ..CallerSettings::default() };
@@ -32,6 +40,7 @@ async fn signing() -> (Harness, NewKey) {
     let harness = serving(|settings| {
         settings.identity.callers = vec![caller];
         settings.signing = secrets;
+        change(settings);
     })
     .await;
     (harness, key)
@@ -244,6 +253,27 @@ async fn a_call_that_another_address_has_seen_cannot_be_made_again() {
     let answered = send_from(Ipv4Addr::new(127, 0, 0, 2), request, false).await;
     assert_eq!((answered.status, answered.exception()), (StatusCode::FORBIDDEN, "InvalidSignatureException"));
     assert_eq!(harness.emulator.stats().requests, 1);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_address_is_that_of_its_client() {
+    let networks = vec!["127.0.0.1/32".parse().unwrap()];
+    let (harness, key) =
+        signing_with(|settings| settings.proxies = ProxySettings { networks, ..ProxySettings::default() }).await;
+    let request = signed(&harness.endpoint, &credentials(&key), &Signing::default());
+    let from = |client: &str| {
+        let mut request = request.clone();
+        request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
+        request
+    };
+    assert_eq!(send(from("192.0.2.1"), false).await.status, StatusCode::OK);
+    assert_eq!(send(from("192.0.2.1"), false).await.status, StatusCode::OK);
+    let answered = send(from("192.0.2.2"), false).await;
+    assert_eq!((answered.status, answered.exception()), (StatusCode::FORBIDDEN, "InvalidSignatureException"));
+    // An address that is no proxy cannot tell of another one.
+    let answered = send_from(Ipv4Addr::new(127, 0, 0, 2), from("192.0.2.1"), false).await;
+    assert_eq!((answered.status, answered.exception()), (StatusCode::FORBIDDEN, "InvalidSignatureException"));
+    assert_eq!(harness.emulator.stats().requests, 2);
 }
 
 #[tokio::test]
