@@ -35,9 +35,12 @@ pub(super) fn hash(parts: &Parts, target: &str, signed: &[String], body: &str) -
 /// The values of a header, separated by commas. Runs of spaces are one.
 fn value(parts: &Parts, name: &str) -> Option<String> {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    if name == AUTHORITY {
-        return authority.map(str::to_owned);
-    }
+    let name = match (name, authority) {
+        (AUTHORITY, Some(authority)) => return Some(authority.to_owned()),
+        // Of a call over HTTP/2, which a proxy has made one over HTTP/1.1.
+        (AUTHORITY, None) => HOST,
+        _ => name,
+    };
     let values = parts.headers.get_all(name).iter().map(|value| value.to_str().ok().map(single_spaced));
     let values = values.collect::<Option<Vec<_>>>()?;
     match (values.is_empty(), name) {
