@@ -89,6 +89,8 @@ struct Inner {
     reason: Reason,
     message: String,
     phase: Phase,
+    /// Whether Bedrock had generated the answer, so that it is charged, although nothing of it was sent.
+    generated: bool,
     /// The name of Bedrock's exception.
     exception: String,
     /// Further entries of the metadata of ErrorInfo, such as `original_status_code`.
@@ -114,6 +116,7 @@ impl Error {
             reason,
             message: message.into(),
             phase: Phase::default(),
+            generated: false,
             exception: String::new(),
             metadata: Vec::new(),
             call: None,
@@ -145,6 +148,13 @@ impl Error {
     #[must_use]
     pub fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
+        self
+    }
+
+    /// Sets whether Bedrock had generated the answer, so that it is charged, although nothing of it was sent.
+    #[must_use]
+    pub(crate) fn with_generated(mut self, generated: bool) -> Self {
+        self.0.generated = generated;
         self
     }
 
@@ -248,6 +258,11 @@ impl Error {
     /// Whether content was sent to the caller.
     pub fn phase(&self) -> Phase {
         self.0.phase
+    }
+
+    /// Whether Bedrock had generated at least a part of an answer.
+    pub(crate) fn is_generated(&self) -> bool {
+        self.0.generated || self.0.phase == Phase::AfterContent
     }
 
     /// The violations of the request, if any.

@@ -63,6 +63,11 @@ impl Format {
         }
     }
 
+    /// Whether the answer comes at once.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Self::Relayed(format) if format.operation.is_whole())
+    }
+
     /// The events after the first content that need not be read, because they say nothing of the end of the answer or of its usage.
     pub(crate) fn unread(&self) -> &'static [&'static str] {
         match self {

@@ -136,16 +136,20 @@ impl ResponseReader {
 
     /// Ends the answer with this error, and adds the phase and the context of the call.
     pub(crate) fn fail(&mut self, error: Error) -> Error {
+        // An answer that comes at once begins when all of it is generated.
+        let is_generated = self.format.is_whole() && self.frames.received() > 0;
+        let error = error.in_phase(self.mapper.phase()).with_generated(is_generated);
         self.close();
-        match (self.mapper.used(), self.mapper.phase()) {
-            (Some(used), _) => drop(self.billing.settle(used)),
-            (None, phase) => {
+        match self.mapper.used() {
+            Some(used) => drop(self.billing.settle(used)),
+            None => {
                 if let Some(reservation) = self.billing.reservation.take() {
+                    let phase = if error.is_generated() { Phase::AfterContent } else { Phase::BeforeContent };
                     reservation.failed(&error, phase);
                 }
             }
         }
-        error.in_phase(self.mapper.phase()).in_call(self.call.clone())
+        error.in_call(self.call.clone())
     }
 
     /// Ready when a chunk is ready or the answer has ended.

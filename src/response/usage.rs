@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     admission::Reservation,
-    error::{Error, Phase, Reason},
+    error::{Error, Reason},
     metrics::Metrics,
     outcome::{Answer, Outcome, pace::Pace},
     telemetry::{call::CallRecord, observer::ChunkMeter},
@@ -60,12 +60,13 @@ impl UsageAccounting {
     /// Records a stream that failed.
     pub(crate) fn failed(self, error: &Error, answer: &Answer<'_>) {
         let is_served = self.record.has_attempted() && may_have_used_input(error);
-        match error.phase() {
-            // Bedrock did not serve the request.
-            Phase::BeforeContent if answer.used.is_none() && !is_served => self.reservation.give_back(),
+        match answer.used {
+            Some(_) => self.settle(answer),
+            None if error.is_generated() => self.settle(answer),
             // Bedrock had the request, and nothing is known to be generated.
-            Phase::BeforeContent if answer.used.is_none() => self.reservation.settle_input(),
-            Phase::BeforeContent | Phase::AfterContent => self.settle(answer),
+            None if is_served => self.reservation.settle_input(),
+            // Bedrock did not serve the request.
+            None => self.reservation.give_back(),
         }
         self.metrics.ended();
         self.end(Outcome::Failed(error), answer);

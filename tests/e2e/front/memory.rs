@@ -1,8 +1,10 @@
 //! Whole answers take memory, and all of them together no more than the server has for requests.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use bedrock_emulator::{Script, Step};
+use outcrop::{identity::settings::IdentitySettings, quota::settings::ModelQuota};
+use outcrop_client::proto::CallerQuotaKind;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,7 +14,10 @@ use tokio::{
 };
 
 use super::caller::{post, send, serving};
-use crate::harness::{Harness, soon};
+use crate::{
+    callers::Caller,
+    harness::{Harness, soon},
+};
 
 const MIB: usize = 1 << 20;
 
@@ -82,4 +87,38 @@ async fn whole_answers_that_are_not_read_stay_within_the_memory_for_requests() {
     drop(unread);
     soon(harness.counted("request_memory_bytes", &[], 0)).await;
     small(&harness).await;
+}
+
+/// Bedrock answers when all is generated, so it has charged for an answer of which a byte has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_finds_no_memory_is_paid_for() {
+    let mut ada = Caller::new("ada");
+    ada.settings.permissions.native_bodies = true;
+    ada.settings.budget.tokens_per_day = NonZeroU64::new(10_000);
+    let (key, callers) = (ada.key.clone(), vec![ada.settings]);
+    let tokens_per_minute = NonZeroU64::new(100_000);
+    let harness = Harness::connecting(
+        |settings| {
+            (settings.bedrock_api, settings.attempts) = (true, 1);
+            (settings.max_request_bytes, settings.max_request_memory) = (MIB, 4 * MIB);
+            settings.identity = IdentitySettings { callers, ..IdentitySettings::default() };
+            settings.quotas.quotas =
+                vec![ModelQuota { tokens_per_minute, burst_percent: 100, ..ModelQuota::of("emulator.long") }];
+        },
+        |client| client.api_key(key.into()).insecure_key_over_plaintext(),
+    )
+    .await;
+    harness.emulator.register("long", long());
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":1000}}"#;
+    let mut request = post(&harness.endpoint, "/model/emulator.long/converse", body);
+    request.headers_mut().insert("authorization", format!("Bearer {}", ada.key).parse().unwrap());
+    let answered = send(request, false).await;
+    assert_eq!(answered.status, 429, "{answered:?}");
+    assert!(answered.message().contains("--max-request-memory"), "{answered:?}");
+    let listed = soon(harness.client.quotas()).await.unwrap();
+    let of_model = listed.model_quotas[0].tokens_per_minute.unwrap();
+    assert!(of_model.used >= 1_000, "{of_model:?}");
+    let of_day = listed.caller_quotas.iter().find(|quota| quota.kind() == CallerQuotaKind::TokensPerDay).unwrap();
+    let of_caller = of_day.usage.unwrap();
+    assert!(of_caller.used >= 1_000, "{of_caller:?}");
 }
