@@ -24,6 +24,9 @@ const KEPT: u64 = 2;
 /// The bytes of memory for a byte of JSON in the input of a tool, which becomes a value when the message is complete.
 const PARSED: u64 = 40;
 
+/// The same for each object in it: the first member makes room for eleven.
+const OBJECT: u64 = 1_024;
+
 /// Puts an answer together.
 pub(crate) struct WholeAnswer {
     collector: Collector,
@@ -37,14 +40,14 @@ pub(crate) struct WholeAnswer {
 struct MessageMemory {
     permit: MemoryPermit,
     bytes: u64,
-    /// Those of the inputs of tools.
-    json: u64,
+    /// What the inputs of tools take as values.
+    values: u64,
 }
 
 impl WholeAnswer {
     /// Puts the answer together if there is a turn to store, or a permit to take the memory of a message for the caller.
     pub(crate) fn wanted(turn: Option<RunningTurn>, permit: Option<MemoryPermit>) -> Option<Self> {
-        let message = permit.map(|permit| MessageMemory { permit, bytes: 0, json: 0 });
+        let message = permit.map(|permit| MessageMemory { permit, bytes: 0, values: 0 });
         (turn.is_some() || message.is_some()).then(|| Self { collector: Collector::default(), turn, message })
     }
 
@@ -109,7 +112,8 @@ impl MessageMemory {
         let bytes = match &chunk.event {
             Some(Event::Text(text) | Event::Reasoning(ReasoningDelta { delta: Some(Delta::Text(text)) })) => text.len(),
             Some(Event::ToolUseInput(json)) => {
-                self.json += json.len() as u64;
+                let objects = json.bytes().filter(|byte| *byte == b'{').count() as u64;
+                self.values += PARSED * json.len() as u64 + OBJECT * objects;
                 json.len()
             }
             Some(Event::Start(_) | Event::BlockStop(_)) => 0,
@@ -121,7 +125,7 @@ impl MessageMemory {
 
     /// Takes the memory of the inputs of tools as values, if it fits.
     fn takes_json(&self) -> bool {
-        self.permit.grow(PARSED * self.json).is_ok()
+        self.permit.grow(self.values).is_ok()
     }
 }
 

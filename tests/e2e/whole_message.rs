@@ -173,6 +173,23 @@ async fn an_answer_that_is_too_large_or_finds_no_memory_is_whole_without_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_input_of_a_tool_with_many_small_objects_takes_what_they_take_as_values() {
+    let harness = Harness::with(|settings| settings.max_request_memory = 32 * MIB).await;
+    let start = json!({"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t", "name": "n"}}});
+    // As long, and as many bytes as values: a node of a map has room for eleven members, also for the first.
+    for (value, fits) in [(r#""      ""#, true), (r#"{"":0}  "#, false)] {
+        let input = format!(r#"{{"a":[{}]}}"#, vec![value; 32 << 10].join(","));
+        let begin = [Step::message_start(), Step::event("contentBlockStart", start.clone())];
+        let input = Step::delta(0, json!({"toolUse": {"input": input}}));
+        let end = [Step::block_stop(0), Step::message_stop("tool_use"), Step::metadata(1, 1)];
+        let script = Script::of(begin.into_iter().chain([input]).chain(end));
+        let model = harness.emulator.register("objects", script);
+        let chunks = harness.ask(with_message(&model)).await.whole();
+        assert_eq!(finish_of(&chunks).message.is_some(), fits, "{value}");
+    }
+}
+
 #[tokio::test]
 async fn a_caller_who_leaves_gives_the_memory_back() {
     let harness = Harness::start().await;
