@@ -1,14 +1,16 @@
 // As whom the page works. A page belongs to one caller until it is loaded again, in every window of the browser.
 import { Code, ConnectError } from "@connectrpc/connect";
 import { byId } from "./dom.js";
-import { databaseOf, forgetAll, forgetOthers } from "./forget.js";
+import { closeStores, databaseOf, forgetAll, forgetOthers, openStores } from "./forget.js";
 import { forgetSession, recall, remember } from "./remembered.js";
 import { beginSession, endSession, type Refusal, readSession, type Session } from "./session.js";
 import { type SignIn, signInForm } from "./sign-in.js";
 import { closeUnsent, openUnsent } from "./unsent.js";
 
-/** The other windows of this page. */
+/** What one window tells the others. */
+type News = "signed in" | "signing out" | "signed out" | "still signed in";
 const windows = new BroadcastChannel("outcrop-session");
+const tellWindows = (news: News) => windows.postMessage(news);
 let current: Session | undefined;
 /** Whether the session is the one from before, because the server could not be asked. */
 let unconfirmed = false;
@@ -25,7 +27,9 @@ export async function session(): Promise<Session> {
 /** Finds out as whom the page works, and asks for a key if it has to. */
 export async function start(): Promise<void> {
   byId("sign-out").addEventListener("click", () => void signOut());
-  windows.addEventListener("message", () => void look());
+  windows.addEventListener("message", ({ data }: MessageEvent<News>) =>
+    data === "signing out" ? closeStores() : void look(),
+  );
   addEventListener("pageshow", ({ persisted }) => persisted && void look());
   addEventListener("online", () => void look());
   await begin();
@@ -64,7 +68,7 @@ async function askForKey(why?: Refusal): Promise<void> {
   });
   const found = await form.done;
   form = undefined;
-  windows.postMessage("signed in");
+  tellWindows("signed in");
   await adopt(found);
   if (document.activeElement === document.body) byId("prompt").focus({ preventScroll: true });
 }
@@ -94,17 +98,22 @@ async function look(): Promise<void> {
   if (form && found.caller) return form.finish(found);
   const same = current && found.required === current.required && databaseOf(found) === databaseOf(current);
   if (!same) await beginAgain();
+  openStores();
   unconfirmed = false;
 }
 
 async function signOut(): Promise<void> {
+  closeStores();
+  tellWindows("signing out");
   // Before the answer of the server, which lets the browser remove its databases.
   await forgetAll();
   if (!(await endSession())) {
+    openStores();
+    tellWindows("still signed in");
     byId("account-problem").textContent = "You are still signed in: the server cannot be reached. Try again.";
     return;
   }
-  windows.postMessage("signed out");
+  tellWindows("signed out");
   await beginAgain();
 }
 

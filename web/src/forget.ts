@@ -1,5 +1,5 @@
 // What the browser stores, by caller, and how it is removed.
-import { clear, createStore } from "idb-keyval";
+import { clear, createStore, type UseStore } from "idb-keyval";
 import { forgetForOffline } from "./install.js";
 import type { Session } from "./session.js";
 
@@ -15,7 +15,27 @@ export function databaseOf({ caller, subject }: Session): string {
   return [PREFIX, caller, subject].filter((part) => !!part).join("/");
 }
 
-export const storeOf = (session: Session) => createStore(databaseOf(session), STORE);
+/** Whether nothing is stored: a caller is signing out. */
+let closed = false;
+
+/** Between the removal of what is stored and the end of the page, an answer may arrive that would be stored. */
+export function closeStores(): void {
+  closed = true;
+}
+
+/** The caller is signed in all the same. */
+export function openStores(): void {
+  closed = false;
+}
+
+export function storeOf(session: Session): UseStore {
+  const store = createStore(databaseOf(session), STORE);
+  return (mode, work) =>
+    store(mode, (all) => {
+      if (closed) throw new Error("The caller signs out.");
+      return work(all);
+    });
+}
 
 /** Removes what other callers stored. */
 export async function forgetOthers(session: Session): Promise<void> {
