@@ -157,6 +157,22 @@ describe("the look", { skip }, () => {
     }
   }
 
+  test("on a phone the buttons below an answer stand in one row, however it ended", async () => {
+    const { page, calm, close } = await open(chromium, server.url, { viewport: SIZES.phone, isMobile: true });
+    for (const [model, buttons] of Object.entries({ sandstone: 3, exception: 2 })) {
+      await send(page, "Hello", `emulator.${model}`);
+      await settled(page);
+      const tops = await page
+        .locator(".turn")
+        .last()
+        .locator(".foot button")
+        .evaluateAll((all) => all.map((button) => Math.round(button.getBoundingClientRect().top)));
+      assert.deepEqual(tops, Array(buttons).fill(tops[0]), model);
+    }
+    await calm();
+    await close();
+  });
+
   test("the theme that was chosen stays, and the other system's does not matter", async () => {
     const { page, calm, close } = await open(chromium, server.url, { colorScheme: "light" });
     const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
