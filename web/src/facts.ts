@@ -21,9 +21,10 @@ export function progress(answer: Answer): string[] {
   ];
 }
 
-/** When it has ended, or broke off. */
+/** When it has ended, or broke off. A call that was refused at once has nothing to tell. */
 export function facts(answer: Answer): string[] {
   const { start, finish, firstAt, lastAt, askedAt } = answer;
+  if (answer.chunks === 0 && performance.now() - askedAt < 1000) return [];
   if (!finish) return progress(answer).slice(1);
   const thought = answer.thoughtMs;
   return [

@@ -72,7 +72,7 @@ export const PARAMETERS: readonly Parameter[] = [
     wide: true,
   },
 
-  { path: "output_config.effort", group: "Reasoning", label: "Effort", kind: "text", placeholder: "low, medium, high" },
+  { path: "output_config.effort", group: "Reasoning", label: "Effort", kind: "text", placeholder: "such as high" },
   {
     path: "reasoning.budget_tokens",
     group: "Reasoning",

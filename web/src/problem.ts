@@ -97,6 +97,9 @@ const REASONS: Record<string, [title: string, advice: string]> = {
   CONNECTION_LOST: ["The connection to the server was lost", "What has arrived is not the whole answer. Try again."],
 };
 
+/** How browsers say that a connection was not made, or broke: none of it says more than the title. */
+const NO_CONNECTION = /^(?:failed to fetch|network ?error|load failed)/i;
+
 /** Explains an error; `begun` is whether a part of the answer had arrived. */
 export function explain(thrown: unknown, begun: boolean): Problem {
   const error = ConnectError.from(thrown);
@@ -115,16 +118,19 @@ export function explain(thrown: unknown, begun: boolean): Problem {
   const id = error.findDetails(RequestInfoSchema)[0]?.requestId;
   const { exception, model_id, region, attempts } = info?.metadata ?? {};
   const tried = Number(attempts) > 1 ? `${attempts} attempts` : "";
+  const ofBrowser = !info && NO_CONNECTION.test(error.rawMessage);
   return {
     title,
     reason,
-    message: error.rawMessage,
+    message: ofBrowser ? "" : error.rawMessage,
     advice: advice + wait,
     list: [
       ...violations.map(({ field, description }) => (field ? `${field} ${description}` : description)),
       ...quotas.map(({ subject, description }) => `${subject}: ${description}`),
     ],
-    facts: [Code[error.code], exception, model_id, region, tried, id && `request ${id}`].filter(Boolean).join(" · "),
+    facts: [!ofBrowser && Code[error.code], exception, model_id, region, tried, id && `request ${id}`]
+      .filter(Boolean)
+      .join(" · "),
   };
 }
 

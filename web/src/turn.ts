@@ -76,7 +76,7 @@ export class TurnView {
         "div",
         { class: "problem" },
         h("p", { class: "problem-title" }, h("strong", {}, problem.title), h("code", {}, problem.reason)),
-        h("p", { class: "problem-message" }, problem.message),
+        problem.message && h("p", { class: "problem-message" }, problem.message),
         list,
         h("p", {}, problem.advice),
         partial,
