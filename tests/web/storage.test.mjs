@@ -80,6 +80,24 @@ describe("a browser whose storage", { skip }, () => {
     });
   }
 
+  test("has more than conversations: an address leads to these alone", async () => {
+    const { page, calm, close } = await open(chromium, server.url);
+    await send(page, "The first", "emulator.reasoning");
+    await settled(page);
+    const id = new URL(page.url()).hash.slice(1);
+    await page.click("#more summary");
+    await page.fill("#title", "A name");
+    await page.press("#title", "Enter");
+    await page.waitForFunction(() => /A name/.test(document.getElementById("list").textContent));
+    await page.evaluate((address) => {
+      location.hash = address;
+    }, `about/${id}`);
+    await page.waitForSelector(".problem");
+    assert.match(await page.textContent(".problem"), /This conversation is gone/);
+    await calm();
+    await close();
+  });
+
   test("becomes full between two turns: neither is lost while the page is open", async () => {
     const { page, calm, close } = await open(chromium, server.url);
     await send(page, "The first", "emulator.reasoning");

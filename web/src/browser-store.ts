@@ -17,10 +17,10 @@ import type { Shelf } from "./shelf.js";
 import { holdTurn } from "./turn-lock.js";
 
 /** The other keys of the shelf have a slash. */
-const isConversation = ([id]: [string, unknown]) => !id.includes("/");
+const isConversation = (id: string) => !id.includes("/");
 
 export function browserStore(shelf: Shelf): Store {
-  const all = async () => (await shelf.all<Kept>("")).filter(isConversation);
+  const all = async () => (await shelf.all<Kept>("")).filter(([id]) => isConversation(id));
   return {
     get place() {
       return shelf.problem || "Kept in this browser";
@@ -31,7 +31,7 @@ export function browserStore(shelf: Shelf): Store {
       return summaries.sort((left, right) => right.updated - left.updated).slice(0, limit);
     },
     async open(id) {
-      const found = await shelf.get<Kept>(id);
+      const found = isConversation(id) ? await shelf.get<Kept>(id) : undefined;
       if (!found) throw gone();
       const { title, model, system, turns } = found;
       return { title, model, system, turns: turnsOf(found), revision: turns.length };
