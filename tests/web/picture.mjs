@@ -11,12 +11,12 @@ const chromium = await launch();
 try {
   const { page, calm } = await open(chromium, server.url, {
     colorScheme: "light",
-    deviceScaleFactor: 1.25,
     reducedMotion: "reduce",
-    viewport: { width: 1280, height: 1100 },
+    viewport: { width: 1280, height: 1180 },
   });
   await send(page, PROMPT);
   await settled(page);
+  if (await page.evaluate(() => scrollY > 0)) throw new Error("The page is higher than the picture.");
   await page.screenshot({ path: fileURLToPath(new URL("../../docs/page.png", import.meta.url)) });
   await calm();
 } finally {
