@@ -51,6 +51,8 @@ describe("names and paths", { skip }, () => {
     await send(page, "Say **this**");
     await settled(page);
     assert.match(await lastTurn(page).locator(".parts").textContent(), /emulator/);
+    await lastTurn(page).locator(".inspect").click();
+    assert.match(await page.textContent("#inspected"), /This page is below a path, where gRPC cannot be called/);
     await calm();
     await close();
     assert(proxy.seen.includes("/outcrop/markdown.js"), `${proxy.seen}`);

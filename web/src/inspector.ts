@@ -6,6 +6,9 @@ import type { Trace } from "./trace.js";
 const LONGEST_COMMAND = 8_000;
 /** How many chunks are shown at once. */
 const PAGE = 500;
+/** gRPC has no paths but those of its methods. */
+const BELOW_PATH =
+  " This page is below a path, where gRPC cannot be called: put the server's own address in its place.";
 const METHOD = "outcrop.v1.GenerationService/Generate";
 
 export function listenInspector(): void {
@@ -18,6 +21,7 @@ export function inspect(trace: Trace): void {
   const request = trace.json;
   const short = request.length <= LONGEST_COMMAND;
   const stored = trace.stored ? " It adds a turn to the conversation." : "";
+  const below = location.pathname === "/" ? "" : BELOW_PATH;
   const shown = command(location, request, !byId("account").hidden);
   byId("inspected").replaceChildren(
     h(
@@ -30,7 +34,7 @@ export function inspect(trace: Trace): void {
     h(
       "p",
       { class: "small" },
-      `${short ? "The command makes the same request." : "The request is long: download it to where you run the command."}${stored}`,
+      `${short ? "The command makes the same request." : "The request is long: download it to where you run the command."}${stored}${below}`,
     ),
     h("pre", { tabindex: "0", class: "command" }, shown),
     ...chunkList(trace),
