@@ -71,8 +71,9 @@ function listenMenu(): void {
   const menu = byId<HTMLDetailsElement>("more");
   const form = byId<HTMLFormElement>("rename");
   const title = byId<HTMLInputElement>("title");
-  menu.addEventListener("toggle", () => {
-    if (menu.open) title.value = talk.saved().title;
+  // Before the menu opens: what opens it fast may already be typing when "toggle" comes.
+  menu.querySelector("summary")?.addEventListener("click", () => {
+    if (!menu.open) title.value = talk.saved().title;
   });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
