@@ -118,7 +118,7 @@ table! {
     QUEUE_WAIT: Histogram, Seconds, Stable, "outcrop_queue_wait_seconds", ["outcome"],
         "the time that calls waited in a queue; outcome is admitted, refused or left";
     REQUEST_MEMORY: Gauge, Bytes, Stable, "outcrop_request_memory_bytes", [],
-        "memory of requests that are being received or wait for their first content, and of messages for finish (--max-request-memory)";
+        "memory of requests that are being received or wait for their first content, of whole answers of the Bedrock API, and of messages for finish (--max-request-memory)";
     OVERHEAD: Histogram, Seconds, Stable, "outcrop_overhead_seconds", [],
         "the time from the headers of a call to its first attempt, without the queue: the part of the server itself";
     // Bedrock.
