@@ -64,6 +64,7 @@ pub mod shutdown;
 #[cfg(test)]
 mod simulation;
 pub mod telemetry;
+mod woken;
 
 // Free JSON is everywhere in the contract, so its conversions live there.
 use outcrop_contract::json;

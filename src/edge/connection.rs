@@ -7,12 +7,14 @@
 //!
 //! - `activity` the requests in flight
 //! - `opening` the handshake of TLS, and what is known of the client after it
+//! - `parked` what can end a connection, which is looked at only when something has happened
 //! - `transport` the bytes, with or without TLS
 //! - `socket` detects the version of HTTP, and closes without losing the last bytes
 //! - `upload` an answer over HTTP/1 that comes before the request has ended
 
 mod activity;
 mod opening;
+mod parked;
 mod socket;
 mod transport;
 mod upload;
@@ -42,6 +44,7 @@ use tracing::debug;
 use self::{
     activity::{Activity, TrackedBody},
     opening::{Opened, Peer, open},
+    parked::Parked,
     socket::Version,
     upload::Upload,
 };
@@ -137,7 +140,11 @@ impl Connections {
     /// Serves one connection to its end.
     pub(super) async fn serve(self, stream: TcpStream) {
         let closing = self.closing.clone();
-        closing.run_until_cancelled(self.serve_to_end(stream)).await;
+        tokio::select! {
+            biased;
+            () = self.serve_to_end(stream) => {}
+            () = Parked::new(closing.cancelled()) => {}
+        }
     }
 
     async fn serve_to_end(self, stream: TcpStream) {
@@ -190,33 +197,38 @@ impl Connections {
     /// Runs a connection, and ends it when it is idle, old, or the server shuts down.
     async fn drive<C: GracefulConnection>(&self, connection: C, activity: &Activity) -> Result<(), C::Error> {
         let mut connection = pin!(connection);
-        let mut counted_from = Instant::now();
-        let mut check = pin!(sleep(self.settings.idle_timeout));
-        let mut old = pin!(self.is_old());
-        let mut told = false;
-        loop {
+        let told = async {
             tokio::select! {
-                ended = connection.as_mut() => return ended,
-                () = self.stopping.cancelled(), if !told => {}
-                () = &mut old, if !told => {}
-                () = &mut check => {
-                    let now = Instant::now();
-                    // The idle timeout does not run while a request is in flight.
-                    let idle_since = activity.idle_since().map_or(now, |since| since.max(counted_from));
-                    let end = idle_since + self.settings.idle_timeout;
-                    if end > now {
-                        check.set(sleep_until(end));
-                        continue;
-                    }
-                    if told {
-                        return Ok(());
-                    }
-                }
+                () = self.stopping.cancelled() => {}
+                () = self.is_old() => {}
+                () = self.is_idle(activity) => {}
             }
-            told = true;
-            connection.as_mut().graceful_shutdown();
-            counted_from = Instant::now();
-            check.set(sleep(self.settings.idle_timeout));
+        };
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = Parked::new(told) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = Parked::new(self.is_idle(activity)) => Ok(()),
+        }
+    }
+
+    /// Waits until no request was in flight for the idle timeout, counted from now.
+    async fn is_idle(&self, activity: &Activity) {
+        let counted_from = Instant::now();
+        loop {
+            let now = Instant::now();
+            // The idle timeout does not run while a request is in flight.
+            let idle_since = activity.idle_since().map_or(now, |since| since.max(counted_from));
+            let end = idle_since + self.settings.idle_timeout;
+            if end <= now {
+                return;
+            }
+            sleep_until(end).await;
         }
     }
 

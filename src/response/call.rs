@@ -6,7 +6,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Wake, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use crate::{
         pending::PendingResponse,
         piece::Piece,
         reader::ResponseReader,
-        reading::ReadState,
+        reading::Reading,
         timers::{HeartbeatTimer, TimeLimit},
         usage::UsageAccounting,
         whole::WholeAnswer,
@@ -44,7 +44,7 @@ pub(crate) struct Call {
     /// The answer put together, for the turn of a conversation or for the caller.
     whole: Option<WholeAnswer>,
     /// Whether the caller reads. It wakes the task of the call.
-    read: Arc<ReadState>,
+    reading: Reading,
     /// Released when the call ends; `None` afterwards.
     resources: Option<CallResources>,
 }
@@ -94,7 +94,7 @@ impl Call {
             heartbeat: heartbeat.map(HeartbeatTimer::new),
             abandonment,
             whole,
-            read: Arc::default(),
+            reading: Reading::default(),
             resources: Some(resources),
         }
     }
@@ -184,12 +184,12 @@ impl Call {
     }
 
     /// The error with which the call must end now, if it has passed its time limit, or its caller has not read for `unread`.
-    pub(crate) fn overdue(&self, now: Instant, unread: Duration) -> Option<Error> {
+    pub(crate) fn overdue(&mut self, now: Instant, unread: Duration) -> Option<Error> {
         self.resources.as_ref()?;
         if self.time_limit.at() <= now {
             return Some(self.time_limit.error());
         }
-        self.read.unread_since().filter(|since| *since + unread <= now).map(|_| {
+        self.reading.unread_since(now).filter(|since| *since + unread <= now).map(|_| {
             let message = format!(
                 "the caller read nothing for {unread:?} while there was more to read. Read faster, or cancel the call"
             );
@@ -221,7 +221,7 @@ impl Call {
                 self.fail(error);
             }
         }
-        self.read.wake_by_ref();
+        self.reading.wake();
     }
 
     /// Ends a call whose time limit has passed.
@@ -299,8 +299,9 @@ impl Stream for Call {
     type Item = Result<Piece, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let read = Arc::clone(&self.read);
-        let polled = read.poll(cx, |cx| self.poll_piece(cx));
+        let waker = self.reading.begin_poll(cx);
+        let polled = self.poll_piece(&mut Context::from_waker(&waker));
+        self.reading.end_poll(&polled);
         if let (Poll::Ready(Some(Ok(_))), Some(heartbeat)) = (&polled, &mut self.heartbeat) {
             heartbeat.sent();
         }

@@ -1,17 +1,50 @@
 //! The timers of a call: its time limit and its heartbeat.
+//!
+//! They are polled for every chunk, and nearly never over. So a [`Timer`] is armed once, and then costs a look at a flag.
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use crate::{
     error::{Error, Reason},
     request::timeouts::Deadline,
 };
+
+/// A timer whose time can move to a later one.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// The task that it wakes when it fires.
+    armed_for: Option<Waker>,
+}
+
+impl Timer {
+    /// A timer that fires at this time at the earliest.
+    pub(crate) fn new(at: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(at)), armed_for: None }
+    }
+
+    /// Ready when this time has passed. It is not before those of the polls before.
+    pub(crate) fn poll_passed(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let is_armed = self.armed_for.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
+        if is_armed && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.armed_for = Some(cx.waker().clone());
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            if at <= self.sleep.deadline() {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(at);
+        }
+    }
+}
 
 /// The time at which a call must end: the total timeout or the caller's deadline, whichever is sooner.
 #[derive(Debug)]
@@ -19,7 +52,7 @@ pub(crate) struct TimeLimit {
     at: Instant,
     total: Duration,
     by_caller: bool,
-    timer: Pin<Box<Sleep>>,
+    timer: Timer,
 }
 
 impl TimeLimit {
@@ -28,7 +61,7 @@ impl TimeLimit {
         let by_total = began + total;
         let by_caller = deadline.map(|Deadline(at)| at).filter(|at| *at < by_total);
         let at = by_caller.unwrap_or(by_total);
-        Self { at, total, by_caller: by_caller.is_some(), timer: Box::pin(sleep_until(at)) }
+        Self { at, total, by_caller: by_caller.is_some(), timer: Timer::new(at) }
     }
 
     /// The time at which the call must end.
@@ -46,7 +79,7 @@ impl TimeLimit {
 
     /// Ready when the limit has passed.
     pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.as_mut().poll(cx)
+        self.timer.poll_passed(self.at, cx)
     }
 
     /// The error of a call that reaches its limit.
@@ -65,27 +98,28 @@ impl TimeLimit {
 #[derive(Debug)]
 pub(crate) struct HeartbeatTimer {
     interval: Duration,
-    timer: Pin<Box<Sleep>>,
-    due: bool,
+    /// `None` when a heartbeat is due.
+    next: Option<Instant>,
+    timer: Timer,
 }
 
 impl HeartbeatTimer {
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, timer: Box::pin(sleep(interval)), due: false }
+        let next = Instant::now() + interval;
+        Self { interval, next: Some(next), timer: Timer::new(next) }
     }
 
     /// Ready when a heartbeat is due.
     pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.due {
-            ready!(self.timer.as_mut().poll(cx));
-            self.due = true;
+        if let Some(next) = self.next {
+            ready!(self.timer.poll_passed(next, cx));
+            self.next = None;
         }
         Poll::Ready(())
     }
 
     /// Restarts the interval after a chunk was sent.
     pub(crate) fn sent(&mut self) {
-        self.due = false;
-        self.timer.as_mut().reset(Instant::now() + self.interval);
+        self.next = Some(Instant::now() + self.interval);
     }
 }

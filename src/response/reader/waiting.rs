@@ -2,13 +2,16 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::error::{Error, Reason};
+use crate::{
+    error::{Error, Reason},
+    response::timers::Timer,
+};
 
 /// The time for Bedrock to close a stream after both terminal events. It usually closes at once; a connection that stays open must not
 /// delay a complete answer.
@@ -32,8 +35,7 @@ pub(super) struct IdleTimer {
     /// The number of bytes that were received when it began. `None` while there is something to read.
     received: Option<u64>,
     since: Instant,
-    /// Reset when it fires and not for each frame.
-    timer: Pin<Box<Sleep>>,
+    timer: Timer,
 }
 
 impl Grace {
@@ -51,7 +53,8 @@ impl Grace {
 
 impl IdleTimer {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, received: None, since: Instant::now(), timer: Box::pin(sleep(limit)) }
+        let since = Instant::now();
+        Self { limit, received: None, since, timer: Timer::new(since + limit) }
     }
 
     /// There is something to read.
@@ -65,14 +68,7 @@ impl IdleTimer {
             self.received = Some(received);
             self.since = Instant::now();
         }
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let over = self.since + self.limit;
-            if over <= Instant::now() {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(over);
-        }
+        self.timer.poll_passed(self.since + self.limit, cx)
     }
 
     pub(super) fn error(&self) -> Error {
