@@ -2,12 +2,15 @@
 //!
 //! A body over HTTP/1 hands over one piece at a time, and has the next one only after its connection was polled. So a task that has a piece
 //! lets the others run once before it goes on, if that has brought more before. A stream with pauses between its frames hardly ever does so.
+//! That others have run is known from a waker and not from the next poll, because hyper polls a body again at once.
 
-use std::task::Context;
+use std::{pin::pin, task::Context};
 
 use bytes::{Bytes, BytesMut};
+use tokio::task::yield_now;
 
 use super::Frame;
+use crate::woken::Woken;
 
 /// Frames of so many bytes go on without looking for more.
 const ENOUGH: usize = 16 << 10;
@@ -25,6 +28,8 @@ pub(super) struct Gathered {
     pieces: u32,
     /// Whether the task lets others run, and nothing has come since.
     looks: bool,
+    /// Whether they have run. Made when it is first needed.
+    others_ran: Option<Woken>,
     /// The number of pieces that go on without looking for more.
     skipped: u32,
 }
@@ -56,7 +61,12 @@ impl Gathered {
         if self.pieces == 0 {
             return false;
         }
+        let others_ran = self.others_ran.get_or_insert_default();
         if self.looks {
+            others_ran.wakes(cx);
+            if !others_ran.is_woken() {
+                return true;
+            }
             self.looks = false;
             if self.pieces == 1 {
                 self.skipped = UNFOLLOWED;
@@ -68,8 +78,10 @@ impl Gathered {
             return false;
         }
         self.looks = true;
-        cx.waker().wake_by_ref();
-        true
+        others_ran.wakes(cx);
+        others_ran.forget();
+        // Wakes the task after the others.
+        pin!(yield_now()).poll(&mut Context::from_waker(others_ran.waker())).is_pending()
     }
 
     /// Takes what was gathered, if anything was.
