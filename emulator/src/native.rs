@@ -96,7 +96,7 @@ impl Format {
 pub(crate) fn needs_format(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
         Step::Event { event_type, .. } => stream::EVENTS.contains(&event_type.as_str()),
-        Step::Reply(_) => true,
+        Step::Reply(_) | Step::Stamped(_) => true,
         Step::Repeat { steps, .. } => needs_format(steps),
         _ => false,
     })

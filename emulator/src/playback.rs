@@ -1,6 +1,6 @@
 //! Turns a script into bytes, pauses and, if the script has one, a fault.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 
@@ -81,6 +81,7 @@ pub(crate) fn expand(steps: Vec<Step>) -> Box<dyn Iterator<Item = Step> + Send> 
     Box::new(steps.into_iter().flat_map(|step| -> Box<dyn Iterator<Item = Step> + Send> {
         match step {
             Step::Reply(text) => Box::new(reply::steps(&text, 0).into_iter()),
+            Step::Stamped(text) => Box::new(std::iter::once_with(move || stamped(&text))),
             Step::Repeat { times, steps } => Box::new((0..times).flat_map(move |_| expand(steps.clone()))),
             Step::Bytes(bytes) => Box::new(frame::split(bytes.into()).into_iter().map(|one| Step::Bytes(one.into()))),
             single => Box::new(std::iter::once(single)),
@@ -96,8 +97,14 @@ pub(crate) fn encode(step: &Step, pad: Option<usize>) -> Bytes {
         Step::Error { code, message } => frame::error(code, message),
         Step::Bytes(bytes) => bytes.clone().into(),
         // `expand` has replaced these, or they have no bytes.
-        Step::Reply(_) | Step::Repeat { .. } | Step::WaitMs(_) => Bytes::new(),
+        Step::Reply(_) | Step::Stamped(_) | Step::Repeat { .. } | Step::WaitMs(_) => Bytes::new(),
     }
+}
+
+/// A text delta with the time.
+fn stamped(text: &str) -> Step {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Step::text(&format!("{:019}{text}", since_epoch.as_nanos()))
 }
 
 /// Inserts the fault. Actions after a fault that ends the stream are not reached.
@@ -183,6 +190,24 @@ mod tests {
     fn a_repetition_is_not_written_out_in_advance() {
         let script = Script::of([Step::Repeat { times: usize::MAX, steps: vec![Step::text("x")] }]);
         assert_eq!(actions(&script).take(3).count(), 3);
+    }
+
+    #[test]
+    fn a_stamp_has_the_time_at_which_its_frame_is_sent() {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let script =
+            Script::of([Step::Repeat { times: 2, steps: vec![Step::WaitMs(1), Step::Stamped(" one".into())] }]);
+        let mut sent = actions(&script).filter(|action| matches!(action, Action::Send(_)));
+        let mut earliest = now();
+        for _ in 0..2 {
+            let Some(Action::Send(bytes)) = sent.next() else { panic!("a frame") };
+            let latest = now();
+            let Some(Step::Event { payload, .. }) = frame::decode(bytes) else { panic!("an event") };
+            let (stamp, text) = payload["delta"]["text"].as_str().unwrap().split_at(19);
+            assert!((earliest..=latest).contains(&stamp.parse().unwrap()));
+            assert_eq!(text, " one");
+            earliest = latest;
+        }
     }
 
     #[test]

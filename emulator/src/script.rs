@@ -91,6 +91,8 @@ pub enum Step {
     },
     /// A complete answer: message start, one delta for each word, stops and metadata.
     Reply(String),
+    /// A text delta of block 0: the time at which it is sent, in nanoseconds since the Unix epoch and in 19 digits, and then this text.
+    Stamped(String),
     /// Raw bytes: recorded frames or garbage.
     #[serde(deserialize_with = "base64_bytes")]
     Bytes(Vec<u8>),

@@ -116,7 +116,7 @@ impl Telling {
             Step::Exception { exception_type, message } => error_of(&exception_type, message),
             Step::Error { code, message } => error_of(&code, message),
             // `expand` has replaced these, or they have no content.
-            Step::Reply(_) | Step::Repeat { .. } | Step::WaitMs(_) => return true,
+            Step::Reply(_) | Step::Stamped(_) | Step::Repeat { .. } | Step::WaitMs(_) => return true,
         };
         // A fault before the exception hides it.
         if !self.fault.is_some_and(|fault| fault.kind.ends_answer()) {

@@ -93,6 +93,6 @@ fn read(steps: &[Step], last: &mut Option<TokenUsage>) -> bool {
         }
         Step::Repeat { times, steps } => *times == 0 || read(steps, last),
         Step::Exception { .. } | Step::Error { .. } => false,
-        Step::WaitMs(_) => true,
+        Step::Stamped(_) | Step::WaitMs(_) => true,
     })
 }
