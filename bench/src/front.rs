@@ -1,6 +1,6 @@
 //! The Bedrock API of the server beside a proxy that forwards bytes: processor time of a chunk.
 
-use std::{fs, io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::PathBuf, process::Command, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
@@ -8,8 +8,9 @@ use crate::{
     Failure,
     figures::Figures,
     load::{Expected, Load},
+    operated::{Features, Operated},
     process::Program,
-    upstream::{Answer, FLAT_OUT, LONG, PACED},
+    upstream::{Answer, FLAT_OUT, LONG, PACED, Upstream},
 };
 
 /// The settings of the workload.
@@ -43,90 +44,20 @@ const ROWS: [Row; 6] = [
     Row { name: "32 streams flat out, callers on HTTP/2", answer: FLAT_OUT, streams: 32, over_h2: true },
 ];
 
-/// What an operator switches on: callers with limits, a quota of the model, and prices. The hash of a key is put in.
-const CONFIGURATION: &str = r#"
-[[caller]]
-name = "bench"
-keys = [KEY]
-models = ["emulator.bench-paced", "emulator.bench-flat-out", "emulator.bench-long"]
-max_streams = 1000
-requests_per_minute = 100000
-tokens_per_minute = 1000000000
-
-[[quota]]
-model = "emulator.bench-paced"
-region = "us-east-1"
-tokens_per_minute = 1000000000
-requests_per_minute = 1000000
-
-[[quota]]
-model = "emulator.bench-flat-out"
-region = "us-east-1"
-tokens_per_minute = 1000000000
-requests_per_minute = 1000000
-"#;
-
-/// A key of a caller and a folder with the configuration that has it. Dropping it removes the folder.
-struct Operated {
-    folder: PathBuf,
-    key: String,
-}
-
-impl Drop for Operated {
-    fn drop(&mut self) {
-        // A folder for temporary files can keep it.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl Operated {
-    fn new(settings: &Settings) -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("outcrop-bench-{}", std::process::id()));
-        fs::create_dir_all(&folder)?;
-        let mut operated = Self { folder, key: String::new() };
-        let made = Command::new(&settings.program).args(["keys", "new", "--caller", "bench"]).output()?;
-        let (stdout, stderr) = (String::from_utf8(made.stdout)?, String::from_utf8(made.stderr)?);
-        let key = stdout.split_whitespace().find(|word| word.starts_with("oc_")).ok_or("no key was made")?.to_owned();
-        let hash = stderr.lines().map(str::trim).find(|line| line.starts_with("{ id = "));
-        let hash = hash.ok_or("no line for the configuration was printed")?.trim_end_matches(',');
-        let text = CONFIGURATION.replace("KEY", hash);
-        let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(operated.file())?;
-        file.write_all(text.as_bytes())?;
-        operated.key = key;
-        Ok(operated)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.join("outcrop.toml")
-    }
-
-    fn start(&self, settings: &Settings, emulator: SocketAddr) -> Result<Program, Failure> {
-        let mut command = Command::new(&settings.program);
-        command
-            .args(["serve", "--bedrock-api", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
-            .args(["--max-connections-per-address", "1000", "--log", "info", "--config"])
-            .arg(self.file())
-            .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{emulator}"))
-            .envs([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "us-east-1")])
-            .stderr(fs::File::create(self.folder.join("log"))?);
-        Program::start(&mut command)
-    }
-}
-
 /// Runs the rows, and prints a line for each.
 ///
 /// # Errors
 /// If a program does not run, or a stream has not the bytes of the emulator.
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
-    let emulator = Program::of_this(&["emulator"])?;
-    let proxy = Program::of_this(&["byte-proxy", &emulator.address.to_string()])?;
-    let operated = Operated::new(settings)?;
-    let server = operated.start(settings, emulator.address)?;
+    let emulator = Upstream::start(None, false)?;
+    let proxy = Program::of_this(&["byte-proxy", &emulator.program.address.to_string()])?;
+    let operated = Operated::new(&settings.program)?;
+    let server = operated.start(Features::OPERATED, &emulator)?;
     println!("processor time of a chunk, medians of {} rounds; ratio of each round (least to most)", settings.rounds);
     println!("{:<52} {:>12} {:>10} {:>22}", "", "byte proxy", "Outcrop", "ratio");
     for row in ROWS.iter().filter(|row| row.name.contains(&settings.only)) {
         let model = row.answer.model();
-        let expected = Expected::of(emulator.address, &model).await?;
+        let expected = Expected::of(emulator.program.address, &model).await?;
         let (mut of_proxy, mut of_server) = (Figures::default(), Figures::default());
         for round in 0..settings.rounds {
             let mut sides = [(&proxy, &mut of_proxy), (&server, &mut of_server)];
