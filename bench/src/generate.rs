@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, getrlimit};
 
 use crate::{
     Failure,
@@ -49,8 +50,14 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     println!("Medians of {rounds} rounds; the ratio of each round, its median and (least to most).\n");
     println!("| workload | | direct | bare bridge | SDK bridge | Outcrop | Outcrop / bare bridge |");
     println!("|---|---|---|---|---|---|---|");
-    let mut busy = Vec::new();
+    let (mut busy, mut impossible) = (Vec::new(), Vec::new());
     for row in ROWS.into_iter().filter(|row| row.name.contains(&settings.only)) {
+        let files = row.files(settings.brief);
+        if getrlimit(Resource::Nofile).current.is_some_and(|limit| limit < files) {
+            impossible.push(format!("{} ({files} open files)", row.name));
+            print(row, &Default::default());
+            continue;
+        }
         let mut results: [Rounds; 4] = Default::default();
         for round in 0..rounds {
             let mut sides: Vec<_> = SIDES.into_iter().zip(&mut results).collect();
@@ -70,6 +77,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     }
     if !busy.is_empty() {
         println!("\nThe load generator took most of a core, so that times include its own: {}.", busy.join("; "));
+    }
+    if !impossible.is_empty() {
+        println!("\nThe limit of open files is too low, and cannot be raised, for: {}.", impossible.join("; "));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! - `operated` Outcrop with what an operator switches on, and its `collector`
 //! - `front` the workload of the Bedrock API, with the callers in `load` and the floor in `byte_proxy`
 //! - `generate` the workloads of gRPC, which are the `rows`, each measured by a `run`
+//! - `features` what each feature of the server costs
 //! - `callers` call over gRPC or with the AWS SDK, and `streams` check every text and take the times
 //! - `bridge` the floors of gRPC, whose clients are in a `pool`
 
@@ -18,6 +19,7 @@ mod bridge;
 mod byte_proxy;
 mod callers;
 mod collector;
+mod features;
 mod figures;
 mod front;
 mod generate;
@@ -53,6 +55,8 @@ enum Command {
     Front(front::Settings),
     /// Generate of the server beside the bridges: processor time, delays and memory, as a table in Markdown
     Generate(generate::Settings),
+    /// What each feature of the server costs that can be switched on, as a table in Markdown
+    Features(features::Settings),
     /// The emulator with the answers of the workloads
     #[command(hide = true)]
     Emulator(upstream::Settings),
@@ -89,6 +93,7 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Front(settings) => front::run(&settings).await,
         Command::Generate(settings) => generate::run(&settings).await,
+        Command::Features(settings) => features::run(&settings).await,
         Command::Emulator(settings) => upstream::serve(settings).await,
         Command::ByteProxy { upstream } => byte_proxy::serve(upstream).await,
         Command::Collector => collector::serve().await,

@@ -11,6 +11,9 @@ use crate::{
 /// The most streams in the brief form.
 const BRIEF_STREAMS: usize = 16;
 
+/// The open files that a process needs besides those of streams.
+const OTHER_FILES: u64 = 200;
+
 /// A row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
@@ -125,5 +128,11 @@ impl Row {
     /// The number of streams.
     pub(crate) fn streams(self, is_brief: bool) -> usize {
         if is_brief { self.streams.min(BRIEF_STREAMS) } else { self.streams }
+    }
+
+    /// The open files that a process needs: over HTTP/1.1 a stream has a connection of its own.
+    pub(crate) fn files(self, is_brief: bool) -> u64 {
+        let streams = if self.tls == Tls::No { self.streams(is_brief) } else { 0 };
+        (streams + self.connections) as u64 + OTHER_FILES
     }
 }

@@ -14,10 +14,11 @@ use crate::{
 const TEXTS: usize = 16;
 
 /// The most chunks of an answer in the brief form.
-const BRIEF_CHUNKS: usize = 32;
+const BRIEF_CHUNKS: usize = 20;
 
-/// The longest pause in the brief form, in milliseconds.
-const BRIEF_GAP: u64 = 100;
+/// By how much pauses are shorter in the brief form, and the shortest of them, in milliseconds.
+const BRIEFER: u64 = 50;
+const BRIEF_GAP: u64 = 20;
 
 /// The length of a stamp ([`Step::Stamped`]) in bytes.
 pub(crate) const STAMP: usize = 19;
@@ -114,7 +115,7 @@ impl Answer {
 
     /// With texts of the length of tokens, and Bedrock's padding.
     fn script(self, is_brief: bool) -> Script {
-        let gap = if is_brief { self.gap.min(BRIEF_GAP) } else { self.gap };
+        let gap = if is_brief { self.gap.min(BRIEF_GAP.max(self.gap / BRIEFER)) } else { self.gap };
         let pause = (gap > 0).then_some(Step::WaitMs(gap));
         let text = |text: String| if self.is_stamped { Step::Stamped(text) } else { Step::text(&text) };
         let steps: Vec<_> = self
