@@ -51,6 +51,7 @@ mod front;
 pub mod fuzzing;
 pub mod identity;
 mod in_force;
+mod interlude;
 pub mod metrics;
 mod outbound;
 mod outcome;

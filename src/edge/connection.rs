@@ -6,6 +6,7 @@
 //! request in flight.
 //!
 //! - `activity` the requests in flight
+//! - `corked` lets other streams send before it writes
 //! - `opening` the handshake of TLS, and what is known of the client after it
 //! - `parked` what can end a connection, which is looked at only when something has happened
 //! - `transport` the bytes, with or without TLS
@@ -13,6 +14,7 @@
 //! - `upload` an answer over HTTP/1 that comes before the request has ended
 
 mod activity;
+mod corked;
 mod opening;
 mod parked;
 mod socket;
@@ -43,6 +45,7 @@ use tracing::debug;
 
 use self::{
     activity::{Activity, TrackedBody},
+    corked::Corked,
     opening::{Opened, Peer, open},
     parked::Parked,
     socket::Version,
@@ -167,7 +170,7 @@ impl Connections {
         };
         let activity = Activity::new();
         let service = service_fn(|request| self.call(request, &peer, &activity));
-        let io = TokioIo::new(socket);
+        let io = TokioIo::new(Corked::new(socket));
         let ended = match version {
             Version::Http1 => self.drive(self.http1().serve_connection(io, service), &activity).await,
             Version::Http2 => self.drive(self.http2().serve_connection(io, service), &activity).await,
