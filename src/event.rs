@@ -9,6 +9,7 @@ mod finish;
 pub(crate) mod invariants;
 mod members;
 pub(crate) mod native;
+mod text_delta;
 mod whole;
 
 use std::{
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 use self::{
     content::BlockEvent,
     finish::{Ending, Metadata, Stop},
+    text_delta::TextDelta,
 };
 pub(crate) use self::{finish::Used, members::Members};
 use crate::{
@@ -29,6 +31,9 @@ use crate::{
     json,
     proto::{Chunk, JsonForm, OtherEvent, Role, Start, chunk::Event},
 };
+
+/// The event with a delta of content.
+const DELTA: &str = "contentBlockDelta";
 
 /// Maps the events of one answer: one `start`, a `sequence` without a gap, and one `finish`, only after `messageStop`.
 #[derive(Debug)]
@@ -149,6 +154,14 @@ impl EventMapper {
         }
     }
 
+    /// Maps a delta of text that has no other members, as [`Self::accept`] would. Returns whether the event is one.
+    pub(crate) fn accept_text(&mut self, event_type: &str, payload: &[u8], ready: &mut VecDeque<Chunk>) -> bool {
+        let delta = if event_type == DELTA { TextDelta::read(payload) } else { None };
+        let Some(TextDelta { index, text }) = delta else { return false };
+        self.emit(index, Event::Text(text), None, ready);
+        true
+    }
+
     /// Maps an event of an unknown type whose payload is not a JSON object. It is sent to the caller as text.
     pub(crate) fn opaque(&mut self, event_type: String, payload: &[u8], ready: &mut VecDeque<Chunk>) {
         let json = String::from_utf8_lossy(payload).into_owned();
@@ -182,7 +195,7 @@ impl EventMapper {
                 Some(Parsed::MessageStart { role: role(&role_name), role_name })
             }
             "contentBlockStart" => content::block_start(members).map(Parsed::Content),
-            "contentBlockDelta" => content::block_delta(members, self.json_form).map(Parsed::Content),
+            DELTA => content::block_delta(members, self.json_form).map(Parsed::Content),
             "contentBlockStop" => Some(Parsed::Content(content::block_stop(members))),
             "messageStop" if self.stop.is_none() => Some(Parsed::Stop(finish::stop(members))),
             "metadata" if self.metadata.is_none() => Some(Parsed::Metadata(finish::metadata(members))),
@@ -224,8 +237,7 @@ impl EventMapper {
 
 /// Whether this is an event type that the contract maps.
 pub(crate) fn is_known(event_type: &str) -> bool {
-    let converse =
-        ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"];
+    let converse = ["messageStart", "contentBlockStart", DELTA, "contentBlockStop", "messageStop", "metadata"];
     converse.contains(&event_type) || event_type == native::CHUNK
 }
 

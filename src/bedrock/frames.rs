@@ -3,8 +3,8 @@
 //! The decoder is the SDK's. The prelude is checked as soon as it has arrived, because with a damaged length the decoder would wait for bytes
 //! that never come.
 //!
-//! - `unread` frames that need no reading, which are passed on without being decoded
-//! - `gathered` those that go on together
+//! - `plain` events as Bedrock writes them, which need no decoder
+//! - `gathered` frames that go on unread and together
 //! - `whole` a body that is no event stream
 
 mod gathered;
@@ -12,7 +12,7 @@ mod gathered;
 pub(crate) mod paced;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod pieces;
-mod unread;
+mod plain;
 mod whole;
 
 use std::{
@@ -21,14 +21,14 @@ use std::{
 };
 
 use aws_smithy_eventstream::frame::read_message_from;
-use aws_smithy_types::{body::SdkBody, event_stream::Message};
+use aws_smithy_types::{body::SdkBody, event_stream::Message, str_bytes::StrBytes};
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio_stream::Stream;
 
 use self::{
     gathered::Gathered,
-    unread::{Prelude, Run},
+    plain::{Prelude, Run},
     whole::Whole,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(crate) enum Frame {
     /// An event.
     Event {
         /// `:event-type`.
-        event_type: String,
+        event_type: StrBytes,
         /// The payload: JSON.
         payload: Bytes,
     },
@@ -168,13 +168,19 @@ impl Frames {
         if run.frames > 0 {
             return Ok(Some(Frame::Unread { bytes: buffer.split_to(run.bytes).freeze(), count: run.frames }));
         }
-        let Some(Prelude { total, .. }) = Prelude::read(buffer, longest)? else { return Ok(None) };
+        let Some(prelude) = Prelude::read(buffer, longest)? else { return Ok(None) };
+        let total = prelude.total;
         if buffer.len() < total {
             buffer.reserve(total - buffer.len());
             return Ok(None);
         }
         let mut frame = buffer.split_to(total).freeze();
         self.last = frame.clone();
+        if let Some((event_type, payload)) = prelude.event(&frame)
+            && let Ok(event_type) = StrBytes::try_from(frame.slice_ref(event_type))
+        {
+            return Ok(Some(Frame::Event { event_type, payload: frame.slice_ref(payload) }));
+        }
         let message = read_message_from(&mut frame).map_err(|error| corrupt(error.to_string()).with_source(error))?;
         read(&message).map(Some)
     }
@@ -239,7 +245,7 @@ impl Frames {
                     return Poll::Ready(Some(self.after_gathered(Err(error))));
                 }
                 Poll::Ready(None) => self.body = None,
-                Poll::Pending if self.gathered.looks_for_more(cx) => return Poll::Pending,
+                Poll::Pending if self.gathered.waits(cx) => return Poll::Pending,
                 Poll::Pending => {
                     return self.gathered.take().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))));
                 }
@@ -274,22 +280,23 @@ impl Stream for Frames {
 fn read(message: &Message) -> Result<Frame, Error> {
     let header = |name: &str| {
         let found = message.headers().iter().find(|header| header.name().as_str() == name)?;
-        found.value().as_string().ok().map(|value| value.as_str().to_owned())
+        found.value().as_string().ok()
     };
     let required = |name: &str| header(name).ok_or_else(|| corrupt(format!("a frame lacks the header {name}")));
     // A frame without :message-type is identified by its other header.
     let implied = || {
         let types = [(":event-type", "event"), (":exception-type", "exception")];
-        types.into_iter().find(|(name, _)| header(name).is_some()).map(|(_, implied)| implied.to_owned())
+        types.into_iter().find(|(name, _)| header(name).is_some()).map(|(_, implied)| implied)
     };
-    let message_type = header(":message-type").or_else(implied);
+    let message_type = header(":message-type").map(StrBytes::as_str).or_else(implied);
     let payload = message.payload().clone();
-    match message_type.ok_or_else(|| corrupt("a frame lacks the header :message-type"))?.as_str() {
-        "event" => Ok(Frame::Event { event_type: required(":event-type")?, payload }),
-        "exception" => Ok(Frame::Exception { exception_type: required(":exception-type")?, payload }),
+    let text = |value: &StrBytes| value.as_str().to_owned();
+    match message_type.ok_or_else(|| corrupt("a frame lacks the header :message-type"))? {
+        "event" => Ok(Frame::Event { event_type: required(":event-type")?.clone(), payload }),
+        "exception" => Ok(Frame::Exception { exception_type: text(required(":exception-type")?), payload }),
         "error" => Ok(Frame::Error {
-            code: header(":error-code").unwrap_or_default(),
-            message: header(":error-message").unwrap_or_default(),
+            code: header(":error-code").map(text).unwrap_or_default(),
+            message: header(":error-message").map(text).unwrap_or_default(),
         }),
         other => Err(corrupt(format!("a frame has the unknown :message-type {other:?}"))),
     }

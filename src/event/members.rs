@@ -25,7 +25,7 @@ impl Members {
 
     /// The members of the payload of an event, without Bedrock's padding.
     pub(crate) fn new(mut members: Map<String, Value>) -> Self {
-        if members.get(PADDING).and_then(Value::as_str).is_some_and(|padding| ALPHABET.starts_with(padding)) {
+        if members.get(PADDING).and_then(Value::as_str).is_some_and(is_padding) {
             members.remove(PADDING);
         }
         Self(members)
@@ -140,6 +140,11 @@ impl Members {
             }
         }
     }
+}
+
+/// Whether a member `p` is Bedrock's padding.
+pub(super) fn is_padding(text: &str) -> bool {
+    ALPHABET.starts_with(text)
 }
 
 /// A whole number, also one that is written as `5.0`, as Bedrock does beside a guardrail.

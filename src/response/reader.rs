@@ -220,20 +220,24 @@ impl ResponseReader {
             // Only an answer that is relayed has them.
             Frame::Unread { .. } => return Ok(()),
         };
+        let event_type = event_type.as_str();
+        if self.format.is_converse() && self.mapper.accept_text(event_type, &payload, &mut self.ready) {
+            return Ok(());
+        }
         // Of an answer that is relayed, only its end and its usage count.
         let is_content = event_type == CHUNK && self.mapper.phase() == Phase::AfterContent;
         if is_content && matches!(self.format, Format::Relayed(_)) && invoke::is_plain(&payload) {
             return Ok(());
         }
-        let mut event = match event::parse(&event_type, &payload) {
-            Err(_) if !event::is_known(&event_type) => {
-                self.mapper.opaque(event_type, &payload, &mut self.ready);
+        let mut event = match event::parse(event_type, &payload) {
+            Err(_) if !event::is_known(event_type) => {
+                self.mapper.opaque(event_type.to_owned(), &payload, &mut self.ready);
                 return Ok(());
             }
             parsed => parsed?,
         };
         if event_type != CHUNK || self.format.is_converse() {
-            self.mapper.accept(&event_type, event, &mut self.ready);
+            self.mapper.accept(event_type, event, &mut self.ready);
             return Ok(());
         }
         let bytes = invoke::chunk_bytes(&event)?;

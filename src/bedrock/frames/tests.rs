@@ -17,7 +17,7 @@ async fn the_three_kinds_of_message_are_distinguished() {
         frame(&[(":message-type", "error"), (":error-code", "c"), (":error-message", "m")], ""),
     ];
     let frames = decode(bytes.concat()).await;
-    assert!(matches!(&frames[0], Ok(Frame::Event { event_type, .. }) if event_type == "messageStart"));
+    assert!(matches!(&frames[0], Ok(Frame::Event { event_type, .. }) if event_type.as_str() == "messageStart"));
     assert!(matches!(&frames[1], Ok(Frame::Exception { .. })));
     assert_eq!(frames[2], Ok(Frame::Error { code: "c".into(), message: "m".into() }));
     assert_eq!(frames.len(), 3);

@@ -1,7 +1,7 @@
-//! Recognises frames that need no reading, without decoding them. Their checksums are checked as those of all frames.
+//! Recognises events as Bedrock writes them, without the decoder of the SDK and without an allocation. Their checksums are checked as those of
+//! all frames.
 //!
-//! It recognises an event as Bedrock writes it: with headers that are text, of which one each is the kind and the type. A frame that has
-//! anything else is for the decoder of the SDK.
+//! Such an event has headers that are text, of which one each is the kind and the type. A frame that has anything else is for the decoder.
 
 use crc32fast::Hasher;
 
@@ -52,20 +52,14 @@ impl Prelude {
         Ok(Some(Self { total, headers, hasher }))
     }
 
-    /// Whether a frame with this prelude is complete and whole, and an event of one of these types.
-    fn matches(mut self, buffer: &[u8], types: &[&str]) -> bool {
-        let Some((frame, checksum)) = buffer.get(..self.total).and_then(<[u8]>::split_last_chunk::<CHECKSUM>) else {
-            return false;
-        };
-        let headers = frame.get(PRELUDE..).and_then(|rest| rest.get(..self.headers));
-        let Some(event_type) = headers.and_then(event_type) else {
-            return false;
-        };
-        if !types.iter().any(|wanted| wanted.as_bytes() == event_type) {
-            return false;
-        }
+    /// The type and the payload of a frame with this prelude, which begins the buffer. `None` if it is not complete and undamaged, or no event
+    /// with headers that are text.
+    pub(super) fn event(mut self, buffer: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (frame, checksum) = buffer.get(..self.total)?.split_last_chunk::<CHECKSUM>()?;
+        let (headers, payload) = frame.get(PRELUDE..)?.split_at_checked(self.headers)?;
+        let event_type = event_type(headers)?;
         self.hasher.update(&frame[PRELUDE - CHECKSUM..]);
-        self.hasher.finalize().to_be_bytes() == *checksum
+        (self.hasher.finalize().to_be_bytes() == *checksum).then_some((event_type, payload))
     }
 }
 
@@ -80,7 +74,8 @@ impl Run {
             && let Ok(Some(prelude)) = Prelude::read(rest, longest)
         {
             let total = prelude.total;
-            if !prelude.matches(rest, types) {
+            let is_wanted = |(event_type, _)| types.iter().any(|wanted| wanted.as_bytes() == event_type);
+            if !prelude.event(rest).is_some_and(is_wanted) {
                 break;
             }
             run.bytes += total;
