@@ -42,7 +42,7 @@ fn all_with_values() -> Metrics {
     let error = Error::new(Reason::Internal, "");
     let abandoned = Outcome::Abandoned { mode: "cancel", result: "" };
     let mut pace = Pace::default();
-    pace.chunk();
+    pace.chunks(1, tokio::time::Instant::now());
     for outcome in [Outcome::Finished, Outcome::Failed(&error), Outcome::Refused(&error), abandoned] {
         metrics.call_ended(&CallSummary {
             method: "Generate",

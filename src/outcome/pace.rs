@@ -23,30 +23,26 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Records that there is no next chunk yet.
-    pub(crate) fn waits(&mut self) {
-        if self.waiting.is_none() {
-            self.waiting = Some(Instant::now());
-        }
+    pub(crate) fn waits(&mut self, now: Instant) {
+        self.waiting.get_or_insert(now);
     }
 
-    /// Records a chunk. A chunk that was there when it was asked for has no gap before it, however long the caller did not ask.
-    pub(crate) fn chunk(&mut self) {
-        let gap = self.waiting.take().map(|since| since.elapsed()).unwrap_or_default();
-        self.chunks += 1;
-        // The first chunk is there when the stream begins.
-        if self.chunks > 1 {
-            self.gap(gap);
+    /// Records chunks that arrived together: between them there are no gaps. Chunks that were there when they were asked for have no gap before
+    /// them, however long the caller did not ask.
+    pub(crate) fn chunks(&mut self, count: u32, now: Instant) {
+        for _ in 0..count {
+            let gap = self.waiting.take().map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+            self.chunks += 1;
+            // The first chunk is there when the stream begins.
+            if self.chunks > 1 {
+                self.gap(gap);
+            }
         }
-    }
-
-    /// Records chunks that arrived together: between them there are no gaps.
-    pub(crate) fn chunks_together(&mut self, count: u32) {
-        (0..count).for_each(|_| self.chunk());
     }
 
     /// Records the end of the stream. A stall that no chunk has ended counts too.
-    pub(crate) fn ended(&mut self) {
-        let gap = self.waiting.take().map(|since| since.elapsed()).unwrap_or_default();
+    pub(crate) fn ended(&mut self, now: Instant) {
+        let gap = self.waiting.take().map(|since| now.saturating_duration_since(since)).unwrap_or_default();
         if gap >= STALL {
             self.gap(gap);
         }
@@ -60,7 +56,7 @@ impl Pace {
     }
 
     /// The number of chunks.
-    pub(crate) fn chunks(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.chunks
     }
 
@@ -87,12 +83,12 @@ mod tests {
     use super::*;
 
     async fn chunk_after(pace: &mut Pace, gap: Duration) {
-        pace.waits();
+        pace.waits(Instant::now());
         advance(gap / 2).await;
         // Asked again before there is a chunk, as after a heartbeat.
-        pace.waits();
+        pace.waits(Instant::now());
         advance(gap / 2).await;
-        pace.chunk();
+        pace.chunks(1, Instant::now());
     }
 
     #[tokio::test(start_paused = true)]
@@ -101,7 +97,7 @@ mod tests {
         for millis in [700, 4, 40, 9_998, 10_000, 400_000] {
             chunk_after(&mut pace, Duration::from_millis(millis)).await;
         }
-        assert_eq!((pace.chunks(), pace.stalls()), (6, 2));
+        assert_eq!((pace.number(), pace.stalls()), (6, 2));
         assert_eq!(
             pace.gaps(),
             &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1],
@@ -113,9 +109,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_in_which_the_caller_does_not_read_is_no_gap() {
         let mut pace = Pace::default();
-        pace.chunk();
+        pace.chunks(1, Instant::now());
         advance(Duration::from_mins(5)).await;
-        pace.chunk();
+        pace.chunks(1, Instant::now());
         assert_eq!((pace.gaps()[0], pace.stalls(), pace.total()), (1, 0, Duration::ZERO));
     }
 
@@ -123,11 +119,11 @@ mod tests {
     async fn a_stall_that_no_chunk_ends_counts_and_a_short_wait_at_the_end_does_not() {
         for (wait, stalls) in [(STALL, 1), (Duration::from_secs(9), 0)] {
             let mut pace = Pace::default();
-            pace.chunk();
-            pace.waits();
+            pace.chunks(1, Instant::now());
+            pace.waits(Instant::now());
             advance(wait).await;
-            pace.ended();
-            pace.ended();
+            pace.ended(Instant::now());
+            pace.ended(Instant::now());
             assert_eq!((pace.stalls(), pace.gaps().iter().sum::<u64>()), (stalls, stalls));
         }
     }

@@ -99,10 +99,10 @@ impl Call {
         }
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
+    fn poll_piece(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
         loop {
             // A call without resources has ended and does not time out.
-            if self.resources.is_some() && self.time_limit.poll_passed(cx).is_ready() {
+            if self.resources.is_some() && self.time_limit.poll_passed(now, cx).is_ready() {
                 self.end_overdue();
             }
             if let Some(whole) = &mut self.whole
@@ -110,14 +110,14 @@ impl Call {
             {
                 self.end(lease_lost);
             }
-            match self.poll_state(cx) {
+            match self.poll_state(now, cx) {
                 Poll::Ready(Step::Again) => {}
                 Poll::Ready(Step::Piece(piece)) => return Poll::Ready(Some(Ok(piece))),
                 Poll::Ready(Step::Failed(error)) => self.fail(error),
                 Poll::Ready(Step::Over(error)) => return Poll::Ready(error.map(Err)),
                 Poll::Pending => {
                     let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
-                    ready!(heartbeat.poll_due(cx));
+                    ready!(heartbeat.poll_due(now, cx));
                     return Poll::Ready(Some(Ok(Piece::Chunk(Chunk {
                         event: Some(Event::Heartbeat(Heartbeat { quota_wait: self.attempts.quota_wait() })),
                         ..Chunk::default()
@@ -127,7 +127,7 @@ impl Call {
         }
     }
 
-    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_state(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Step> {
         let step = match &mut self.state {
             State::Over(error) => Step::Over(error.take()),
             State::Pending(response) => match ready!(Pin::new(response).poll(cx)) {
@@ -140,7 +140,7 @@ impl Call {
                 }
                 Err(error) => Step::Failed(error),
             },
-            State::Reading(reader) => match ready!(poll_reader(reader, &mut self.resources, cx)) {
+            State::Reading(reader) => match ready!(poll_reader(reader, &mut self.resources, now, cx)) {
                 Some(Ok(Piece::Chunk(mut finish))) if is_finish(&finish) => {
                     if let Some(whole) = &mut self.whole {
                         whole.complete(&mut finish);
@@ -158,7 +158,7 @@ impl Call {
                     if let Some(resources) = &mut self.resources
                         && piece.follows_content()
                     {
-                        resources.accounting.chunks(piece.chunks());
+                        resources.accounting.chunks(piece.chunks(), now);
                     }
                     Step::Piece(piece)
                 }
@@ -265,13 +265,14 @@ impl Call {
 fn poll_reader(
     reader: &mut ResponseReader,
     resources: &mut Option<CallResources>,
+    now: Instant,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Piece, Error>>> {
     let polled = Pin::new(reader).poll_next(cx);
     if let Some(CallResources { accounting, .. }) = resources {
         match &polled {
-            Poll::Pending => accounting.waits(),
-            Poll::Ready(Some(Ok(piece))) => accounting.arrived(piece.chunks()),
+            Poll::Pending => accounting.waits(now),
+            Poll::Ready(Some(Ok(piece))) => accounting.arrived(piece.chunks(), now),
             Poll::Ready(_) => {}
         }
     }
@@ -300,10 +301,12 @@ impl Stream for Call {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let waker = self.reading.begin_poll(cx);
-        let polled = self.poll_piece(&mut Context::from_waker(&waker));
+        // One look at the clock for all that a poll measures.
+        let now = Instant::now();
+        let polled = self.poll_piece(now, &mut Context::from_waker(&waker));
         self.reading.end_poll(&polled);
         if let (Poll::Ready(Some(Ok(_))), Some(heartbeat)) = (&polled, &mut self.heartbeat) {
-            heartbeat.sent();
+            heartbeat.sent(now);
         }
         polled
     }

@@ -1,6 +1,7 @@
 //! The timers of a call: its time limit and its heartbeat.
 //!
-//! They are polled for every chunk, and nearly never over. So a [`Timer`] is armed once, and then costs a look at a flag.
+//! They are polled for every chunk, and nearly never over. So a [`Timer`] is armed once, and compares two times
+//! then.
 
 use std::{
     pin::Pin,
@@ -19,28 +20,31 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
-    /// The task that it wakes when it fires.
+    /// When it fires.
+    set_to: Instant,
+    /// The task that it wakes then.
     armed_for: Option<Waker>,
 }
 
 impl Timer {
     /// A timer that fires at this time at the earliest.
     pub(crate) fn new(at: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(at)), armed_for: None }
+        Self { sleep: Box::pin(sleep_until(at)), set_to: at, armed_for: None }
     }
 
     /// Ready when this time has passed. It is not before those of the polls before.
-    pub(crate) fn poll_passed(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_passed(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let is_armed = self.armed_for.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
-        if is_armed && !self.sleep.is_elapsed() {
+        if is_armed && now < self.set_to {
             return Poll::Pending;
         }
         self.armed_for = Some(cx.waker().clone());
         loop {
             ready!(self.sleep.as_mut().poll(cx));
-            if at <= self.sleep.deadline() {
+            if at <= self.set_to {
                 return Poll::Ready(());
             }
+            self.set_to = at;
             self.sleep.as_mut().reset(at);
         }
     }
@@ -78,8 +82,8 @@ impl TimeLimit {
     }
 
     /// Ready when the limit has passed.
-    pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll_passed(self.at, cx)
+    pub(crate) fn poll_passed(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_passed(self.at, now, cx)
     }
 
     /// The error of a call that reaches its limit.
@@ -110,16 +114,16 @@ impl HeartbeatTimer {
     }
 
     /// Ready when a heartbeat is due.
-    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_due(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(next) = self.next {
-            ready!(self.timer.poll_passed(next, cx));
+            ready!(self.timer.poll_passed(next, now, cx));
             self.next = None;
         }
         Poll::Ready(())
     }
 
     /// Restarts the interval after a chunk was sent.
-    pub(crate) fn sent(&mut self) {
-        self.next = Some(Instant::now() + self.interval);
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.next = Some(now + self.interval);
     }
 }

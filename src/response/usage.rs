@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::{
     admission::Reservation,
     error::{Error, Reason},
@@ -34,20 +36,20 @@ impl UsageAccounting {
     }
 
     /// Records chunks after the first content that arrived together.
-    pub(crate) fn chunks(&mut self, count: u32) {
+    pub(crate) fn chunks(&mut self, count: u32, now: Instant) {
         if let Some(meter) = &mut self.chunk_meter {
-            (0..count).for_each(|_| meter.chunk());
+            meter.chunks(count, now);
         }
     }
 
     /// Records that the stream waits for a chunk of Bedrock.
-    pub(crate) fn waits(&mut self) {
-        self.pace.waits();
+    pub(crate) fn waits(&mut self, now: Instant) {
+        self.pace.waits(now);
     }
 
     /// Records chunks of Bedrock that arrived together.
-    pub(crate) fn arrived(&mut self, count: u32) {
-        self.pace.chunks_together(count);
+    pub(crate) fn arrived(&mut self, count: u32, now: Instant) {
+        self.pace.chunks(count, now);
     }
 
     /// Records a stream that ended with OK.
@@ -82,7 +84,7 @@ impl UsageAccounting {
 
     /// Records that the drain of an abandoned stream begins.
     pub(crate) fn draining(&mut self) {
-        self.pace.ended();
+        self.pace.ended(Instant::now());
         self.metrics.drain_begun();
     }
 
@@ -94,7 +96,7 @@ impl UsageAccounting {
     }
 
     fn end(mut self, outcome: Outcome<'_>, answer: &Answer<'_>) {
-        self.pace.ended();
+        self.pace.ended(Instant::now());
         self.record.end(outcome, &Answer { pace: Some(&self.pace), ..*answer });
     }
 

@@ -32,7 +32,7 @@ pub(super) fn log(summary: &CallSummary<'_>, at: &Circumstances<'_>) {
     let CallContext { model_id, region, request_id, attempts } = summary.attempts;
     let [model, model_id, region, request_id] =
         [summary.model, model_id, region, request_id].map(|text| Some(text).filter(|text| !text.is_empty()));
-    let (attempts, chunks) = (attempts.len(), pace.map(Pace::chunks));
+    let (attempts, chunks) = (attempts.len(), pace.map(Pace::number));
     let (first_content_ms, duration_ms) = (summary.first_content.map(millis), millis(summary.duration));
     let (input_tokens, output_tokens) = (used.map(|used| used.input), used.map(|used| used.output));
     let (cache_read_tokens, cache_write_tokens) = (used.map(|used| used.cache_read), used.map(|used| used.cache_write));

@@ -64,11 +64,12 @@ impl IdleTimer {
 
     /// Ready when nothing was received for the limit. `received` is the number of bytes received so far.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
+        let now = Instant::now();
         if self.received != Some(received) {
             self.received = Some(received);
-            self.since = Instant::now();
+            self.since = now;
         }
-        self.timer.poll_passed(self.since + self.limit, cx)
+        self.timer.poll_passed(self.since + self.limit, now, cx)
     }
 
     pub(super) fn error(&self) -> Error {

@@ -41,6 +41,9 @@ const TOKENS: [f64; 14] = [
     67_108_864.0,
 ];
 
+/// The gaps of a stream that are recorded together.
+const GAPS_TOGETHER: usize = 32;
+
 /// All instruments. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Measurements {
@@ -60,16 +63,34 @@ pub(super) struct Measurements {
 #[derive(Debug)]
 pub(crate) struct ChunkMeter {
     gaps: BoundHistogram<f64>,
+    /// Gaps in seconds that are not recorded yet, because all streams share the histogram and each record takes its lock.
+    unrecorded: Vec<f64>,
     /// When the last chunk arrived.
     last: Instant,
 }
 
 impl ChunkMeter {
-    /// Records a chunk.
-    pub(crate) fn chunk(&mut self) {
-        let now = Instant::now();
-        self.gaps.record(seconds(now.saturating_duration_since(self.last)));
-        self.last = now;
+    /// Measures chunks that arrived together.
+    pub(crate) fn chunks(&mut self, count: u32, now: Instant) {
+        for _ in 0..count {
+            self.unrecorded.push(seconds(now.saturating_duration_since(self.last)));
+            self.last = now;
+            if self.unrecorded.len() >= GAPS_TOGETHER {
+                self.record();
+            }
+        }
+    }
+
+    fn record(&mut self) {
+        for gap in self.unrecorded.drain(..) {
+            self.gaps.record(gap);
+        }
+    }
+}
+
+impl Drop for ChunkMeter {
+    fn drop(&mut self) {
+        self.record();
     }
 }
 
@@ -152,7 +173,7 @@ impl Measurements {
 
     /// Measures the chunks of a stream whose first one has arrived.
     pub(super) fn chunks_of(&self, label: &Label, first: Instant) -> ChunkMeter {
-        ChunkMeter { gaps: self.chunks.bind(&label.0), last: first }
+        ChunkMeter { gaps: self.chunks.bind(&label.0), unrecorded: Vec::with_capacity(GAPS_TOGETHER), last: first }
     }
 
     /// Without usage the tokens are 0, as the conventions want it.
