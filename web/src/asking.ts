@@ -38,8 +38,12 @@ export async function send(messages: Message[], prompt: string, turnId: string):
   const controller = new AbortController();
   const mine = state.open;
   state.running = controller;
+  // What is being read would take the place of this turn. It is read again when the turn has ended.
+  state.stale ||= !!state.reading;
+  state.reading = undefined;
   welcome.hidden = true;
   const view = new TurnView(prompt, attachedOf(messages));
+  state.sent = { turnId, view };
   views.append(view.element);
   view.waiting(true);
   composer.running(true);
@@ -57,19 +61,22 @@ export async function send(messages: Message[], prompt: string, turnId: string):
   };
   const outcome = await run({ ...asked, conversation }, view, controller.signal);
   release();
-  if (state.running === controller) {
-    state.running = undefined;
-    composer.running(false);
-  }
   const again = () => {
     if (state.running) return;
     view.element.remove();
     void send(messages, prompt, turnId);
   };
   const kept = await ended(outcome, mine, view, turnId, again);
+  // Only now: what is sent before the page shows how this turn ended would be sent into what is about to be replaced.
+  const left = state.running !== controller;
+  if (!left) {
+    state.running = undefined;
+    composer.running(false);
+  }
   if (latest.following) latest.go();
   state.cleaning = kept ? undefined : removeUnstarted(mine);
   await state.cleaning;
+  if (!left && state.stale && !state.running) await hooks.catchUp();
   await hooks.changed();
 }
 
@@ -112,13 +119,11 @@ async function ended(
   const stored = reason === "CONVERSATION_TURN_STORED";
   if (stored) unsent.end(turnId);
   if (here && (stored || reason === "CONVERSATION_CHANGED") && (await hooks.reload())) {
-    // The page shows what the other window added, and then this prompt.
-    views.querySelector(".interrupted")?.closest(".turn")?.remove();
+    // The page shows what the other window added, and then this prompt, unless it is part of that.
     if (stored) {
       say("The turn was stored already.");
       return true;
     }
-    views.append(view.element);
   }
   view.fail(problem, again);
   if (here) say(`Failed: ${problem.title}. ${problem.advice}`);

@@ -10,8 +10,13 @@ import { cachePoint } from "./request.js";
 import { waitsForTools } from "./tool-form.js";
 import { tray } from "./tray.js";
 
-/** Sends a prompt with the blocks that go with it. */
-export type Send = (text: string, more: ContentBlock[]) => void;
+export type Talk = {
+  /** Resolves when a prompt can be sent: whether the conversation that was being opened is open. */
+  ready(): Promise<boolean>;
+  /** Sends a prompt with the blocks that go with it. */
+  send(text: string, more: ContentBlock[]): void;
+  stop(): void;
+};
 
 const form = byId<HTMLFormElement>("composer");
 const prompt = byId<HTMLTextAreaElement>("prompt");
@@ -19,6 +24,8 @@ const complaint = byId("complaint");
 const model = byId<HTMLInputElement>("model");
 const go = byId<HTMLButtonElement>("go");
 const stop = byId<HTMLButtonElement>("stop");
+/** Counts what is done with the prompt, so that one that waits is sent as it was, or not at all. */
+let actions = 0;
 
 export const composer = {
   get model() {
@@ -44,6 +51,7 @@ export const composer = {
     if (defaultName) model.placeholder = defaultName;
   },
   write(text: string): void {
+    actions += 1;
     prompt.value = text;
     complain("");
     prompt.focus();
@@ -57,25 +65,33 @@ export const composer = {
     shown.hidden = false;
     if (focused) (runs ? stop : prompt).focus();
   },
-  listen(send: Send, halt: () => void): void {
+  listen(talk: Talk): void {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      void submit(send);
+      void submit(talk);
     });
     form.addEventListener("keydown", (event) => {
       if (!sends(event)) return;
       event.preventDefault();
-      void submit(send);
+      void submit(talk);
     });
-    prompt.addEventListener("input", () => complain(""));
-    stop.addEventListener("click", halt);
+    prompt.addEventListener("input", () => {
+      actions += 1;
+      complain("");
+    });
+    stop.addEventListener("click", talk.stop);
     tray.listen(complain);
   },
 };
 
-async function submit(send: Send): Promise<void> {
+async function submit({ ready, send }: Talk): Promise<void> {
   if (go.hidden) return;
+  actions += 1;
+  const mine = actions;
   await tray.ready();
+  const opened = await ready();
+  if (mine !== actions) return;
+  if (!opened) return complain("The conversation is not open. Nothing was sent.");
   const refused = refusal();
   if (go.hidden || refused !== undefined) return complain(refused ?? "");
   const text = prompt.value;

@@ -96,7 +96,7 @@ function listen(): void {
   listenMenu();
   latest.listen();
   talk.listen(refreshList);
-  composer.listen((text, more) => void talk.send(text, more), talk.stop);
+  composer.listen({ ready: talk.ready, send: (text, more) => void talk.send(text, more), stop: talk.stop });
   byId("new").addEventListener("click", () => {
     talk.fresh();
     composer.focus();
@@ -133,9 +133,10 @@ async function models(): Promise<void> {
 listenPanel();
 listenInspector();
 listen();
-void start().then(() => {
+const started = start();
+void talk.begin(started);
+void started.then(() => {
   void models();
   focusPrompt(byId("prompt"));
-  void talk.openAddress();
   keepForOffline();
 });

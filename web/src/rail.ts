@@ -8,8 +8,13 @@ const shade = byId("shade");
 const theme = byId<HTMLButtonElement>("theme");
 /** How long a button waits for the second click that deletes. */
 const SURE_MS = 4000;
+let shown = "";
 
+/** A list that is shown already stays, with the focus that is in it and a button that waits for its second click. */
 export function showList(entries: Entry[], current: string, searched: boolean, remove: (id: string) => void): void {
+  const wanted = JSON.stringify([entries, current, searched]);
+  if (wanted === shown) return;
+  shown = wanted;
   const items = entries.map((entry) => item(entry, entry.id === current, remove));
   const none = h("li", { class: "none" }, searched ? "Nothing found" : "None yet");
   byId("list").replaceChildren(...(items.length > 0 ? items : [none]));

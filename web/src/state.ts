@@ -23,6 +23,14 @@ export const nothing = (): Open => ({ id: "", title: "", turns: [], revision: 0 
 type State = {
   open: Open;
   running: AbortController | undefined;
+  /** The turn that was sent last, as it is shown. */
+  sent: { turnId: string; view: TurnView } | undefined;
+  /** The reading of a conversation that will be shown. A turn that begins, or another reading, takes its place. */
+  reading: symbol | undefined;
+  /** Whether another window has changed the conversation since its reading began. */
+  stale: boolean;
+  /** The opening of the conversation that the address names. Answers whether it is shown. */
+  opening: Promise<boolean> | undefined;
   /** The removal of a conversation that has no turn: the next turn waits for it. */
   cleaning: Promise<void> | undefined;
   /** Which exchange's prompt is edited. */
@@ -33,6 +41,10 @@ type State = {
 export const state: State = {
   open: nothing(),
   running: undefined,
+  sent: undefined,
+  reading: undefined,
+  stale: false,
+  opening: undefined,
   cleaning: undefined,
   edited: undefined,
   wanted: undefined,
@@ -44,6 +56,8 @@ export const hooks = {
   changed: async (): Promise<void> => {},
   /** Shows what is stored now. Answers whether it could be read. */
   reload: async (): Promise<boolean> => false,
+  /** Shows what another window has changed, and tells it. */
+  catchUp: async (): Promise<void> => {},
   /** The turn of this view is stored. */
   stored: (_view: TurnView, _index: number): void => {},
 };

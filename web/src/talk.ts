@@ -1,31 +1,28 @@
 // The conversation that is open: it is opened, continued, branched and left here.
-import { aboutAll, note } from "./about.js";
-import { partsOf } from "./answer.js";
+import { note } from "./about.js";
 import { removeEmpty, send } from "./asking.js";
-import { branchButtons, branchesLine, originLine, showEditing } from "./branch.js";
+import { branchesLine, originLine } from "./branch.js";
 import { composer } from "./composer.js";
-import { attachedOf, exchangesOf, newId, type Opened, promptOf, question, questionOf } from "./conversations.js";
+import { attachedOf, newId, question, questionOf } from "./conversations.js";
 import { byId, h } from "./dom.js";
-import { finishFacts } from "./facts.js";
-import { type ContentBlock, Role } from "./generated/outcrop/v1/content_pb.js";
+import type { ContentBlock } from "./generated/outcrop/v1/content_pb.js";
 import type { Turn } from "./generated/outcrop/v1/conversation_pb.js";
+import { branchAt, edit, keptTurn, stored } from "./kept.js";
 import { latest } from "./latest.js";
-import { list } from "./list.js";
 import { explain } from "./problem.js";
 import { closeDrawer } from "./rail.js";
+import { beginning, type Reading, read } from "./reading.js";
 import type { Saved } from "./save.js";
 import { hooks, idInAddress, nothing, notice, say, state, views, welcome } from "./state.js";
-import { openStore } from "./store.js";
 import { tellTabs } from "./tabs.js";
 import { showTitle } from "./title.js";
-import { offerTools } from "./tool-loop.js";
 import { totals } from "./totals.js";
 import { TurnView } from "./turn.js";
-import { type Origin, settingsRestored, type Unfinished, unsent } from "./unsent.js";
+import { settingsRestored, type Unfinished, unsent } from "./unsent.js";
 
 export const talk = {
   listen(changed: () => Promise<void>): void {
-    Object.assign(hooks, { changed, reload, stored });
+    Object.assign(hooks, { changed, reload: () => load(state.open.id), catchUp, stored });
   },
   get id() {
     return state.open.id;
@@ -37,11 +34,17 @@ export const talk = {
     state.running?.abort();
   },
   saved: (): Saved => ({ ...state.open, model: composer.model, system: composer.system }),
-  openAddress,
   fresh,
-  reload,
-  say,
   notice,
+  openAddress,
+  /** Opens the conversation that the address names when the page knows as whom it works. */
+  async begin(started: Promise<void>): Promise<void> {
+    state.opening = started.then(open);
+    await state.opening;
+    await hooks.changed();
+  },
+  /** Resolves when no conversation is being opened: whether the one that was is open. */
+  ready: async (): Promise<boolean> => state.opening ?? true,
   async send(text: string, more: ContentBlock[] = []): Promise<void> {
     const at = state.edited;
     edit(undefined);
@@ -65,17 +68,20 @@ export const talk = {
   },
   /** The connection is there again: what is only a copy is read from the server. */
   async reconnected(): Promise<void> {
-    if (views.querySelector(".copied") && !state.running) await reload();
-    else await hooks.changed();
+    if (views.querySelector(".copied") && !state.running) await load(state.open.id);
+    await hooks.changed();
   },
-  /** Another window has changed the conversation. A turn that is running here meets that by itself. */
+  /** Another window has changed the conversation. */
   async heard(id: string, removed: boolean): Promise<void> {
-    if (id !== state.open.id || state.running) return;
-    if (removed) {
+    if (id !== (state.open.id || state.wanted)) return;
+    if (state.running || state.reading) {
+      // What is read here is read again. A turn that is running meets a removal by itself, and after it the page looks for a change.
+      state.stale ||= !removed || !state.running;
+    } else if (removed) {
       talk.removed(id);
       say("This conversation was deleted in another window.");
-    } else if (await reload()) {
-      say("This conversation has changed in another window. It is shown as it is now.");
+    } else {
+      await catchUp();
     }
   },
 };
@@ -90,6 +96,12 @@ function fresh(): void {
 /** Clears the page for a conversation that is about to be opened, and leaves the address alone. */
 function leave(next: string): void {
   state.running?.abort();
+  if (state.running) composer.running(false);
+  state.running = undefined;
+  state.sent = undefined;
+  state.reading = undefined;
+  state.stale = false;
+  state.opening = undefined;
   state.wanted = next;
   edit(undefined);
   const { id, revision } = state.open;
@@ -103,61 +115,81 @@ function leave(next: string): void {
   closeDrawer();
 }
 
-/** Opens the conversation that the address names. */
 async function openAddress(): Promise<void> {
+  if (idInAddress() === state.wanted) return;
+  await open();
+  await hooks.changed();
+}
+
+/** Opens the conversation that the address names. Answers whether it is open. */
+async function open(): Promise<boolean> {
   const id = idInAddress();
-  if (id === state.wanted) return;
+  if (id === state.wanted) return talk.ready();
   leave(id);
-  if (id) await load(id);
-  else await showBegun();
-  await hooks.changed();
-}
-
-async function load(id: string): Promise<boolean> {
-  try {
-    const opened = await (await openStore()).open(id);
-    if (idInAddress() !== id) return false;
-    await show(id, opened);
-    return true;
-  } catch (error) {
-    if (idInAddress() !== id) return false;
-    state.wanted = undefined;
-    notice(explain(error, false), openAddress);
-    return false;
-  }
-}
-
-/** Shows what is stored now. */
-async function reload(): Promise<boolean> {
-  const done = await load(state.open.id);
-  await hooks.changed();
+  const opening = id ? load(id) : showBegun();
+  state.opening = opening;
+  const done = await opening;
+  if (state.opening === opening) state.opening = undefined;
   return done;
 }
 
-async function show(id: string, opened: Opened): Promise<void> {
-  const about = await aboutAll();
-  const branches = await list.branchesOf(id);
-  const { title, origin } = about.get(id) ?? {};
-  const turns = exchangesOf(opened.turns);
-  state.open = { id, title: title || opened.title, turns, revision: opened.revision };
-  // A branch whose first turn did not end begins again with what it began with.
-  const begun = turns.length === 0 && origin ? await beginning(origin) : [];
-  if (begun.length > 0) state.open = { ...state.open, turns: begun, origin };
-  if (!settingsRestored()) composer.set(opened.model, opened.system);
-  views.replaceChildren();
-  if (origin) views.append(originLine(origin.id, about.get(origin.id)?.title || ""));
-  state.open.turns.forEach((turn, index) => {
-    views.append(keptTurn(turn, index));
-    const here = branches.get(index);
-    if (here) views.append(branchesLine(here));
+/** Answers whether the conversation is shown as it is stored now. */
+async function load(id: string): Promise<boolean> {
+  const reading = Symbol(id);
+  state.reading = reading;
+  const wanted = () => state.reading === reading && idInAddress() === id;
+  try {
+    do {
+      state.stale = false;
+      const found = await read(id);
+      if (!wanted()) return false;
+      show(id, found);
+    } while (state.stale);
+    return true;
+  } catch (error) {
+    if (!wanted()) return false;
+    state.wanted = undefined;
+    notice(explain(error, false), openAddress);
+    return false;
+  } finally {
+    if (state.reading === reading) state.reading = undefined;
+  }
+}
+
+async function catchUp(): Promise<void> {
+  const { id } = state.open;
+  if (id && (await load(id))) say("This conversation has changed in another window. It is shown as it is now.");
+}
+
+function show(id: string, found: Reading): void {
+  // What was set here since the conversation was opened stays.
+  if (state.open.id !== id && !settingsRestored()) composer.set(found.model, found.system);
+  const { title, exchanges, revision, origin } = found;
+  state.open = { id, title, turns: exchanges, revision, ...(found.begun && { origin }) };
+  const shown: HTMLElement[] = [];
+  if (origin) shown.push(originLine(origin.id, found.originTitle));
+  exchanges.forEach((turn, index) => {
+    shown.push(keptTurn(turn, index));
+    const here = found.branches.get(index);
+    if (here) shown.push(branchesLine(here));
   });
-  totals.of(state.open.turns);
+  if (found.copied) shown.push(copyLine(found.copied));
+  replaceViews(shown);
+  totals.of(exchanges);
   welcome.hidden = true;
-  if (opened.copied) views.append(copyLine(opened.copied));
   byId("more").hidden = false;
-  showTitle(state.open.title);
-  showUnfinished();
+  showTitle(title);
   latest.go();
+}
+
+/** Shows these, and behind them the turn that has not ended. If that was sent from here its element stays, with the focus that is in it. */
+function replaceViews(shown: HTMLElement[]): void {
+  const turn = unfinished();
+  const sent = turn && state.sent?.turnId === turn.turnId ? state.sent.view.element : undefined;
+  for (const element of [...views.children]) if (element !== sent) element.remove();
+  views.prepend(...shown);
+  if (sent && !sent.parentNode) views.append(sent);
+  if (turn && !sent) showInterrupted(turn);
 }
 
 function copyLine(time: number): HTMLElement {
@@ -169,31 +201,32 @@ function copyLine(time: number): HTMLElement {
   );
 }
 
-/** A conversation that has not been created yet, with what a branch begins with. */
-async function showBegun(): Promise<void> {
+/** A conversation that has not been created yet, with what a branch begins with. Answers whether it is shown. */
+async function showBegun(): Promise<boolean> {
+  const { open } = state;
   const origin = unsent.of("")?.origin;
   try {
-    if (origin) state.open = { ...nothing(), turns: await beginning(origin), origin };
-    views.append(...state.open.turns.map(keptTurn));
-    showUnfinished();
+    const turns = origin ? await beginning(origin) : [];
+    if (state.open !== open) return false;
+    if (origin) state.open = { ...nothing(), turns, origin };
+    replaceViews(turns.map(keptTurn));
+    return true;
   } catch (error) {
-    notice(explain(error, false), openAddress);
+    if (state.open === open) notice(explain(error, false), openAddress);
+    return false;
   }
 }
 
-async function beginning({ id, count }: Origin): Promise<Turn[]> {
-  const origin = await (await openStore()).open(id);
-  return exchangesOf(origin.turns).slice(0, count);
+/** The turn of this conversation that was sent and is not stored. */
+function unfinished(): Unfinished | undefined {
+  const turn = unsent.of(state.open.id);
+  if (!turn || !state.open.turns.some(({ turnId }) => turnId === turn.turnId)) return turn;
+  unsent.end(turn.turnId);
+  return undefined;
 }
 
 /** A turn that did not end before the page was reloaded. */
-function showUnfinished(): void {
-  const turn = unsent.of(state.open.id);
-  if (!turn) return;
-  if (state.open.turns.some(({ turnId }) => turnId === turn.turnId)) {
-    unsent.end(turn.turnId);
-    return;
-  }
+function showInterrupted(turn: Unfinished): void {
   welcome.hidden = true;
   const view = new TurnView(turn.prompt, attachedOf(turn.messages));
   views.append(view.element);
@@ -207,70 +240,4 @@ async function askAgain(view: TurnView, turn: Unfinished): Promise<void> {
   view.element.remove();
   const messages = turn.messages.length > 0 ? turn.messages : [question(turn.prompt)];
   await send(messages, turn.prompt, turn.turnId);
-}
-
-function keptTurn(turn: Turn, index: number): HTMLElement {
-  const view = new TurnView(promptOf(turn), attachedOf(questionOf(turn)));
-  const said = turn.messages.filter(({ role }) => role !== Role.USER).flatMap(({ content }) => content);
-  view.show(partsOf(said), true);
-  view.tell([...finishFacts(turn.usage, turn.stopReason, ""), turn.modelId]);
-  stored(view, index);
-  return view.element;
-}
-
-/** What can be done with a turn that is stored. */
-function stored(view: TurnView, index: number): void {
-  addBranchButtons(view.element, index);
-  const turn = state.open.turns[index];
-  if (turn && index === state.open.turns.length - 1) offerTools(view, turn, sendResults);
-}
-
-/** Goes on with a turn whose tools were executed. */
-function sendResults(results: ContentBlock[]): void {
-  if (!state.running) void send([question("", results)], "", newId());
-}
-
-function addBranchButtons(element: HTMLElement, index: number): void {
-  element.dataset.exchange = String(index);
-  branchButtons(element, {
-    edit: () => {
-      if (state.running) return;
-      composer.write(promptOf(state.open.turns[index] as Turn));
-      edit(index);
-    },
-    regenerate: () => {
-      const turn = state.open.turns[index];
-      if (state.running || !turn) return;
-      edit(undefined);
-      branchAt(index);
-      void send(questionOf(turn), promptOf(turn), newId());
-    },
-  });
-}
-
-function edit(index: number | undefined): void {
-  const cancel = () => {
-    edit(undefined);
-    composer.write("");
-  };
-  state.edited = index;
-  showEditing(index === undefined ? undefined : cancel);
-}
-
-/** Makes the page show a branch that begins with the first `count` exchanges. It is created with its first turn. */
-function branchAt(count: number): void {
-  const origin = state.open.origin && state.open.revision === 0 ? state.open.origin : { id: state.open.id, count };
-  state.open = {
-    id: "",
-    title: "",
-    turns: state.open.turns.slice(0, count),
-    revision: 0,
-    origin: { ...origin, count },
-  };
-  for (const element of [...views.children]) {
-    const at = Number((element as HTMLElement).dataset.exchange ?? "NaN");
-    if (!(at < count)) element.remove();
-  }
-  state.wanted = "";
-  history.pushState(null, "", location.pathname);
 }
