@@ -123,6 +123,24 @@ describe("a window", { skip, concurrency: 2 }, () => {
     await close();
   });
 
+  test("keeps the focus in its list when that changes", async () => {
+    const { page, other, close } = await pair(chromium, server.url);
+    await other.locator("li:has(a[aria-current]) .delete").focus();
+    await other.evaluate(() => {
+      document.activeElement.dataset.seen = "before";
+    });
+    await page.click("#new");
+    await send(page, "Another conversation");
+    await other.waitForFunction(() => document.querySelector("#list span").textContent === "Another conversation");
+    // The list is in the order of use, so this one moves.
+    await send(other, "The second");
+    await other.locator("[data-seen=before]").focus();
+    await stored(other, 2);
+    await other.waitForFunction(() => document.querySelector("#list li:first-child a[aria-current]"));
+    assert.equal(await other.evaluate(() => document.activeElement.dataset.seen), "before");
+    await close();
+  });
+
   test("sends a prompt into the conversation that it is opening", async () => {
     const { page, other, close } = await pair(chromium, server.url);
     const reading = await held(other, "GetConversation");

@@ -11,6 +11,8 @@ const PNG = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
   "base64",
 );
+/** The width of a picture, when it is decoded. */
+const width = (image) => image.decode().then(() => image.naturalWidth);
 const file = (name, mimeType, buffer) => ({ name, mimeType, buffer: Buffer.from(buffer) });
 
 describe("attachments", { skip }, () => {
@@ -47,7 +49,7 @@ describe("attachments", { skip }, () => {
       "code document, 12 B",
       "no document, 4 B",
     ]);
-    assert(await page.locator("#tray img").evaluate((image) => image.naturalWidth === 1));
+    assert.equal(await page.locator("#tray img").evaluate(width), 1);
     await page.click('#tray [aria-label="Remove no"]');
     assert.equal(await page.evaluate(() => document.activeElement.id), "attach");
     await send(page, "What is this?", "emulator.reasoning");
@@ -69,9 +71,7 @@ describe("attachments", { skip }, () => {
     ]);
     const shown = async () => [
       await lastTurn(page).locator(".prompt").textContent(),
-      await lastTurn(page)
-        .locator(".attached img")
-        .evaluate((image) => image.naturalWidth),
+      await lastTurn(page).locator(".attached img").evaluate(width),
       await lastTurn(page).locator(".attached .file").allTextContents(),
     ];
     const before = await shown();

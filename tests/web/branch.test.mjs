@@ -171,13 +171,18 @@ describe("a long answer", { skip }, () => {
     const chromium = await launch();
     context.after(() => chromium.close());
     const lines = Array.from({ length: 400 }, (_, line) => `Line ${line}.\n\n`);
-    const server = await serve(["--local", "--scripts", scriptFolder({ long: script(lines) })]);
+    const server = await serve([
+      "--local",
+      "--scripts",
+      scriptFolder({ long: { pace: { first_ms: 0, gap_ms: 3 }, ...script(lines) } }),
+    ]);
     context.after(server.stop);
     const { page, calm, close } = await open(chromium, server.url);
+    const far = () => page.evaluate(() => document.documentElement.scrollHeight - innerHeight - scrollY);
     await send(page, "Tell me much", "emulator.long");
     await settled(page);
+    assert((await far()) < 120, "however fast the answer grows");
     await send(page, "Go on without an end", "emulator.endless");
-    const far = () => page.evaluate(() => document.documentElement.scrollHeight - innerHeight - scrollY);
     await page.waitForFunction(() => scrollY > 300);
     assert(await page.isHidden("#latest"));
     await page.mouse.move(700, 300);

@@ -19,7 +19,7 @@ const thoughts = [
 const tools = dirname(process.env.GRPCURL || fileURLToPath(new URL("../../.ci/tools/bin/grpcurl", import.meta.url)));
 /** Why the command is not run, if it is not. */
 const noGrpcurl = whyNot();
-const PRICES = '[price."emulator.quick"]\ninput = 3\noutput = 15\n';
+const PRICES = '[price."emulator.paced"]\ninput = 3\noutput = 15\n';
 
 describe("what is known of an answer", { skip }, () => {
   let chromium;
@@ -31,6 +31,11 @@ describe("what is known of an answer", { skip }, () => {
       thinks: script(["The answer."], thoughts),
       quick: {
         pace: { first_ms: 0, gap_ms: 30 },
+        ...script(Array.from({ length: 20 }, (_, index) => `word ${index} `)),
+      },
+      // Long enough for the estimate, which is made anew four times a second.
+      paced: {
+        pace: { first_ms: 0, gap_ms: 100 },
         ...script(Array.from({ length: 20 }, (_, index) => `word ${index} `)),
       },
       many: script(Array.from({ length: 1200 }, (_, index) => `${index} `)),
@@ -50,10 +55,11 @@ describe("what is known of an answer", { skip }, () => {
     const { page, calm, close } = await open(chromium, server.url);
     await send(page, "Think", "emulator.thinks");
     const title = lastTurn(page).locator(".fold summary");
-    await page.waitForFunction(() =>
-      /Thinking… [12] s/.test(document.querySelector(".fold summary")?.textContent ?? ""),
-    );
-    assert.equal(await title.locator(".last-line").textContent(), "Then I think <b>hard</b>");
+    const line = await page.waitForFunction(() => {
+      const shown = document.querySelector(".fold summary");
+      return /Thinking… [1-9] s/.test(shown?.textContent ?? "") && shown.querySelector(".last-line")?.textContent;
+    });
+    assert.equal(await line.jsonValue(), "Then I think <b>hard</b>");
     await settled(page);
     assert.equal(await title.textContent(), "Reasoning");
     assert.match(await lastTurn(page).locator(".meta").textContent(), /thought for \d\.\d+ s/);
@@ -63,7 +69,7 @@ describe("what is known of an answer", { skip }, () => {
 
   test("tokens are estimated while they come, and then counted, with what they cost", async () => {
     const { page, calm, close } = await open(chromium, server.url);
-    await send(page, "Hello", "emulator.quick");
+    await send(page, "Hello", "emulator.paced");
     await page.waitForFunction(() => /≈ \d+ tokens.*≈ \d+ tokens\/s/.test(document.querySelector(".meta").textContent));
     await settled(page);
     const meta = await lastTurn(page).locator(".meta").textContent();
@@ -71,7 +77,7 @@ describe("what is known of an answer", { skip }, () => {
     assert.match(meta, /tokens: 1 in, 2 out.*\d+ tokens\/s.*cost 0\.000033/);
     assert.doesNotMatch(meta, /chunks/);
     assert.equal(await page.textContent("#totals"), "Tokens used: 1 in, 2 out, cost 0.000033");
-    await send(page, "Again", "emulator.quick");
+    await send(page, "Again", "emulator.paced");
     await settled(page);
     assert.equal(await page.textContent("#totals"), "Tokens used: 2 in, 4 out, cost 0.000066");
     await page.reload();

@@ -19,14 +19,17 @@ describe("the page", { skip }, () => {
     const { page, calm, close } = await open(chromium, server.url);
     assert.equal(await page.title(), "Response Streaming");
     assert.equal(await page.textContent("h1"), "Response Streaming");
+    await page.evaluate(() => {
+      window.lengths = new Set();
+      new MutationObserver(() => {
+        if (document.getElementById("go").hidden)
+          window.lengths.add(document.querySelector(".turn .parts").textContent.length);
+      }).observe(document.getElementById("turns"), { childList: true, characterData: true, subtree: true });
+    });
     await send(page, "Tell me a story");
-    const lengths = new Set();
-    while (await page.isHidden("#go")) {
-      lengths.add((await lastTurn(page).locator(".parts").textContent()).length);
-      await page.waitForTimeout(60);
-    }
-    assert(lengths.size >= 4, `only ${lengths.size} lengths were seen`);
     await settled(page);
+    const lengths = await page.evaluate(() => window.lengths.size);
+    assert(lengths >= 4, `only ${lengths} lengths were seen`);
     const meta = await lastTurn(page).locator(".meta").textContent();
     for (const told of [
       /tokens: \d+ in, \d+ out/,
@@ -152,6 +155,7 @@ describe("the page", { skip }, () => {
     await send(page, "Something else");
     await settled(page);
     assert.equal((await texts()).length, 1);
+    await page.waitForFunction(() => document.querySelectorAll("#list a").length === 2);
     const titles = await page.locator("#list a span").allTextContents();
     assert.deepEqual(titles, ["Something else", "First question"]);
     await page.click("#list li:nth-child(2) a");
@@ -264,6 +268,7 @@ describe("the page", { skip }, () => {
 
   test("the keyboard is enough", async () => {
     const { page, calm, close } = await open(chromium, server.url);
+    await page.fill("#model", "emulator.endless");
     await page.focus("#prompt");
     await page.keyboard.type("Hello from the keyboard");
     await page.keyboard.press("Control+Enter");

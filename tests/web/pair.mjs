@@ -27,6 +27,15 @@ export const stored = (page, count) =>
     count,
   );
 
+/** Asks again until nothing is refused: the server may still be ending the call before, and the page reading what another has added. */
+export async function askAgain(page) {
+  for (let tries = 0; tries < 100 && (await page.locator(".problem").count()) > 0; tries += 1) {
+    if (tries > 0) await page.waitForTimeout(50);
+    await page.locator(".problem button").last().click();
+    await settled(page);
+  }
+}
+
 /** Resolves when the page has an answer about the list, which it asks for after each change. */
 export const listed = (page) => page.waitForResponse(/\/ListConversations$/).then((response) => response.finished());
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, open, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
+import { askAgain } from "./pair.mjs";
 
 const ready = () => document.getElementById("place").textContent !== "";
 
@@ -95,11 +96,8 @@ describe("a reload", { skip, concurrency: 2 }, () => {
           await again(page);
           await page.waitForSelector(".turn");
           await page.waitForFunction((text) => document.body.textContent.includes(text), prompt);
-          for (let tries = 0; tries < 5 && (await page.locator(".problem button").count()) > 0; tries += 1) {
-            await page.locator(".problem button").last().click();
-            await settled(page);
-          }
           await settled(page);
+          await askAgain(page);
           await again(page);
           await page.waitForSelector(`.turn >> nth=${round + 1}`);
           const prompts = await page.locator(".turn .prompt").allTextContents();

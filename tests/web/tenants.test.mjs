@@ -37,12 +37,16 @@ describe("tenants", { skip }, () => {
     await second.page.waitForSelector(".problem");
     assert.match(await second.page.textContent(".problem"), /This conversation is gone/);
     assert(!(await everythingOf(second.page)).includes("secret of ada"));
-    const models = ({ page }) => page.locator("#models option").evaluateAll((all) => all.map(({ value }) => value));
+    const models = async ({ page }) => {
+      await page.waitForSelector("#models option", { state: "attached" });
+      return page.locator("#models option").evaluateAll((all) => all.map(({ value }) => value));
+    };
     assert.deepEqual((await models(first)).sort(), ["emulator.default", "of-ada"]);
     assert.deepEqual((await models(second)).sort(), ["emulator.default", "of-bob"]);
     await second.page.click("#new");
     await send(second.page, "hi", "emulator.default");
     await settled(second.page);
+    await second.page.waitForSelector("#list a[aria-current]");
     assert.equal(await second.page.locator("#list a").count(), 1);
     await second.calm();
     await first.calm();

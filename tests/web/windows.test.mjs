@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
-import { pair, prompts, stored } from "./pair.mjs";
+import { askAgain, pair, prompts, stored } from "./pair.mjs";
 
 /** A window that gets no messages of the others, as a window on another machine. */
 const alone = () => {
@@ -96,13 +96,7 @@ describe("two windows", { skip, concurrency: 3 }, () => {
       await other.fill("#prompt", "From the other");
       await Promise.all([page.press("#prompt", "Enter"), other.press("#prompt", "Enter")]);
       await Promise.all([settled(page), settled(other)]);
-      // The one that was refused shows it, and may be refused again if it has not read yet what the other has added.
-      for (const window of [page, other]) {
-        for (let tries = 0; tries < 5 && (await window.locator(".problem").count()) > 0; tries += 1) {
-          await window.locator(".problem button").last().click();
-          await settled(window);
-        }
-      }
+      for (const window of [page, other]) await askAgain(window);
       for (const window of [page, other]) await stored(window, 3);
       await page.reload();
       await stored(page, 3);

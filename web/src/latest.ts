@@ -6,6 +6,8 @@ const NEAR = 120;
 
 const button = byId<HTMLButtonElement>("latest");
 let following = true;
+/** Where the view was when it was last scrolled. */
+let scrolled = 0;
 
 export const latest = {
   /** Goes to the end and follows from there. */
@@ -24,7 +26,10 @@ export const latest = {
   },
   listen(): void {
     addEventListener("scroll", () => {
-      following = isAtEnd();
+      // The content may have grown since the page scrolled to its end: only who scrolls up has left.
+      if (isAtEnd()) following = true;
+      else if (scrollY < scrolled) following = false;
+      scrolled = scrollY;
       look();
     });
     addEventListener("resize", look);

@@ -8,48 +8,60 @@ const shade = byId("shade");
 const theme = byId<HTMLButtonElement>("theme");
 /** How long a button waits for the second click that deletes. */
 const SURE_MS = 4000;
-let shown = "";
+/** What stands in the list, by conversation. */
+let items = new Map<string, Item>();
 
-/** A list that is shown already stays, with the focus that is in it and a button that waits for its second click. */
+/** Each conversation keeps its element, with the focus that is in it and a button that waits for its second click. */
 export function showList(entries: Entry[], current: string, searched: boolean, remove: (id: string) => void): void {
-  const wanted = JSON.stringify([entries, current, searched]);
-  if (wanted === shown) return;
-  shown = wanted;
-  const items = entries.map((entry) => item(entry, entry.id === current, remove));
+  const place = byId("list");
+  const focused = document.activeElement;
+  const before = items;
+  items = new Map(entries.map(({ id }) => [id, before.get(id) ?? new Item(id, remove)]));
+  for (const entry of entries) items.get(entry.id)?.show(entry, entry.id === current);
   const none = h("li", { class: "none" }, searched ? "Nothing found" : "None yet");
-  byId("list").replaceChildren(...(items.length > 0 ? items : [none]));
+  const wanted = new Set<Element>(entries.length > 0 ? [...items.values()].map(({ element }) => element) : [none]);
+  for (const old of [...place.children]) if (!wanted.has(old)) old.remove();
+  [...wanted].forEach((element, index) => {
+    if (place.children[index] !== element) place.insertBefore(element, place.children[index] ?? null);
+  });
+  // An element that was moved has lost it.
+  if (focused instanceof HTMLElement && place.contains(focused)) focused.focus({ preventScroll: true });
 }
 
 export function place(text: string): void {
   byId("place").textContent = text;
 }
 
-function item(
-  { id, title, updated, branch, found }: Entry,
-  current: boolean,
-  remove: (id: string) => void,
-): HTMLElement {
-  const name = title.trim() || "Untitled";
-  const day = updated > 0 && h("time", { datetime: new Date(updated).toISOString() }, when(updated));
-  const link = h(
-    "a",
-    { href: `#${id}`, ...(current && { "aria-current": "page" }) },
-    h("span", {}, name),
-    found && h("q", {}, found),
-    day,
-    branch && h("small", {}, " · branch"),
-  );
-  const button = h("button", { type: "button", class: "quiet delete", "aria-label": `Delete ${name}` }, "Delete");
-  button.addEventListener("click", () => {
-    if (button.dataset.sure) return remove(id);
-    button.dataset.sure = "yes";
-    button.textContent = "Sure?";
-    setTimeout(() => {
-      delete button.dataset.sure;
-      button.textContent = "Delete";
-    }, SURE_MS);
-  });
-  return h("li", {}, link, button);
+class Item {
+  private readonly link: HTMLAnchorElement;
+  private readonly button = h("button", { type: "button", class: "quiet delete" }, "Delete");
+  readonly element: HTMLLIElement;
+
+  constructor(id: string, remove: (id: string) => void) {
+    const { button } = this;
+    this.link = h("a", { href: `#${id}` });
+    this.element = h("li", {}, this.link, button);
+    button.addEventListener("click", () => {
+      if (button.dataset.sure) return remove(id);
+      button.dataset.sure = "yes";
+      button.textContent = "Sure?";
+      setTimeout(() => {
+        delete button.dataset.sure;
+        button.textContent = "Delete";
+      }, SURE_MS);
+    });
+  }
+
+  show({ title, updated, branch, found }: Entry, current: boolean): void {
+    const name = title.trim() || "Untitled";
+    this.link.replaceChildren(h("span", {}, name));
+    if (found) this.link.append(h("q", {}, found));
+    if (updated > 0) this.link.append(h("time", { datetime: new Date(updated).toISOString() }, when(updated)));
+    if (branch) this.link.append(h("small", {}, " · branch"));
+    if (current) this.link.setAttribute("aria-current", "page");
+    else this.link.removeAttribute("aria-current");
+    this.button.setAttribute("aria-label", `Delete ${name}`);
+  }
 }
 
 function when(time: number): string {
