@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, script, scriptFolder, send, serve, skip } from "./harness.mjs";
 import { held, listed, pair, prompts, stored } from "./pair.mjs";
 
-describe("a window", { skip, concurrency: 2 }, () => {
+describe("a window", { skip, concurrency: 3 }, () => {
   let chromium;
   let server;
   before(async () => {
@@ -47,6 +47,25 @@ describe("a window", { skip, concurrency: 2 }, () => {
     answer.release();
     await stored(page, 4);
     assert.deepEqual(await prompts(page), await prompts(other));
+    await close();
+  });
+
+  test("does not wait for what was added when its reader stops it", async () => {
+    const { page, other, close } = await pair(chromium, server.url);
+    const answer = await storedUnknown(page);
+    const reading = await held(other, "GetConversation");
+    await enter(other, "Refused");
+    await reading.waits;
+    await other.click("#stop");
+    await other.waitForSelector(".problem");
+    assert(await other.isVisible("#go"));
+    assert.deepEqual(await prompts(other), ["The first", "Refused"]);
+    reading.release();
+    await other.waitForFunction(() => document.querySelectorAll(".turn").length === 3);
+    assert.deepEqual(await prompts(other), ["The first", "The second", "Refused"]);
+    assert.equal(await reason(other), "CONVERSATION_CHANGED");
+    answer.release();
+    await stored(page, 2);
     await close();
   });
 

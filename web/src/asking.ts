@@ -66,7 +66,7 @@ export async function send(messages: Message[], prompt: string, turnId: string):
     view.element.remove();
     void send(messages, prompt, turnId);
   };
-  const kept = await ended(outcome, mine, view, turnId, again);
+  const kept = await ended(outcome, mine, view, { turnId, again, signal: controller.signal });
   // Only now: what is sent before the page shows how this turn ended would be sent into what is about to be replaced.
   const left = state.running !== controller;
   if (!left) {
@@ -85,8 +85,7 @@ async function ended(
   outcome: Outcome,
   mine: Open,
   view: TurnView,
-  turnId: string,
-  again: () => void,
+  { turnId, again, signal }: { turnId: string; again(): void; signal: AbortSignal },
 ): Promise<boolean> {
   const here = mine === state.open;
   if (outcome.kind === "whole") {
@@ -118,17 +117,24 @@ async function ended(
   const { reason } = problem;
   const stored = reason === "CONVERSATION_TURN_STORED";
   if (stored) unsent.end(turnId);
-  if (here && (stored || reason === "CONVERSATION_CHANGED") && (await hooks.reload())) {
-    // The page shows what the other window added, and then this prompt, unless it is part of that.
-    if (stored) {
-      say("The turn was stored already.");
-      return true;
-    }
+  // The page shows what the other window added, and then this prompt, unless it is part of that.
+  const readable = here && (stored || reason === "CONVERSATION_CHANGED");
+  const shown = readable && (await Promise.race([hooks.reload(), aborted(signal)]));
+  if (shown && stored) {
+    say("The turn was stored already.");
+    return true;
   }
   view.fail(problem, again);
-  if (here) say(`Failed: ${problem.title}. ${problem.advice}`);
+  if (state.sent?.view === view) say(`Failed: ${problem.title}. ${problem.advice}`);
   return stored || reason === "CONVERSATION_OUTCOME_UNKNOWN";
 }
+
+/** Resolves to false when the reader stops waiting, or has left. */
+const aborted = (signal: AbortSignal) =>
+  new Promise<false>((resolve) => {
+    if (signal.aborted) resolve(false);
+    signal.addEventListener("abort", () => resolve(false));
+  });
 
 /** Removes the conversation if its first turn failed, so that no empty one is left. */
 async function removeUnstarted(mine: Open): Promise<void> {
