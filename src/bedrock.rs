@@ -187,20 +187,19 @@ impl Bedrock {
     ) -> Result<Upstream, Error> {
         let (region, client) = self.client(target);
         let tap = Tap::of_stream(log);
+        // The futures of the SDK have many kilobytes, which each future around one would copy with its own.
         let sent = async {
             if let Some(relayed) = relayed {
-                relay::send(client.client(), relayed, request, &tap).await?;
+                Box::pin(relay::send(client.client(), relayed, request, &tap)).await?;
                 return Ok(Format::Relayed(RelayedFormat::new(relayed.operation, &tap.head())));
             }
             match invoke::format_of(request.get())? {
                 Format::Converse => {
-                    let operation = converse::stream(client.client(), request)?.customize().interceptor(tap.clone());
-                    operation.send().await.map_err(classify::sdk_error)?;
+                    Box::pin(converse::stream(client.client(), request)?.send()).await.map_err(classify::sdk_error)?;
                     Ok(Format::Converse)
                 }
                 format => {
-                    let operation = invoke::operation(client.client(), request)?.customize().interceptor(tap.clone());
-                    operation.send().await.map_err(classify::sdk_error)?;
+                    Box::pin(invoke::operation(client.client(), request)?.send()).await.map_err(classify::sdk_error)?;
                     Ok(format)
                 }
             }
@@ -227,7 +226,7 @@ impl Bedrock {
         let (region, client) = self.client(target);
         let tap = Tap::of_stream(log);
         let model_id = target.model_id.clone();
-        let sent = tap.connected_within(connect, relay::count(client.client(), &model_id, body, &tap)).await;
+        let sent = tap.connected_within(connect, Box::pin(relay::count(client.client(), &model_id, body, &tap))).await;
         let (body, request_id) = tap.into_parts();
         let counted = match (sent, body) {
             (Ok(()), Some(body)) => relay::counted(body).await,
@@ -247,10 +246,8 @@ impl Bedrock {
     ) -> Result<CountTokensResponse, Error> {
         let (region, client) = self.client(target);
         let tap = Tap::of_unary(log);
-        let sent = async {
-            let operation = converse::count(client.client(), request)?.customize().interceptor(tap.clone());
-            operation.send().await.map_err(classify::sdk_error)
-        };
+        let sent =
+            async { Box::pin(converse::count(client.client(), request)?.send()).await.map_err(classify::sdk_error) };
         let result = tap.connected_within(connect, sent).await;
         let (_, request_id) = tap.into_parts();
         let model_id = target.model_id.clone();

@@ -155,7 +155,7 @@ impl Failover {
         let mut plan = self.attempts.plan(route, log, short, demand).await?;
         loop {
             let (target, reservation) = (plan.target().clone(), plan.take_reservation());
-            // Boxed, because the futures of the SDK are large.
+            // Boxed, because it is large.
             let result = within(timeouts.first_content, Box::pin(attempt(target, reservation))).await;
             match result {
                 Ok(answer) => {

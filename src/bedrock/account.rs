@@ -19,10 +19,9 @@ use aws_sdk_bedrock::{
 };
 use tokio::time::timeout;
 
-use super::{classify, tap::Tap};
+use super::{classify, tap::with_bounded_answer};
 use crate::{
     error::{Error, Reason},
-    failover::attempt_log::AttemptLog,
     proto::{Model, ModelKind},
 };
 
@@ -79,8 +78,7 @@ impl Account {
 
     async fn models(&self, region: &str) -> Result<Vec<FoundationModelSummary>, Error> {
         let operation = self.client.list_foundation_models().customize().config_override(self.region(region));
-        let listed =
-            operation.interceptor(Tap::of_unary(&AttemptLog::default())).send().await.map_err(classify::sdk_error)?;
+        let listed = with_bounded_answer(operation.send()).await.map_err(classify::sdk_error)?;
         Ok(listed.model_summaries.unwrap_or_default())
     }
 
@@ -89,11 +87,7 @@ impl Account {
         for _ in 0..PAGES {
             let operation = self.client.list_inference_profiles().max_results(PAGE).set_next_token(next);
             let operation = operation.customize().config_override(self.region(region));
-            let page = operation
-                .interceptor(Tap::of_unary(&AttemptLog::default()))
-                .send()
-                .await
-                .map_err(classify::sdk_error)?;
+            let page = with_bounded_answer(operation.send()).await.map_err(classify::sdk_error)?;
             profiles.extend(page.inference_profile_summaries.unwrap_or_default());
             next = page.next_token;
             if next.is_none() {

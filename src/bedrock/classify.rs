@@ -4,7 +4,8 @@ use std::{error::Error as StdError, time::Duration};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_bedrockruntime::error::SdkError;
-use aws_smithy_runtime_api::{client::orchestrator::HttpResponse, http::Headers};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use http::HeaderMap;
 use serde_json::Value;
 
 use super::redaction::{redacted, without_quoted_request};
@@ -100,8 +101,9 @@ pub(crate) fn sdk_error<E: StdError + Send + Sync + 'static>(error: SdkError<E, 
 }
 
 /// The AWS request id of an answer.
-pub(super) fn request_id(headers: &Headers) -> String {
-    headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).unwrap_or_default().to_owned()
+pub(super) fn request_id(headers: &HeaderMap) -> String {
+    let id = headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id"));
+    id.and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 fn response_error(response: &HttpResponse) -> Error {

@@ -29,7 +29,10 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::
 use tokio::{net::TcpStream, sync::Mutex};
 use tower::{BoxError, timeout::Timeout, util::BoxCloneSyncService};
 
-use super::measured::{Measured, MeasuredBy};
+use super::{
+    measured::{Measured, MeasuredBy},
+    tap::Tap,
+};
 use crate::{
     metrics::Metrics,
     outbound::{Proxied, Proxies},
@@ -163,6 +166,10 @@ impl HttpConnector for Connections {
         };
         let connection = capture_connection(&mut request);
         let mut captured = connection.clone();
+        let tap = Tap::of_task();
+        if let Some(tap) = &tap {
+            tap.sends(request.headers_mut(), connection.clone());
+        }
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
             capture.set_connection_retriever(move || metadata(&connection));
         }
@@ -189,8 +196,12 @@ impl HttpConnector for Connections {
                 None => answer.await,
             };
             let response = answered.map_err(|error| ConnectorError::io(error.into()))?;
-            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-                .map_err(|error| ConnectorError::other(error.into(), None))
+            let response = response.map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(match tap {
+                Some(tap) => tap.receives(response),
+                None => response,
+            })
+            .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }

@@ -119,7 +119,7 @@ impl Intercept for ReplacedBody {
 /// Sends an operation with another body. The tap takes its answer.
 macro_rules! send {
     ($body:expr, $tap:expr, $operation:expr) => {{
-        let operation = $operation.customize().interceptor(ReplacedBody($body)).interceptor($tap.clone());
+        let operation = $operation.customize().interceptor(ReplacedBody($body));
         match operation.send().await {
             Ok(_) => Ok(()),
             // The tap has taken the body of a success, so what the SDK makes of the rest does not count.

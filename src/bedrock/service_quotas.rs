@@ -5,11 +5,8 @@ use std::time::Duration;
 use aws_sdk_servicequotas::{Client, Config, config::Region, operation::get_service_quota::GetServiceQuotaError};
 use tokio::time::timeout;
 
-use super::{classify, tap::Tap};
-use crate::{
-    error::{Error, Reason, corrupt},
-    failover::attempt_log::AttemptLog,
-};
+use super::{classify, tap::with_bounded_answer};
+use crate::error::{Error, Reason, corrupt};
 
 /// The time for reading one quota, with its retries.
 const READING: Duration = Duration::from_secs(4);
@@ -49,7 +46,7 @@ impl ServiceQuotas {
     async fn applied(&self, region: &str, code: &str) -> Result<Option<f64>, Error> {
         let operation = self.client.get_service_quota().service_code(SERVICE).quota_code(code);
         let operation = operation.customize().config_override(self.region(region));
-        let answered = operation.interceptor(Tap::of_unary(&AttemptLog::default())).send().await;
+        let answered = with_bounded_answer(operation.send()).await;
         match answered {
             Ok(answer) => Ok(answer.quota.and_then(|quota| quota.value)),
             Err(error) if error.as_service_error().is_some_and(GetServiceQuotaError::is_no_such_resource_exception) => {
@@ -63,7 +60,7 @@ impl ServiceQuotas {
     async fn default(&self, region: &str, code: &str) -> Result<f64, Error> {
         let operation = self.client.get_aws_default_service_quota().service_code(SERVICE).quota_code(code);
         let operation = operation.customize().config_override(self.region(region));
-        let answered = operation.interceptor(Tap::of_unary(&AttemptLog::default())).send().await;
+        let answered = with_bounded_answer(operation.send()).await;
         let quota = answered.map_err(classify::sdk_error)?.quota;
         quota.and_then(|quota| quota.value).ok_or_else(|| corrupt("the answer of Service Quotas has no value"))
     }

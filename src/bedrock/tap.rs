@@ -1,29 +1,17 @@
-//! An SDK interceptor that takes the body of a stream before the SDK reads it, bounds other bodies, and observes the connection.
+//! Takes the body of a stream before the SDK reads it, bounds other bodies, and observes the connection.
 //!
-//! It leaves an empty body to the SDK, which is an empty stream for the SDK.
+//! The HTTP client asks for the tap of its task, because the SDK builds and searches a layer of configuration for everything that an operation
+//! is customized with, such as an interceptor, and wraps each body that it hands on. It leaves an empty body to the SDK, which is an empty
+//! stream for the SDK.
 
 use std::{future::pending, mem, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use aws_smithy_runtime_api::{
-    box_error::BoxError,
-    client::{
-        connection::CaptureSmithyConnection,
-        interceptors::{
-            Intercept,
-            context::{
-                BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
-                BeforeTransmitInterceptorContextRef,
-            },
-        },
-        runtime_components::RuntimeComponents,
-    },
-    http::Headers,
-};
-use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
-use http::HeaderMap;
-use tokio::time::sleep;
+use aws_smithy_types::body::SdkBody;
+use http::{HeaderMap, HeaderValue, Response, header::ACCEPT_ENCODING};
+use hyper_util::client::legacy::connect::CaptureConnection;
+use tokio::{task_local, time::sleep};
 
 use super::{classify, cut};
 use crate::{
@@ -37,7 +25,12 @@ const HEADERS: [&str; 2] = ["content-type", "x-amzn-requestid"];
 /// The beginning of the headers in which Bedrock says more about an answer, such as its tokens.
 const OF_BEDROCK: &str = "x-amzn-bedrock-";
 
-/// The interceptor of one attempt. Clones share its state.
+task_local! {
+    /// The tap of the operation that the task sends.
+    static TAP: Tap;
+}
+
+/// What is seen of one attempt. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Tap {
     takes_body: bool,
@@ -47,7 +40,7 @@ pub(super) struct Tap {
 
 #[derive(Debug, Default)]
 struct Seen {
-    connection: Option<CaptureSmithyConnection>,
+    connection: Option<CaptureConnection>,
     body: Option<SdkBody>,
     head: HeaderMap,
     request_id: String,
@@ -64,6 +57,16 @@ impl Tap {
         Self { takes_body: false, log: log.clone(), seen: Arc::default() }
     }
 
+    /// The tap of the operation that this task sends.
+    pub(super) fn of_task() -> Option<Self> {
+        TAP.try_with(Self::clone).ok()
+    }
+
+    /// Sends an operation whose request and response pass this tap.
+    pub(super) async fn during<T>(&self, sent: impl Future<Output = T>) -> T {
+        TAP.scope(self.clone(), sent).await
+    }
+
     /// Runs the attempt with a connect timeout. The timeout of the SDK belongs to its connection pool, so it cannot differ from call to call.
     pub(super) async fn connected_within<T>(
         &self,
@@ -71,7 +74,7 @@ impl Tap {
         attempt: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         tokio::select! {
-            result = attempt => result,
+            result = self.during(attempt) => result,
             () = self.unconnected_after(limit) => {
                 let message = format!("there was no connection to Bedrock within {limit:?}. Try again, or allow more time with time_limits.connect");
                 Err(Error::new(Reason::ConnectTimeout, message))
@@ -81,7 +84,7 @@ impl Tap {
 
     async fn unconnected_after(&self, limit: Duration) {
         sleep(limit).await;
-        if self.seen().connection.as_ref().is_some_and(|connection| connection.get().is_some()) {
+        if self.seen().connection.as_ref().is_some_and(|connection| connection.connection_metadata().is_some()) {
             pending::<()>().await;
         }
     }
@@ -102,74 +105,49 @@ impl Tap {
         self.seen().body.is_some()
     }
 
+    /// Adds the headers of the attempt to its signed request, whose connection this is. They are not signed, because proxies on the way
+    /// continue the trace too.
+    pub(super) fn sends(&self, headers: &mut HeaderMap, connection: CaptureConnection) {
+        // A compressed stream would be delayed until there is enough to compress.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.extend(self.log.trace_headers());
+        self.seen().connection = Some(connection);
+    }
+
+    /// Sees a response, and returns what is left of it for the SDK.
+    pub(super) fn receives(&self, response: Response<SdkBody>) -> Response<SdkBody> {
+        let (parts, body) = response.into_parts();
+        let mut seen = self.seen();
+        seen.request_id = classify::request_id(&parts.headers);
+        seen.head = head(&parts.headers);
+        self.log.responded(parts.status.as_u16(), &seen.request_id);
+        let left = match (parts.status.is_success(), self.takes_body) {
+            (true, true) => {
+                seen.body = Some(body);
+                SdkBody::empty()
+            }
+            (true, false) => cut::at_most(body, cut::UNARY),
+            (false, _) => cut::at_most(body, cut::ERROR),
+        };
+        Response::from_parts(parts, left)
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock()
     }
 }
 
-impl Intercept for Tap {
-    fn name(&self) -> &'static str {
-        "outcrop::Tap"
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        // A compressed stream would be delayed until there is enough to compress.
-        context.request_mut().headers_mut().insert("accept-encoding", "identity");
-        Ok(())
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        // They are not signed, because proxies on the way continue the trace too.
-        let headers = context.request_mut().headers_mut();
-        for (name, value) in &self.log.trace_headers() {
-            headers.try_insert(name.as_str().to_owned(), value.to_str()?.to_owned())?;
-        }
-        Ok(())
-    }
-
-    fn read_before_transmit(
-        &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.seen().connection = config.load::<CaptureSmithyConnection>().cloned();
-        Ok(())
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let response = context.response_mut();
-        let mut seen = self.seen();
-        seen.request_id = classify::request_id(response.headers());
-        seen.head = head(response.headers());
-        self.log.responded(response.status().as_u16(), &seen.request_id);
-        let body = mem::replace(response.body_mut(), SdkBody::empty());
-        match (response.status().is_success(), self.takes_body) {
-            (true, true) => seen.body = Some(body),
-            (true, false) => *response.body_mut() = cut::at_most(body, cut::UNARY),
-            (false, _) => *response.body_mut() = cut::at_most(body, cut::ERROR),
-        }
-        Ok(())
-    }
+/// Sends an operation of no attempt, whose answer is bounded.
+pub(super) async fn with_bounded_answer<T>(sent: impl Future<Output = T>) -> T {
+    Tap::of_unary(&AttemptLog::default()).during(sent).await
 }
 
 /// The headers of an answer that go to the caller.
-fn head(headers: &Headers) -> HeaderMap {
-    let relayed = headers.iter().filter(|(name, _)| HEADERS.contains(name) || name.starts_with(OF_BEDROCK));
-    relayed.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect::<HeaderMap>()
+fn head(headers: &HeaderMap) -> HeaderMap {
+    let relayed = |name: &str| HEADERS.contains(&name) || name.starts_with(OF_BEDROCK);
+    headers
+        .iter()
+        .filter(|(name, _)| relayed(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
