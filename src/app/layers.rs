@@ -66,20 +66,21 @@ pub(super) fn router(
     let authentication = authentication_of(settings, shared);
     let metrics = shared.metrics.clone();
     let (hosts_of_calls, callers) = (hosts.clone(), authentication.clone());
-    let state = Front {
+    // Behind one counter, because a layer is cloned several times for each request.
+    let state = Arc::new(Front {
         methods: methods.clone(),
         hosts: hosts_of_calls,
         authentication: callers,
         metrics,
         observer: Observer::new(shared.otlp.as_ref()),
-    };
+    });
     // Around every method of the generation service, and no other.
     let gate = gates_of(settings, shared)?;
-    let mounted = mounted.map_or_else(Router::new, |mounted| mounted.behind(gate.clone(), methods.clone()));
+    let mounted = mounted.map_or_else(Router::new, |mounted| mounted.behind(Arc::clone(&gate), methods.clone()));
     let api = Api {
         router: operations(service)
-            .layer(from_fn_with_state(gate.clone(), gates))
-            .layer(from_fn_with_state(state.clone(), front)),
+            .layer(from_fn_with_state(Arc::clone(&gate), gates))
+            .layer(from_fn_with_state(Arc::clone(&state), front)),
         metrics: shared.metrics.clone(),
         messages: gate.messages.clone(),
         signatures: Signatures::new(
@@ -99,7 +100,7 @@ pub(super) fn router(
         .layer(from_fn_with_state(state, front));
     let router =
         if settings.page { web::around(router, Session { authentication, hosts, link }, unary) } else { router };
-    Ok(if settings.bedrock_api { router.layer(from_fn_with_state(api, layer::layer)) } else { router })
+    Ok(if settings.bedrock_api { router.layer(from_fn_with_state(Arc::new(api), layer::layer)) } else { router })
 }
 
 /// The metrics behind their layer.
@@ -141,12 +142,12 @@ fn quotas_of(shared: &Shared) -> Quotas {
     Quotas { directory: directory.clone(), admission: admission.clone(), ledger: ledger.clone() }
 }
 
-fn gates_of(settings: &Settings, shared: &Shared) -> Result<Gates, AppError> {
+fn gates_of(settings: &Settings, shared: &Shared) -> Result<Arc<Gates>, AppError> {
     let memory = RequestMemory::new(settings.max_request_memory, shared.metrics.clone());
     let messages = Messages::new(memory, settings.max_request_bytes, settings.body_timeout)
         .map_err(|error| AppError::Descriptors(error.into()))?;
     let (shutdown, admission) = (shared.shutdown.clone(), shared.admission.clone());
-    Ok(Gates { shutdown, admission, audit: shared.audit.clone(), messages })
+    Ok(Arc::new(Gates { shutdown, admission, audit: shared.audit.clone(), messages }))
 }
 
 fn authentication_of(settings: &Settings, shared: &Shared) -> Authentication {

@@ -1,6 +1,6 @@
 //! A service of a test, served by the real edge: the conformance suites call it, because no suite of others knows the contract.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -53,13 +53,13 @@ impl Mounted {
     }
 
     /// The services behind the gates.
-    pub(super) fn behind(self, gates: Gates, methods: Methods) -> Router {
+    pub(super) fn behind(self, gates: Arc<Gates>, methods: Methods) -> Router {
         self.routes.into_axum_router().reset_fallback().layer(from_fn_with_state((gates, methods), gated))
     }
 }
 
 /// Applies the gates to methods that take one message, which is all that the gates receive.
-async fn gated(State((state, methods)): State<(Gates, Methods)>, request: Request, next: Next) -> Response {
+async fn gated(State((state, methods)): State<(Arc<Gates>, Methods)>, request: Request, next: Next) -> Response {
     if methods.takes_a_stream(request.uri().path()) {
         next.run(request).await
     } else {

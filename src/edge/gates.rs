@@ -32,8 +32,8 @@ use crate::{
 /// The methods that call a model. They have a separate rate limit.
 const GENERATING: [&str; 2] = ["/outcrop.v1.GenerationService/Generate", "/outcrop.v1.GenerationService/CountTokens"];
 
-/// The state of the gates. Clones share it.
-#[derive(Clone, Debug)]
+/// The state of the gates.
+#[derive(Debug)]
 pub(crate) struct Gates {
     pub(crate) shutdown: Shutdown,
     pub(crate) admission: AdmissionControl,
@@ -103,7 +103,7 @@ impl Gates {
 }
 
 /// The layer.
-pub(crate) async fn gates(State(gates): State<Gates>, request: Request, next: Next) -> Response {
+pub(crate) async fn gates(State(gates): State<Arc<Gates>>, request: Request, next: Next) -> Response {
     let of_api = request.extensions().get::<ApiCall>().is_some();
     let record = match CallRecord::of(request.extensions()) {
         Ok(record) => record,

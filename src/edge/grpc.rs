@@ -74,7 +74,7 @@ impl Methods {
 }
 
 /// The state of the layer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Front {
     /// The methods of the server.
     pub(crate) methods: Methods,
@@ -113,7 +113,7 @@ impl Front {
 }
 
 /// The layer.
-pub(crate) async fn front(State(state): State<Front>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn front(State(state): State<Arc<Front>>, mut request: Request, next: Next) -> Response {
     let of_api = request.extensions().get::<ApiCall>().is_some();
     if !of_api && !is_grpc(&request) && request.extensions().get::<FromWeb>().is_none() {
         return not_grpc(&request, "");

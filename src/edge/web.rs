@@ -21,6 +21,7 @@ use http::{
     },
 };
 use tonic_web::GrpcWebLayer;
+use tower::ServiceExt;
 
 use crate::edge::{
     connect::UnaryMethods,
@@ -69,11 +70,13 @@ struct File {
 }
 
 /// The files by path.
-type Files = Arc<BTreeMap<&'static str, File>>;
+type Files = BTreeMap<&'static str, File>;
 
 /// Adds the page, its sign-in, gRPC-Web and Connect to the methods.
 pub(crate) fn around(router: Router, session: Session, unary: UnaryMethods) -> Router {
-    router.layer(GrpcWebLayer::new()).layer(from_fn_with_state(Page { files: files(), session, unary }, page))
+    // Beside the methods and not in front of them: it would put the bodies of gRPC into two more boxes, through which every chunk passes.
+    let grpc_web = router.clone().layer(GrpcWebLayer::new());
+    router.layer(from_fn_with_state(Arc::new(Page { files: files(), session, unary, grpc_web }), page))
 }
 
 fn files() -> Files {
@@ -89,15 +92,17 @@ fn files() -> Files {
         });
         (*path, File { plain: tagged(headers, content), gzip })
     });
-    Arc::new(each.collect())
+    each.collect()
 }
 
-/// The state of the layer. Clones share it.
-#[derive(Clone, Debug)]
+/// The state of the layer.
+#[derive(Debug)]
 struct Page {
     files: Files,
     session: Session,
     unary: UnaryMethods,
+    /// The methods for callers of gRPC-Web.
+    grpc_web: Router,
 }
 
 /// Adds the tag of the body, which is another one for each encoding.
@@ -121,7 +126,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The layer.
-async fn page(State(state): State<Page>, request: Request, next: Next) -> Response {
+async fn page(State(state): State<Arc<Page>>, request: Request, next: Next) -> Response {
     let only_https = is_for_https(&request);
     let mut answer = answer(&state, request, next).await;
     if only_https {
@@ -139,10 +144,11 @@ fn is_for_https(request: &Request) -> bool {
 }
 
 async fn answer(state: &Page, mut request: Request, next: Next) -> Response {
-    let Page { files, session, unary } = state;
+    let Page { files, session, unary, grpc_web } = state;
     if is_grpc_web(&request) {
         // The gRPC layer checks the origin, so that a refusal is a gRPC-Web status.
         request.extensions_mut().insert(FromWeb);
+        return grpc_web.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
     } else if let Some(file) = file(files, &request) {
         return match session.hosts.check_file(&request) {
             Ok(()) => file,

@@ -30,8 +30,8 @@ use crate::{
     service::Service,
 };
 
-/// The state of the layer. Clones share it.
-#[derive(Clone, Debug)]
+/// The state of the layer.
+#[derive(Debug)]
 pub(crate) struct Api {
     /// The operations, by the paths of their methods, behind their layers.
     pub(crate) router: Router,
@@ -67,13 +67,13 @@ pub(crate) fn operations(service: Arc<Service>) -> Router {
 }
 
 /// The layer.
-pub(crate) async fn layer(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn layer(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     if is_grpc(&request) || is_grpc_web(&request) || !ApiCall::is_for_api(&request) {
         return next.run(request).await;
     }
     let mut response = match ApiCall::take(&mut request) {
         Ok(call) => match api.authenticated(request, call).await {
-            Ok(request) => api.router.oneshot(request).await.unwrap_or_else(|never| match never {}),
+            Ok(request) => api.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
             Err(error) => api.refused(&error),
         },
         Err(error) => api.refused(&error),
