@@ -123,9 +123,10 @@ impl Format {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(feature = "microbenchmarks", test))]
+#[cfg_attr(not(test), expect(clippy::expect_used, reason = "a benchmark measures what it says, or fails"))]
 impl Upstream {
-    /// A stream with these bytes, for tests.
+    /// A stream with these bytes, for tests and benchmarks.
     pub(crate) fn of_body(body: aws_smithy_types::body::SdkBody) -> Self {
         static HTTP: std::sync::OnceLock<Http> = std::sync::OnceLock::new();
         let http = HTTP.get_or_init(|| Http::load(Duration::from_secs(1)).expect("certificates"));

@@ -150,7 +150,7 @@ impl Identity {
     }
 
     /// A client of a server without callers.
-    #[cfg(test)]
+    #[cfg(any(feature = "microbenchmarks", test))]
     pub(crate) fn anonymous() -> Self {
         Self::of_address(None, &Arc::default())
     }

@@ -29,7 +29,7 @@
 //! | [`error`] | what went wrong, as data, and the one place that makes a status of it |
 //! | [`proto`] | the contract: its messages are the types used throughout |
 //!
-//! `digest` is SHA-256. `fuzzing` and `simulation` are for fuzz targets and tests alone.
+//! `digest` is SHA-256. `fuzzing`, `microbenchmarks` and `simulation` are for fuzz targets, benchmarks and tests alone.
 //!
 //! [`commands`] are the commands besides `serve`: `demo` runs the server, the emulator and the client in one process. ARCHITECTURE.md tells the life of a request.
 
@@ -53,6 +53,9 @@ pub mod identity;
 mod in_force;
 mod interlude;
 pub mod metrics;
+#[cfg(any(feature = "microbenchmarks", test))]
+#[doc(hidden)]
+pub mod microbenchmarks;
 mod outbound;
 mod outcome;
 pub mod proto;

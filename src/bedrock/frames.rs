@@ -10,7 +10,7 @@
 mod gathered;
 #[cfg(test)]
 pub(crate) mod paced;
-#[cfg(any(fuzzing, test))]
+#[cfg(any(feature = "microbenchmarks", fuzzing, test))]
 pub(crate) mod pieces;
 mod plain;
 mod whole;
