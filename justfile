@@ -35,8 +35,13 @@ site:
     npm --prefix docs/site test
     npm --prefix docs/site run build
 
-# How soon Bedrock sees that a caller has left, and what callers and streams cost
+# Instructions and allocations of the path of a call, against those that are committed
+instructions:
+    .ci/instructions
+
+# How long the path of a call takes, how soon Bedrock sees that a caller has left, and what callers and streams cost
 bench:
+    cargo bench --features microbenchmarks --bench microbenchmarks
     cargo bench --bench cancellation
     cargo bench --bench identity
     cargo bench --bench quota
