@@ -9,7 +9,7 @@ use crate::{
     figures::Figures,
     load::{Expected, Load},
     operated::{Features, Operated},
-    process::Program,
+    process::{Program, part},
     upstream::{Answer, FLAT_OUT, LONG, PACED, Upstream},
 };
 
@@ -50,7 +50,7 @@ const ROWS: [Row; 6] = [
 /// If a program does not run, or a stream has not the bytes of the emulator.
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let emulator = Upstream::start(None, false)?;
-    let proxy = Program::of_this(&["byte-proxy", &emulator.program.address.to_string()])?;
+    let proxy = Program::start(part("byte-proxy")?.arg(emulator.program.address.to_string()))?;
     let operated = Operated::new(&settings.program)?;
     let server = operated.start(Features::OPERATED, &emulator)?;
     println!("processor time of a chunk, medians of {} rounds; ratio of each round (least to most)", settings.rounds);

@@ -4,7 +4,7 @@
 //! the same round, so that other work on the machine affects both sides. Each program is a process of its own.
 //!
 //! - `figures` medians and ratios
-//! - `process` the programs, their processor time and their memory
+//! - `part` the programs that are started, and `process` their processor time and their memory
 //! - `upstream` the emulator in place of Bedrock, and the answers that it gives
 //! - `operated` Outcrop with what an operator switches on, and its `collector`
 //! - `front` the workload of the Bedrock API, with the callers in `load` and the floor in `byte_proxy`
@@ -25,6 +25,7 @@ mod front;
 mod generate;
 mod load;
 mod operated;
+mod part;
 mod pool;
 mod process;
 mod rows;
@@ -57,24 +58,9 @@ enum Command {
     Generate(generate::Settings),
     /// What each feature of the server costs that can be switched on, as a table in Markdown
     Features(features::Settings),
-    /// The emulator with the answers of the workloads
-    #[command(hide = true)]
-    Emulator(upstream::Settings),
-    /// The floor of a proxy
-    #[command(hide = true)]
-    ByteProxy {
-        /// The address to which requests go.
-        upstream: std::net::SocketAddr,
-    },
-    /// The floor of a server
-    #[command(hide = true)]
-    BareBridge(bridge::Settings),
-    /// A server over the AWS SDK
-    #[command(hide = true)]
-    SdkBridge(bridge::Settings),
-    /// A collector of traces and metrics
-    #[command(hide = true)]
-    Collector,
+    /// A program that the benchmark starts
+    #[command(hide = true, subcommand)]
+    Part(part::Part),
 }
 
 fn main() -> Result<(), Failure> {
@@ -82,21 +68,9 @@ fn main() -> Result<(), Failure> {
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
     match Arguments::parse().command {
-        // On runtimes of their own.
-        Command::BareBridge(settings) => bridge::bare::serve(settings),
-        Command::SdkBridge(settings) => bridge::sdk::serve(settings),
-        other => Runtime::new()?.block_on(run(other)),
-    }
-}
-
-async fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Front(settings) => front::run(&settings).await,
-        Command::Generate(settings) => generate::run(&settings).await,
-        Command::Features(settings) => features::run(&settings).await,
-        Command::Emulator(settings) => upstream::serve(settings).await,
-        Command::ByteProxy { upstream } => byte_proxy::serve(upstream).await,
-        Command::Collector => collector::serve().await,
-        Command::BareBridge(_) | Command::SdkBridge(_) => Err("a bridge has a runtime of its own".into()),
+        Command::Front(settings) => Runtime::new()?.block_on(front::run(&settings)),
+        Command::Generate(settings) => Runtime::new()?.block_on(generate::run(&settings)),
+        Command::Features(settings) => Runtime::new()?.block_on(features::run(&settings)),
+        Command::Part(part) => part.run(),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     Failure,
-    process::Program,
+    process::{Program, part},
     upstream::{ANSWERS, Upstream},
 };
 
@@ -96,7 +96,7 @@ impl Operated {
     pub(crate) fn new(program: &Path) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("outcrop-bench-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
-        let collector = Program::of_this(&["collector"])?;
+        let collector = Program::start(&mut part("collector")?)?;
         let (program, hash, key) = (program.to_owned(), String::new(), String::new());
         let mut operated = Self { program, folder, hash, key, collector };
         let keys = operated.run(&["keys", "new", "--caller", "bench"])?;
@@ -163,8 +163,9 @@ impl Operated {
     pub(crate) fn start(&self, features: Features, upstream: &Upstream) -> Result<Program, Failure> {
         let log = self.folder.join("log");
         let any = SocketAddr::from(([127, 0, 0, 1], 0)).to_string();
-        let mut command = Command::new(&self.program);
+        let mut command = part("program")?;
         command
+            .arg(&self.program)
             .args(["serve", "--bedrock-api", "--listen", &any, "--config"])
             .arg(self.configuration(features)?)
             .args([

@@ -46,14 +46,6 @@ impl Program {
         Ok(Self { process, _output: output, address })
     }
 
-    /// Starts a part of this program.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub(crate) fn of_this(arguments: &[&str]) -> Result<Self, Failure> {
-        Self::start(this()?.args(arguments))
-    }
-
     /// The processor time that the process has taken, in the program and in the kernel, in all its threads, also those that have ended.
     ///
     /// # Errors
@@ -108,12 +100,14 @@ impl Drop for Running {
     }
 }
 
-/// This program.
+/// The command of a part of this program.
 ///
 /// # Errors
-/// If its path is not known.
-pub(crate) fn this() -> Result<Command, Failure> {
-    Ok(Command::new(std::env::current_exe()?))
+/// If the path of this program is not known.
+pub(crate) fn part(name: &str) -> Result<Command, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["part", name]);
+    Ok(command)
 }
 
 /// The processor time of this process.

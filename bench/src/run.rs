@@ -12,7 +12,7 @@ use crate::{
     callers::Callers,
     figures::{Figure, Measured},
     operated::{Features, Operated},
-    process::{Program, own_processor_time, this},
+    process::{Program, own_processor_time, part},
     rows::{Row, Shape, Tls},
     streams::{Expected, Running, Times, read},
     upstream::{TINY, Upstream},
@@ -137,8 +137,8 @@ impl Bench {
     }
 
     fn bridge(&self, name: &str, features: Features, upstream: &Upstream) -> Result<Program, Failure> {
-        let mut command = this()?;
-        command.args([name, "--upstream", &upstream.endpoint]);
+        let mut command = part(name)?;
+        command.args(["--upstream", &upstream.endpoint]);
         if let Some(workers) = self.workers {
             command.args(["--workers", &workers.to_string()]);
         }

@@ -1,13 +1,13 @@
 //! The emulator in place of Bedrock, as a process of its own, and the answers that it gives.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, iter, path::PathBuf, process::Command};
 
 use bedrock_emulator::{Config, Emulator, Script, Step};
 use clap::Args;
 
 use crate::{
     Failure,
-    process::{Program, this},
+    process::{Program, part},
 };
 
 /// The number of different texts in an answer.
@@ -33,7 +33,7 @@ pub(crate) struct Answer {
     name: &'static str,
     /// The number of its chunks of text.
     chunks: usize,
-    /// The time before each, in milliseconds.
+    /// The time after each, in milliseconds.
     gap: u64,
     /// Whether each begins with the time at which it is sent.
     pub(crate) is_stamped: bool,
@@ -61,7 +61,7 @@ pub(crate) const STAMPED: Answer = Answer { name: "bench-stamped", is_stamped: t
 /// A chunk each 200 ms, for sixteen seconds, with the time of each.
 pub(crate) const SLOW: Answer = Answer { name: "bench-slow", chunks: 80, gap: 200, is_stamped: true, ..PLAIN };
 
-/// A chunk at once, and two more in 40 seconds.
+/// A chunk at once, two more in 40 seconds, and the end after a minute.
 pub(crate) const SILENT: Answer = Answer { name: "bench-silent", chunks: 3, gap: 20_000, ..PLAIN };
 
 /// Chunks of 64 KiB, as fast as they are taken.
@@ -97,7 +97,7 @@ impl Answer {
         format!("emulator.{}", self.name)
     }
 
-    /// Whether there is a pause before each chunk.
+    /// Whether there is a pause after each chunk.
     pub(crate) fn is_paced(self) -> bool {
         self.gap > 0
     }
@@ -118,11 +118,8 @@ impl Answer {
         let gap = if is_brief { self.gap.min(BRIEF_GAP.max(self.gap / BRIEFER)) } else { self.gap };
         let pause = (gap > 0).then_some(Step::WaitMs(gap));
         let text = |text: String| if self.is_stamped { Step::Stamped(text) } else { Step::text(&text) };
-        let steps: Vec<_> = self
-            .texts()
-            .into_iter()
-            .map(|content| pause.clone().into_iter().chain([text(content)]).collect())
-            .collect();
+        let step = |content| iter::once(text(content)).chain(pause.clone()).collect();
+        let steps: Vec<Vec<_>> = self.texts().into_iter().map(step).collect();
         let chunks = self.chunks(is_brief);
         let rest = steps.iter().take(chunks % TEXTS).cloned().flat_map(Vec::into_iter).collect::<Vec<_>>();
         let whole = Step::Repeat { times: chunks / TEXTS, steps: steps.into_iter().flat_map(Vec::into_iter).collect() };
@@ -137,8 +134,8 @@ impl Upstream {
     /// # Errors
     /// If it does not start.
     pub(crate) fn start(certificate: Option<PathBuf>, is_brief: bool) -> Result<Self, Failure> {
-        let mut command = this()?;
-        command.arg("emulator").args(is_brief.then_some("--brief"));
+        let mut command = part("emulator")?;
+        command.args(is_brief.then_some("--brief"));
         if let Some(file) = &certificate {
             command.arg("--certificate").arg(file);
         }
