@@ -28,6 +28,12 @@ pub(crate) struct Settings {
     /// The number of threads of the runtimes of the bridges [default: the number of cores]
     #[arg(long)]
     workers: Option<usize>,
+    /// Run only these programs
+    #[arg(long, value_delimiter = ',', default_values_t = SIDES, value_enum)]
+    sides: Vec<Side>,
+    /// A further argument of `outcrop serve`. Repeatable
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    serve: Vec<String>,
     /// One round with few and short streams, to see that everything works
     #[arg(long)]
     brief: bool,
@@ -45,7 +51,7 @@ type Rounds = Vec<Option<Measured>>;
 /// If a program does not run, or a stream has not the texts of the emulator.
 pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
     let rounds = if settings.brief { 1 } else { settings.rounds };
-    let operated = Operated::new(&settings.program)?;
+    let operated = Operated::new(&settings.program)?.with(settings.serve.clone());
     let bench = Bench { operated, workers: settings.workers, is_brief: settings.brief };
     println!("Medians of {rounds} rounds; the ratio of each round, its median and (least to most).\n");
     println!("| workload | | direct | bare bridge | SDK bridge | Outcrop | Outcrop / bare bridge |");
@@ -64,7 +70,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), Failure> {
             if round % 2 == 1 {
                 sides.reverse();
             }
-            for (side, results) in sides {
+            for (side, results) in sides.into_iter().filter(|(side, _)| settings.sides.contains(side)) {
                 let run = bench.run(row, side, Features::OPERATED).await;
                 let run = run.map_err(|error| format!("{}, {side:?}: {error}", row.name))?;
                 if run.as_ref().is_some_and(crate::run::Run::is_load_busy) && busy.last() != Some(&row.name) {

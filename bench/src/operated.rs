@@ -79,6 +79,8 @@ pub(crate) struct Operated {
     /// The API key of the caller.
     pub(crate) key: String,
     collector: Program,
+    /// Further arguments of the server.
+    arguments: Vec<String>,
 }
 
 impl Drop for Operated {
@@ -98,7 +100,7 @@ impl Operated {
         fs::create_dir_all(&folder)?;
         let collector = Program::start(&mut part("collector")?)?;
         let (program, hash, key) = (program.to_owned(), String::new(), String::new());
-        let mut operated = Self { program, folder, hash, key, collector };
+        let mut operated = Self { program, folder, hash, key, collector, arguments: Vec::new() };
         let keys = operated.run(&["keys", "new", "--caller", "bench"])?;
         let key = keys.stdout.split_whitespace().find(|word| word.starts_with("oc_")).ok_or("no key was made")?;
         key.clone_into(&mut operated.key);
@@ -107,6 +109,12 @@ impl Operated {
         hash.clone_into(&mut operated.hash);
         operated.run(&["tls", "self-signed", "--out", &operated.folder.to_string_lossy()])?;
         Ok(operated)
+    }
+
+    /// The same with further arguments of the server.
+    pub(crate) fn with(mut self, arguments: Vec<String>) -> Self {
+        self.arguments = arguments;
+        self
     }
 
     fn run(&self, arguments: &[&str]) -> Result<Printed, Failure> {
@@ -191,6 +199,7 @@ impl Operated {
         if features.tls {
             command.arg("--tls-cert").arg(self.certificate()).arg("--tls-key").arg(self.private_key());
         }
+        command.args(&self.arguments);
         Program::start(upstream.called_by(&mut command))
             .map_err(|error| format!("{error}\n{}", fs::read_to_string(log).unwrap_or_default()).into())
     }

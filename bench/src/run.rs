@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum;
 use tokio::time::sleep;
 
 use crate::{
@@ -41,7 +42,7 @@ const STAYS: usize = 10;
 const BUSY: f64 = 0.9;
 
 /// A program under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Side {
     /// The callers use the AWS SDK.
     Direct,

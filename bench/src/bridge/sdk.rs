@@ -5,7 +5,7 @@ use std::pin::Pin;
 use aws_config::BehaviorVersion;
 use aws_sdk_bedrockruntime::{
     Client,
-    config::Credentials,
+    config::{Credentials, StalledStreamProtectionConfig},
     error::DisplayErrorContext,
     primitives::event_stream::EventReceiver,
     types::{
@@ -49,6 +49,8 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Failure> {
 pub(crate) async fn clients(upstream: &str) -> Pool<Client> {
     let credentials = Credentials::new("id", "secret", None, None, "bench");
     let loader = aws_config::defaults(BehaviorVersion::latest()).credentials_provider(credentials);
+    // Streams with long pauses are part of the load.
+    let loader = loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let config = loader.region("us-east-1").endpoint_url(upstream).load().await;
     Pool::new(move || Client::new(&config))
 }
