@@ -46,9 +46,10 @@ bench:
     cargo bench --bench identity
     cargo bench --bench quota
     cargo bench --bench telemetry
-    cargo bench --bench size
     cargo build --release -p outcrop -p outcrop-bench
     target/release/outcrop-bench front
+    target/release/outcrop-bench generate
+    target/release/outcrop-bench features
 
 # What is deployed: the production build, the chart, the compose file, the unit
 deploy:
