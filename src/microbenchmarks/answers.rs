@@ -14,6 +14,7 @@ use aws_smithy_types::{
 use bytes::Bytes;
 use http_body::Body;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::codec::{Codec, EncodeBody, SingleMessageCompressionOverride};
 use tonic_prost::ProstCodec;
@@ -36,9 +37,10 @@ pub(super) const CHUNKS: u32 = 256;
 /// The frames of one piece of a body that is there at once.
 const TOGETHER: usize = 32;
 
-pub(super) const ALL: [Named; 6] = [
+pub(super) const ALL: [Named; 7] = [
     ("frame", frames),
     ("frame left unread", frames_unread),
+    ("text of ConverseStream to chunk", text_of_converse),
     ("event of ConverseStream to chunk", converse),
     ("native event to chunk", native),
     ("chunk to gRPC message", encode),
@@ -93,8 +95,21 @@ fn frames_unread() -> Work {
     Box::new(|| assert_eq!(read(body), CHUNKS))
 }
 
-fn converse() -> Work {
+fn text_of_converse() -> Work {
     let payload = text().to_string();
+    Box::new(move || {
+        let (mut mapper, mut ready, mut chunks) = (EventMapper::new(Start::default()), VecDeque::new(), 0);
+        for _ in 0..CHUNKS {
+            assert!(mapper.accept_text("contentBlockDelta", payload.as_bytes(), &mut ready), "a text");
+            chunks += ready.drain(..).count();
+        }
+        assert_eq!(chunks, 1 + CHUNKS as usize, "the start comes with the first");
+    })
+}
+
+fn converse() -> Work {
+    let input = json!({"toolUse": {"input": "a few words of it"}});
+    let payload = json!({"contentBlockIndex": 0, "delta": input, "p": "abcdefghijklmnop"}).to_string();
     Box::new(move || {
         let (mut mapper, mut ready, mut chunks) = (EventMapper::new(Start::default()), VecDeque::new(), 0);
         for _ in 0..CHUNKS {
@@ -147,9 +162,9 @@ fn pace() -> Work {
     Box::new(|| {
         let mut pace = Pace::default();
         for _ in 0..CHUNKS {
-            pace.waits();
-            pace.chunk();
+            pace.waits(Instant::now());
+            pace.chunks(1, Instant::now());
         }
-        assert_eq!(pace.chunks(), u64::from(CHUNKS));
+        assert_eq!(pace.number(), u64::from(CHUNKS));
     })
 }
