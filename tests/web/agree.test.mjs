@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, script, scriptFolder, send, serve, skip } from "./harness.mjs";
-import { held, listed, pair, prompts, stored } from "./pair.mjs";
+import { deleteTwice, held, listed, pair, prompts, stored } from "./pair.mjs";
 
 describe("a window", { skip, concurrency: 3 }, () => {
   let chromium;
@@ -188,10 +188,7 @@ describe("a window", { skip, concurrency: 3 }, () => {
     await other.reload({ waitUntil: "commit" });
     await again.waits;
     await enter(other, "Half a prompt");
-    const button = page.locator("li:has(a[aria-current]) .delete");
-    await button.focus();
-    await button.press("Enter");
-    await button.press("Enter");
+    await deleteTwice(page.locator("li:has(a[aria-current]) .delete"));
     await page.waitForSelector("#list a[aria-current]", { state: "detached" });
     again.release();
     await other.waitForSelector(".problem");

@@ -36,6 +36,13 @@ export async function askAgain(page) {
   }
 }
 
+/** Clicks a button that deletes, and clicks it again before it waits no longer. */
+export const deleteTwice = (button) =>
+  button.evaluate((element) => {
+    element.click();
+    element.click();
+  });
+
 /** Resolves when the page has an answer about the list, which it asks for after each change. */
 export const listed = (page) => page.waitForResponse(/\/ListConversations$/).then((response) => response.finished());
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { launch, open, send, serveWithEmulator, settled, skip } from "./harness.mjs";
+import { deleteTwice } from "./pair.mjs";
 
 /** As in private windows of some browsers. */
 const refused = () => {
@@ -70,10 +71,7 @@ describe("a browser whose storage", { skip }, () => {
       );
       assert.equal(await page.locator(".problem").count(), 0);
       assert.match(await page.textContent("#place"), words);
-      const button = page.locator("li:has(a[aria-current]) .delete");
-      await button.focus();
-      await button.press("Enter");
-      await button.press("Enter");
+      await deleteTwice(page.locator("li:has(a[aria-current]) .delete"));
       await page.waitForSelector("#list .none");
       assert.deepEqual(wrong, []);
       await context.close();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { lastTurn, launch, script, scriptFolder, send, serve, settled, skip } from "./harness.mjs";
-import { askAgain, pair, prompts, stored } from "./pair.mjs";
+import { askAgain, deleteTwice, pair, prompts, stored } from "./pair.mjs";
 
 /** A window that gets no messages of the others, as a window on another machine. */
 const alone = () => {
@@ -43,10 +43,7 @@ describe("two windows", { skip, concurrency: 3 }, () => {
           () => document.querySelector("#list a[aria-current] span").textContent === "A better title",
         );
       }
-      const button = page.locator("li:has(a[aria-current]) .delete");
-      await button.focus();
-      await button.press("Enter");
-      await button.press("Enter");
+      await deleteTwice(page.locator("li:has(a[aria-current]) .delete"));
       await other.waitForSelector("#list a[aria-current]", { state: "detached" });
       await other.waitForFunction(() => document.querySelectorAll(".turn").length === 0);
       await calm();
