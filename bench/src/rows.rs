@@ -130,6 +130,11 @@ impl Row {
         if is_brief { self.streams.min(BRIEF_STREAMS) } else { self.streams }
     }
 
+    /// Whether it differs from another row by its number of streams alone, which is not large in the brief form.
+    pub(crate) fn is_only_larger(&self) -> bool {
+        self.streams > 1_000
+    }
+
     /// The open files that a process needs: over HTTP/1.1 a stream has a connection of its own.
     pub(crate) fn files(self, is_brief: bool) -> u64 {
         let streams = if self.tls == Tls::No { self.streams(is_brief) } else { 0 };
