@@ -15,7 +15,7 @@ pub(crate) mod request;
 mod spans;
 mod trace_context;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request};
 use opentelemetry::Context;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 pub(crate) use self::measurements::ChunkMeter;
 use self::{
     attributes::Status,
-    measurements::{Label, Measurements},
+    measurements::{Measurements, OfModel},
     request::Asked,
     spans::{CallSpans, Tracing},
 };
@@ -55,8 +55,8 @@ struct Measured {
     measurements: Measurements,
     method: String,
     began: Instant,
-    /// Of the inference, if there is one.
-    label: Option<Label>,
+    /// The model of the inference, if there is one.
+    model: Option<Arc<OfModel>>,
 }
 
 impl Observer {
@@ -83,7 +83,7 @@ impl Observer {
             measurements: measurements.clone(),
             method: attributes::method(method).to_owned(),
             began: Instant::now(),
-            label: None,
+            model: None,
         });
         ObservedCall { remote, spans, measured, inferring_since: None }
     }
@@ -115,7 +115,7 @@ impl ObservedCall {
     /// Records a checked request to a model. `label` is the bounded name of the model.
     pub(crate) fn requested(&mut self, model: &str, label: &str, asked: Asked<'_>) {
         if let (Some(measured), Asked::Generation(_) | Asked::Relayed(_)) = (&mut self.measured, &asked) {
-            measured.label = Some(Label::of(label));
+            measured.model = Some(measured.measurements.of_model(label));
         }
         self.with_spans(|spans| spans.requested(model, asked));
     }
@@ -140,19 +140,17 @@ impl ObservedCall {
         let now = Instant::now();
         let after = now.saturating_duration_since(self.inferring_since?);
         self.with_spans(|spans| spans.answered(after));
-        let Measured { measurements, label, .. } = self.measured.as_ref()?;
-        let label = label.as_ref()?;
-        measurements.first_chunk(label, after);
-        Some(measurements.chunks_of(label, now))
+        let model = self.measured.as_ref()?.model.as_ref()?;
+        Some(model.first_chunk(after, now))
     }
 
     /// Ends the spans and records what is known at the end.
     pub(crate) fn end(&mut self, summary: &CallSummary<'_>) {
         let status = Status::of(&summary.outcome);
-        if let Some(Measured { measurements, method, began, label, .. }) = self.measured.take() {
+        if let Some(Measured { measurements, method, began, model, .. }) = self.measured.take() {
             measurements.call(&method, &status, began.elapsed());
-            if let (Some(label), Some(since)) = (label, self.inferring_since) {
-                measurements.inference(&label, &status, since.elapsed(), summary.used);
+            if let (Some(model), Some(since)) = (model, self.inferring_since) {
+                model.ended(&status, since.elapsed(), summary.used);
             }
         }
         if let Some(spans) = self.spans.take() {

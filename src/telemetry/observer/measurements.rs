@@ -1,11 +1,16 @@
 //! The metrics of calls. Their attributes are bounded: methods, codes, reasons, and the models and routes of the configuration.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use opentelemetry::{
     KeyValue,
-    metrics::{BoundHistogram, Counter, Histogram, Meter},
+    metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter},
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -44,9 +49,17 @@ const TOKENS: [f64; 14] = [
 /// The gaps of a stream that are recorded together.
 const GAPS_TOGETHER: usize = 32;
 
-/// All instruments. Clones share them.
+/// What is measured. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Measurements {
+    instruments: Arc<Instruments>,
+    /// The inferences of each model, by its bounded name.
+    of_models: Arc<Mutex<HashMap<String, Arc<OfModel>>>>,
+}
+
+/// All instruments.
+#[derive(Debug)]
+struct Instruments {
     calls: Histogram<f64>,
     inferences: Histogram<f64>,
     first_chunks: Histogram<f64>,
@@ -57,6 +70,41 @@ pub(super) struct Measurements {
     output_tokens: Counter<u64>,
     cache_read_tokens: Counter<u64>,
     cache_write_tokens: Counter<u64>,
+}
+
+/// Measures the inferences of one model. What is measured of every inference without an error is bound to its attributes, which are found
+/// once. It is bound when the first of it is measured: an instrument that is bound is sent, also if nothing was measured.
+#[derive(Debug)]
+pub(super) struct OfModel {
+    attributes: [KeyValue; 3],
+    instruments: Arc<Instruments>,
+    begun: OnceLock<Begun>,
+    finished: OnceLock<Finished>,
+}
+
+/// From the first chunk on.
+#[derive(Debug)]
+struct Begun {
+    first_chunks: BoundHistogram<f64>,
+    chunks: BoundHistogram<f64>,
+}
+
+/// At the end without an error.
+#[derive(Debug)]
+struct Finished {
+    inferences: BoundHistogram<f64>,
+    inputs: BoundHistogram<u64>,
+    outputs: BoundHistogram<u64>,
+    tokens: Tokens,
+}
+
+/// The counters of tokens.
+#[derive(Debug)]
+struct Tokens {
+    input: BoundCounter<u64>,
+    output: BoundCounter<u64>,
+    cache_read: BoundCounter<u64>,
+    cache_write: BoundCounter<u64>,
 }
 
 /// Measures the chunks of one stream, without looking for their attributes and without the lock of the call.
@@ -94,22 +142,64 @@ impl Drop for ChunkMeter {
     }
 }
 
-/// The attributes of the inferences of a model.
-#[derive(Clone, Debug)]
-pub(super) struct Label([KeyValue; 3]);
-
-impl Label {
-    /// Of the model with this bounded name.
-    pub(super) fn of(model: &str) -> Self {
-        Self([
-            KeyValue::new(OPERATION, CHAT),
-            KeyValue::new(PROVIDER, BEDROCK),
-            KeyValue::new(REQUEST_MODEL, model.to_owned()),
-        ])
+impl OfModel {
+    /// Records the first chunk. Returns what measures the chunks after it.
+    pub(super) fn first_chunk(&self, after: Duration, first: Instant) -> ChunkMeter {
+        let begun = self.begun.get_or_init(|| Begun {
+            first_chunks: self.instruments.first_chunks.bind(&self.attributes),
+            chunks: self.instruments.chunks.bind(&self.attributes),
+        });
+        begun.first_chunks.record(seconds(after));
+        ChunkMeter { gaps: begun.chunks.clone(), unrecorded: Vec::with_capacity(GAPS_TOGETHER), last: first }
     }
 
-    fn with(&self, further: impl IntoIterator<Item = KeyValue>) -> Vec<KeyValue> {
-        self.0.iter().cloned().chain(further).collect()
+    /// Records an inference that has ended. Without usage the tokens are 0, as the conventions want it.
+    pub(super) fn ended(&self, status: &Status, duration: Duration, used: Option<Used>) {
+        let used = used.unwrap_or_default();
+        match status.reason {
+            None => self.finished.get_or_init(|| self.finished()).record(duration, used),
+            Some(reason) => self.failed(reason).record(duration, used),
+        }
+    }
+
+    fn finished(&self) -> Finished {
+        self.bound(&self.attributes)
+    }
+
+    fn failed(&self, reason: &'static str) -> Finished {
+        self.bound(&self.with(KeyValue::new(ERROR_TYPE, reason)))
+    }
+
+    fn bound(&self, attributes: &[KeyValue]) -> Finished {
+        let Instruments { inferences, inputs, outputs, .. } = &*self.instruments;
+        let (inferences, inputs, outputs) =
+            (inferences.bind(attributes), inputs.bind(attributes), outputs.bind(attributes));
+        // Bedrock does not tell the modality of tokens.
+        let attributes = self.with(KeyValue::new(MODALITY, "unknown"));
+        let Instruments { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, .. } = &*self.instruments;
+        let tokens = Tokens {
+            input: input_tokens.bind(&attributes),
+            output: output_tokens.bind(&attributes),
+            cache_read: cache_read_tokens.bind(&attributes),
+            cache_write: cache_write_tokens.bind(&attributes),
+        };
+        Finished { inferences, inputs, outputs, tokens }
+    }
+
+    fn with(&self, further: KeyValue) -> Vec<KeyValue> {
+        self.attributes.iter().cloned().chain([further]).collect()
+    }
+}
+
+impl Finished {
+    fn record(&self, duration: Duration, Used { input, output, cache_read, cache_write }: Used) {
+        self.inferences.record(seconds(duration));
+        self.inputs.record(input.into());
+        self.outputs.record(output.into());
+        self.tokens.input.add(input.into());
+        self.tokens.output.add(output.into());
+        self.tokens.cache_read.add(cache_read.into());
+        self.tokens.cache_write.add(cache_write.into());
     }
 }
 
@@ -126,7 +216,7 @@ impl Measurements {
         let used = |name: &'static str, help: &'static str| {
             meter.u64_counter(name).with_description(help).with_unit("{token}").build()
         };
-        Self {
+        let instruments = Instruments {
             calls: duration("rpc.server.call.duration", "Duration of calls", CALLS),
             inferences: duration("gen_ai.client.inference.duration", "Duration of inferences", INFERENCES),
             first_chunks: duration(
@@ -154,7 +244,8 @@ impl Measurements {
                 "gen_ai.client.inference.usage.cache_write.input_tokens",
                 "Input tokens written to the prompt cache",
             ),
-        }
+        };
+        Self { instruments: Arc::new(instruments), of_models: Arc::default() }
     }
 
     pub(super) fn call(&self, method: &str, status: &Status, duration: Duration) {
@@ -164,31 +255,23 @@ impl Measurements {
             KeyValue::new(RPC_STATUS, status.code),
         ];
         attributes.extend(status.is_fault.then(|| KeyValue::new(ERROR_TYPE, status.code)));
-        self.calls.record(seconds(duration), &attributes);
+        self.instruments.calls.record(seconds(duration), &attributes);
     }
 
-    pub(super) fn first_chunk(&self, label: &Label, after: Duration) {
-        self.first_chunks.record(seconds(after), &label.0);
-    }
-
-    /// Measures the chunks of a stream whose first one has arrived.
-    pub(super) fn chunks_of(&self, label: &Label, first: Instant) -> ChunkMeter {
-        ChunkMeter { gaps: self.chunks.bind(&label.0), unrecorded: Vec::with_capacity(GAPS_TOGETHER), last: first }
-    }
-
-    /// Without usage the tokens are 0, as the conventions want it.
-    pub(super) fn inference(&self, label: &Label, status: &Status, duration: Duration, used: Option<Used>) {
-        let error = status.reason.map(|reason| KeyValue::new(ERROR_TYPE, reason));
-        let attributes = label.with(error);
-        self.inferences.record(seconds(duration), &attributes);
-        let Used { input, output, cache_read, cache_write } = used.unwrap_or_default();
-        self.inputs.record(input.into(), &attributes);
-        self.outputs.record(output.into(), &attributes);
-        // Bedrock does not tell the modality of tokens.
-        let attributes = label.with([KeyValue::new(MODALITY, "unknown")]);
-        self.input_tokens.add(input.into(), &attributes);
-        self.output_tokens.add(output.into(), &attributes);
-        self.cache_read_tokens.add(cache_read.into(), &attributes);
-        self.cache_write_tokens.add(cache_write.into(), &attributes);
+    /// Measures the inferences of the model with this bounded name.
+    pub(super) fn of_model(&self, model: &str) -> Arc<OfModel> {
+        let mut of_models = self.of_models.lock();
+        if let Some(of_model) = of_models.get(model) {
+            return Arc::clone(of_model);
+        }
+        let attributes = [
+            KeyValue::new(OPERATION, CHAT),
+            KeyValue::new(PROVIDER, BEDROCK),
+            KeyValue::new(REQUEST_MODEL, model.to_owned()),
+        ];
+        let (begun, finished) = (OnceLock::new(), OnceLock::new());
+        let of_model = Arc::new(OfModel { attributes, instruments: Arc::clone(&self.instruments), begun, finished });
+        of_models.insert(model.to_owned(), Arc::clone(&of_model));
+        of_model
     }
 }
