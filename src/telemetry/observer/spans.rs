@@ -4,7 +4,7 @@
 //! nor spans of libraries, which can have prompts and credentials, can get into them. `tracing` knows no parents of these spans, because its
 //! registry looks for a parent in the subscriber of the thread; OpenTelemetry knows them.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use http::{Request, header::HOST, uri::Authority};
 use opentelemetry::{
@@ -76,17 +76,19 @@ impl Tracing {
 
     pub(super) fn begin(&self, request: &Request<impl Sized>, path: Option<&str>, remote: &Context) -> CallSpans {
         let name = method(path);
-        let mut attributes = vec![KeyValue::new(RPC_SYSTEM, "grpc"), KeyValue::new(RPC_METHOD, name.to_owned())];
-        if path.is_none() {
-            attributes.push(KeyValue::new(RPC_METHOD_ORIGINAL, text(request.uri().path().trim_start_matches('/'))));
-        }
-        if let Some(authority) = authority(request) {
-            attributes.push(KeyValue::new(SERVER_ADDRESS, text(authority.host())));
-            attributes.extend(authority.port_u16().map(|port| KeyValue::new(SERVER_PORT, i64::from(port))));
-        }
+        let attributes = || {
+            let mut attributes = vec![KeyValue::new(RPC_SYSTEM, "grpc"), KeyValue::new(RPC_METHOD, name.to_owned())];
+            if path.is_none() {
+                attributes.push(KeyValue::new(RPC_METHOD_ORIGINAL, text(request.uri().path().trim_start_matches('/'))));
+            }
+            if let Some(authority) = authority(request) {
+                attributes.push(KeyValue::new(SERVER_ADDRESS, text(authority.host())));
+                attributes.extend(authority.port_u16().map(|port| KeyValue::new(SERVER_PORT, i64::from(port))));
+            }
+            attributes
+        };
         // A name that a caller chooses would be another one for every call.
-        let name = if path.is_some() { name } else { "grpc" };
-        let server = self.open(name.to_owned(), "server", remote, attributes);
+        let server = self.open(if path.is_some() { name } else { "grpc" }, "server", remote, attributes);
         CallSpans {
             tracing: self.clone(),
             server,
@@ -101,23 +103,24 @@ impl Tracing {
 
     fn open(
         &self,
-        name: impl Into<Cow<'static, str>>,
+        name: &str,
         kind: &'static str,
         parent: &Context,
-        attributes: Vec<KeyValue>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> OpenSpan {
-        let name: Cow<'static, str> = name.into();
         let span = with_default(
             &self.0,
-            || info_span!(target: TARGET, parent: None, "span", otel.name = &*name, otel.kind = kind),
+            || info_span!(target: TARGET, parent: None, "span", otel.name = name, otel.kind = kind),
         );
         // Fails only if the subscriber has no layer for it.
         let _ = span.set_parent(parent.clone());
-        for KeyValue { key, value, .. } in attributes {
-            span.set_attribute(key, value);
-        }
-        // It begins now, and is sampled or not.
+        // It begins now, and is sampled or not, by its trace alone.
         let context = span.context();
+        if context.span().is_recording() {
+            for KeyValue { key, value, .. } in attributes() {
+                span.set_attribute(key, value);
+            }
+        }
         OpenSpan { span, context }
     }
 }
@@ -177,7 +180,7 @@ impl CallSpans {
             ];
             attributes.extend(asked);
             let name = format!("{CHAT} {}", bounded(&self.model));
-            self.inference = Some(self.tracing.open(name, "client", &self.server.context, attributes));
+            self.inference = Some(self.tracing.open(&name, "client", &self.server.context, || attributes));
         }
         let parent = self.inference.as_ref().unwrap_or(&self.server);
         let operation = self.operation.at(&attempt.model_id);
@@ -189,7 +192,7 @@ impl CallSpans {
         ];
         attributes.extend((self.attempts > 0).then(|| KeyValue::new(RESEND_COUNT, self.attempts)));
         let name = format!("BedrockRuntime.{operation}");
-        self.attempt = Some(self.tracing.open(name, "client", &parent.context, attributes));
+        self.attempt = Some(self.tracing.open(&name, "client", &parent.context, || attributes));
         self.attempts += 1;
     }
 
@@ -217,6 +220,9 @@ impl CallSpans {
 
     /// Ends all spans, the innermost first.
     pub(super) fn end(self, summary: &CallSummary<'_>, status: &Status) {
+        if !self.is_recording() {
+            return;
+        }
         let Self { server, inference, attempt, .. } = self;
         if let (Some(attempt), Some(reason)) = (&attempt, status.reason) {
             attempt.fail(reason);
@@ -236,7 +242,9 @@ impl CallSpans {
 
     /// Adds the id of the call.
     pub(super) fn has_id(&self, generation_id: &str) {
-        self.server.set(GENERATION_ID, text(generation_id));
+        if self.is_recording() {
+            self.server.set(GENERATION_ID, text(generation_id));
+        }
     }
 }
 
