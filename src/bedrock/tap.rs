@@ -114,7 +114,7 @@ impl Tap {
         self.seen().connection = Some(connection);
     }
 
-    /// Sees a response, and returns what is left of it for the SDK.
+    /// Sees a response, and returns it with the remaining body for the SDK.
     pub(super) fn receives(&self, response: Response<SdkBody>) -> Response<SdkBody> {
         let (parts, body) = response.into_parts();
         let mut seen = self.seen();
