@@ -65,7 +65,7 @@ mod tests {
         task::Poll,
     };
 
-    use tokio::task::yield_now;
+    use tokio::task::{JoinSet, yield_now};
 
     use super::*;
 
@@ -86,16 +86,13 @@ mod tests {
     async fn it_lasts_until_the_other_tasks_have_run() {
         let (mut interlude, amount) = (Interlude::default(), Arc::new(AtomicUsize::new(1)));
         for round in 1..=3 {
-            let others: Vec<_> = (0..5)
-                .map(|_| {
-                    let amount = Arc::clone(&amount);
-                    tokio::spawn(async move { amount.fetch_add(1, Ordering::Relaxed) })
-                })
-                .collect();
-            assert_eq!(amount_after(&mut interlude, &amount).await, 1 + 5 * round);
-            for other in others {
-                other.await.unwrap();
+            let mut others = JoinSet::new();
+            for _ in 0..5 {
+                let amount = Arc::clone(&amount);
+                others.spawn(async move { amount.fetch_add(1, Ordering::Relaxed) });
             }
+            assert_eq!(amount_after(&mut interlude, &amount).await, 1 + 5 * round);
+            others.join_all().await;
         }
     }
 

@@ -29,7 +29,7 @@
 //! | [`error`] | what went wrong, as data, and the one place that makes a status of it |
 //! | [`proto`] | the contract: its messages are the types used throughout |
 //!
-//! `digest` is SHA-256. `fuzzing`, `microbenchmarks` and `simulation` are for fuzz targets, benchmarks and tests alone.
+//! `digest` is SHA-256, `woken` a waker that remembers that it was woken, `interlude` lets other tasks run before bytes are written. `fuzzing`, `microbenchmarks` and `simulation` are for fuzz targets, benchmarks and tests alone.
 //!
 //! [`commands`] are the commands besides `serve`: `demo` runs the server, the emulator and the client in one process. ARCHITECTURE.md tells the life of a request.
 

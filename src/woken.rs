@@ -73,7 +73,7 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Before the look at the task: whoever sets the task looks at this flag afterwards.
+        // Before the look at the task: a poll sets the task first and looks at this flag afterwards.
         self.woken.store(true, Ordering::Release);
         if let Some(task) = &*self.task.lock() {
             task.wake_by_ref();
