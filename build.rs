@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .emit_rerun_if_changed(false)
         .build_client(false)
         .extern_path(".outcrop.v1", "::outcrop_contract::v1")
+        .codec_path("crate::proto::Codec")
         .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=proto");
     page()

@@ -124,7 +124,7 @@ impl Format {
 }
 
 #[cfg(any(feature = "microbenchmarks", test))]
-#[cfg_attr(not(test), expect(clippy::expect_used, reason = "a benchmark measures what it says, or fails"))]
+#[expect(clippy::expect_used, reason = "a benchmark measures what it says, or fails")]
 impl Upstream {
     /// A stream with these bytes, for tests and benchmarks.
     pub(crate) fn of_body(body: aws_smithy_types::body::SdkBody) -> Self {

@@ -6,7 +6,7 @@
 //! - `calls` what is done once for a call
 //! - `streams` a running call with everything that a chunk passes
 
-#![cfg_attr(not(test), expect(clippy::expect_used, reason = "a benchmark measures what it says, or fails"))]
+#![expect(clippy::expect_used, reason = "a benchmark measures what it says, or fails")]
 
 mod answers;
 mod calls;

@@ -2,7 +2,9 @@
 
 pub use outcrop_contract::{FILE_DESCRIPTOR_SET, v1::*};
 
-pub use self::generated::generation_service_server;
+pub use self::{codec::Codec, generated::generation_service_server};
+
+mod codec;
 
 mod generated {
     #![expect(

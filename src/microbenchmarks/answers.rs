@@ -17,7 +17,6 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::codec::{Codec, EncodeBody, SingleMessageCompressionOverride};
-use tonic_prost::ProstCodec;
 
 use super::{Named, Work};
 use crate::{
@@ -145,7 +144,7 @@ fn encode() -> Work {
     }
     ready.pop_front();
     Box::new(move || {
-        let mut codec = ProstCodec::<Chunk, GenerateRequest>::default();
+        let mut codec = crate::proto::Codec::<Chunk, GenerateRequest>::default();
         let chunks = tokio_stream::iter(ready.into_iter().map(Ok));
         let (none, compression) = (None, SingleMessageCompressionOverride::default());
         let mut body = pin!(EncodeBody::new_server(codec.encoder(), chunks, none, compression, None));

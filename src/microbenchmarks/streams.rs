@@ -18,7 +18,6 @@ use tokio::{
     time::Instant,
 };
 use tonic::codec::{Codec, EncodeBody, SingleMessageCompressionOverride};
-use tonic_prost::ProstCodec;
 
 use super::{
     Named, Work,
@@ -134,7 +133,7 @@ fn stream() -> Work {
     });
     Box::new(move || {
         let _entered = RUNTIME.enter();
-        let mut codec = ProstCodec::<Chunk, GenerateRequest>::default();
+        let mut codec = crate::proto::Codec::<Chunk, GenerateRequest>::default();
         let (none, compression) = (None, SingleMessageCompressionOverride::default());
         let mut body = pin!(EncodeBody::new_server(codec.encoder(), chunks, none, compression, None));
         let mut written = 0;
