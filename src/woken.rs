@@ -74,7 +74,8 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Before the look at the task: a poll sets the task first and looks at this flag afterwards.
-        self.woken.store(true, Ordering::Release);
+        // It continues what another waker has published, so it reads and writes.
+        self.woken.swap(true, Ordering::AcqRel);
         if let Some(task) = &*self.task.lock() {
             task.wake_by_ref();
         }

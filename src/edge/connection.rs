@@ -208,15 +208,16 @@ impl Connections {
             }
         };
         tokio::select! {
+            // First, because a client that floods the connection leaves no budget to what follows it.
             biased;
-            ended = connection.as_mut() => return ended,
             () = Parked::new(told) => {}
+            ended = connection.as_mut() => return ended,
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
             () = Parked::new(self.is_idle(activity)) => Ok(()),
+            ended = connection.as_mut() => ended,
         }
     }
 

@@ -4,12 +4,15 @@
 //! then.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until, timeout_at},
+};
 
 use crate::{
     error::{Error, Reason},
@@ -40,7 +43,8 @@ impl Timer {
         }
         self.armed_for = Some(cx.waker().clone());
         loop {
-            ready!(self.sleep.as_mut().poll(cx));
+            // A task that has spent its budget would not be registered, and the timer is polled once.
+            ready!(pin!(unconstrained(self.sleep.as_mut())).poll(cx));
             if at <= self.set_to {
                 return Poll::Ready(());
             }
@@ -125,5 +129,51 @@ impl HeartbeatTimer {
     /// Restarts the interval after a chunk was sent.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.next = Some(now + self.interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{
+        task::coop::{consume_budget, has_budget_remaining},
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_is_polled_without_budget_fires() {
+        let at = Instant::now() + Duration::from_secs(1);
+        let mut timer = Timer::new(at);
+        poll_fn(|cx| {
+            while has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(cx);
+            }
+            assert!(timer.poll_passed(at, Instant::now(), cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let fired = poll_fn(|cx| timer.poll_passed(at, Instant::now(), cx));
+        timeout(Duration::from_mins(1), fired).await.unwrap();
+        assert_eq!(Instant::now(), at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_fires_at_its_last_time_and_for_the_task_that_waits() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start + Duration::from_secs(1));
+        assert!(
+            poll_fn(|cx| Poll::Ready(timer.poll_passed(start + Duration::from_secs(1), start, cx))).await.is_pending()
+        );
+        // Another task, with a later time.
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move {
+            let at = start + Duration::from_secs(5);
+            poll_fn(|cx| timer.poll_passed(at, Instant::now(), cx)).await;
+            Instant::now()
+        });
+        assert_eq!(tasks.join_next().await.unwrap().unwrap(), start + Duration::from_secs(5));
     }
 }
