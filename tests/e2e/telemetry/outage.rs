@@ -2,7 +2,7 @@
 
 use bedrock_emulator::Script;
 use outcrop::telemetry::otlp::settings::OtlpSettings;
-use tokio::task::JoinSet;
+use tokio::{net::TcpSocket, task::JoinSet};
 
 use super::{Collector, flushed, observed};
 use crate::harness::{Harness, collect, request, soon};
@@ -46,9 +46,10 @@ async fn a_collector_that_hangs_holds_up_neither_calls_nor_the_shutdown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_not_there_costs_the_spans_alone() {
-    let collector = Collector::start().await;
-    let endpoint = collector.endpoint();
-    drop(collector);
+    // Bound, so that no other test listens there, and nothing listens.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", taken.local_addr().unwrap());
     let mut harness = Harness::with(|settings| settings.otlp = Some(OtlpSettings::to(endpoint))).await;
     let model = harness.emulator.register("tiny", Script::reply("a"));
     many_calls(&harness, &model).await;
