@@ -6,7 +6,7 @@ use bedrock_emulator::Config;
 use outcrop_client::Client;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncWriteExt, copy, copy_bidirectional, sink},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
@@ -50,10 +50,18 @@ impl Servers {
                 let (tcp, _) = listener.accept().await.unwrap();
                 let acceptor = acceptor.clone();
                 connections.spawn(async move {
-                    // A client that does not trust the certificate leaves.
-                    let Ok(mut tls) = acceptor.accept(tcp).await else { return };
-                    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                    let _ = copy_bidirectional(&mut tls, &mut server).await;
+                    match acceptor.accept(tcp).into_fallible().await {
+                        Ok(mut tls) => {
+                            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                            let _ = copy_bidirectional(&mut tls, &mut server).await;
+                        }
+                        // A client that does not trust the certificate, or speaks no TLS. What it sends is read to its end, because closing
+                        // before would reset the connection, and the client might lose the alert.
+                        Err((_, mut tcp)) => {
+                            let _ = tcp.shutdown().await;
+                            let _ = copy(&mut tcp, &mut sink()).await;
+                        }
+                    }
                 });
             }
         });
