@@ -16,8 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .build_server(false)
         .bytes(".")
-        // So that a chunk, which is moved for every piece of an answer, does not grow for the one that can have a message.
-        .boxed(".outcrop.v1.Finish.message")
+        // A chunk is moved for every piece of an answer, and each stream has room for some. So it is not as large as its first and its last.
+        .boxed(".outcrop.v1.Chunk.event.start")
+        .boxed(".outcrop.v1.Chunk.event.finish")
         .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=../proto");
     Ok(())

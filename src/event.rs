@@ -42,8 +42,9 @@ pub(crate) struct EventMapper {
     start: Option<Chunk>,
     message_started: bool,
     next_sequence: u32,
-    stop: Option<Stop>,
-    metadata: Option<Metadata>,
+    /// The end of the message. A stream has neither of the two for nearly all of its time.
+    stop: Option<Box<Stop>>,
+    metadata: Option<Box<Metadata>>,
     finished: bool,
     /// The blocks of a native answer that have not stopped yet.
     open_blocks: BTreeSet<i32>,
@@ -70,7 +71,7 @@ enum Parsed {
 impl EventMapper {
     /// An answer that has not begun.
     pub(crate) fn new(start: Start) -> Self {
-        let start = Some(Chunk { event: Some(Event::Start(start)), ..Chunk::default() });
+        let start = Some(Chunk { event: Some(Event::Start(Box::new(start))), ..Chunk::default() });
         Self {
             start,
             message_started: false,
@@ -134,11 +135,11 @@ impl EventMapper {
             Parsed::MessageStart { role, role_name } => self.message_start(role, role_name, members.rest(event_type)),
             Parsed::Stop(mut stop) => {
                 stop.unrecognized = members.into_rest();
-                self.stop = Some(stop);
+                self.stop = Some(Box::new(stop));
             }
             Parsed::Metadata(mut metadata) => {
                 metadata.unrecognized = members.into_rest();
-                self.metadata = Some(metadata);
+                self.metadata = Some(Box::new(metadata));
             }
             Parsed::Content(BlockEvent { index, event }) => {
                 self.emit(index, event, members.rest(event_type), ready);
@@ -179,12 +180,12 @@ impl EventMapper {
         self.finished = true;
         self.used = self.used();
         let Ending { finish, mut unrecognized } =
-            finish::combine(stop, self.metadata.take(), self.guardrail_intervened);
+            finish::combine(*stop, *self.metadata.take().unwrap_or_default(), self.guardrail_intervened);
         let intervened = self.guardrail_intervened.then(|| finish::GUARDRAIL_INTERVENED.to_owned());
         self.stop_reason = Some(intervened.unwrap_or_else(|| finish.stop_reason_name.clone()));
         // If the answer has no content, `start` is sent now. Members of the end belong to `finish`.
         attach(mem::take(&mut self.unattached), &mut unrecognized);
-        self.emit(None, Event::Finish(finish), unrecognized, ready);
+        self.emit(None, Event::Finish(Box::new(finish)), unrecognized, ready);
         Ok(())
     }
 

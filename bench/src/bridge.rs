@@ -82,7 +82,7 @@ impl Numbered {
     }
 
     fn start(&mut self, model_id: &str) -> Chunk {
-        self.chunk(None, Event::Start(Start { model_id: model_id.to_owned(), ..Start::default() }))
+        self.chunk(None, Event::Start(Box::new(Start { model_id: model_id.to_owned(), ..Start::default() })))
     }
 
     fn text(&mut self, block: i32, text: String) -> Chunk {
@@ -102,7 +102,7 @@ impl Numbered {
         let stop_reason_name = std::mem::take(&mut self.stop_reason);
         let stop_reason = stop_reason.into();
         let finish = Finish { stop_reason, stop_reason_name, usage: Some(usage), ..Finish::default() };
-        self.chunk(None, Event::Finish(finish))
+        self.chunk(None, Event::Finish(Box::new(finish)))
     }
 
     /// The end of the upstream: right after the message has ended, otherwise an error.

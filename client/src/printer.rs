@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn json_is_the_form_that_grpcurl_prints() {
         let finish = Finish { stop_reason: StopReason::EndTurn.into(), ..Finish::default() };
-        let chunk = Chunk { sequence: Some(0), event: Some(Event::Finish(finish)), ..Chunk::default() };
+        let chunk = Chunk { sequence: Some(0), event: Some(Event::Finish(Box::new(finish))), ..Chunk::default() };
         let mut out = Vec::new();
         JsonPrinter::new(Output::new(&mut out, false)).chunk(chunk).unwrap();
         let line = String::from_utf8(out).unwrap();

@@ -96,7 +96,7 @@ impl Collector {
         // Chunks without a block leave these parts empty, and empty parts produce no block.
         let parts = self.blocks.entry(index).or_default();
         match chunk.event {
-            Some(Event::Start(start)) => self.answer.start = start,
+            Some(Event::Start(start)) => self.answer.start = *start,
             Some(Event::Text(text)) => parts.text.push_str(&text),
             Some(Event::Citation(citation)) => parts.citations.push(citation),
             Some(Event::Reasoning(reasoning)) => parts.reasoning(reasoning),
@@ -110,7 +110,7 @@ impl Collector {
             Some(Event::ImageStart(start)) => parts.image.get_or_insert_default().format = start.format,
             Some(Event::Image(image)) => parts.image(image),
             Some(Event::Other(other)) => self.answer.others.push(other),
-            Some(Event::Finish(finish)) => self.answer.finish = finish,
+            Some(Event::Finish(finish)) => self.answer.finish = *finish,
             Some(Event::BlockStop(_) | Event::Native(_) | Event::Heartbeat(_)) | None => {}
         }
     }
@@ -118,7 +118,7 @@ impl Collector {
     /// Returns the answer. Call it after the last chunk. If the server has put the message together, it is that one.
     pub fn into_answer(mut self) -> Answer {
         if let Some(message) = &self.answer.finish.message {
-            self.answer.message = (**message).clone();
+            self.answer.message = message.clone();
             return self.answer;
         }
         let blocks = self.blocks.into_values().flat_map(Parts::into_blocks);

@@ -4,7 +4,7 @@
 //! would fill it and block the others. Here the windows of all streams fit into it. Idle connections are pinged, so that a broken one is
 //! detected.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::client::{
     connection::{CaptureSmithyConnection, ConnectionMetadata},
@@ -56,7 +56,8 @@ type Connecting = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>,
 /// Makes the connections of one SDK client.
 #[derive(Clone)]
 struct Connections {
-    client: Client<Connecting, SdkBody>,
+    /// A connection has a queue with room for 32 requests, so the body is beside them.
+    client: Client<Connecting, Pin<Box<SdkBody>>>,
     /// Held by a request until it has its connection, so that one connects and the others of a burst wait for that connection. Without it
     /// each would connect, because the protocol of a connection, and with it how many requests it can take, is known only after the handshake.
     protocol: Arc<Mutex<Protocol>>,
@@ -176,7 +177,7 @@ impl HttpConnector for Connections {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
             let mut protocol = this.protocol.lock().await;
-            let mut answer = this.client.request(request);
+            let mut answer = this.client.request(request.map(Box::pin));
             let answered = if *protocol == Protocol::Http1 {
                 None
             } else {

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     proto::{
-        Chunk, CreateConversationRequest, Finish, GenerateRequest, GetConversationRequest, GetConversationResponse,
-        Message, Start, Turn, chunk::Event, content_block::Block,
+        Chunk, CreateConversationRequest, GenerateRequest, GetConversationRequest, GetConversationResponse, Message,
+        Turn, chunk::Event, content_block::Block,
     },
     simulation::{self, until_left},
 };
@@ -121,7 +121,7 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
         let mut turn = server.of(OWNER).begin(&mut request).await?.unwrap();
         *history.lock() = Some(text_of(&turn.take_history()));
         let mut collector = Collector::default();
-        let answer = [Event::Start(Start::default()), Event::Text(format!("re {turn_id}"))];
+        let answer = [Event::Start(Box::default()), Event::Text(format!("re {turn_id}"))];
         for (event, gap) in answer.into_iter().zip(gaps) {
             tokio::select! {
                 biased;
@@ -130,7 +130,7 @@ async fn try_turn(server: &Conversations, id: &str, turn_id: &str, random: &mut 
             }
             collector.add(chunk(event));
         }
-        let mut finish = chunk(Event::Finish(Finish::default()));
+        let mut finish = chunk(Event::Finish(Box::default()));
         storing.store(true, Ordering::Relaxed);
         turn.store(collector.into_answer());
         poll_fn(|cx| turn.poll_stored(cx, &mut finish)).await?;

@@ -120,8 +120,7 @@ fn token_usage(usage: &mut Members) -> TokenUsage {
 }
 
 /// Combines both events. `guardrail_intervened` replaces the stop reason.
-pub(super) fn combine(stop: Stop, metadata: Option<Metadata>, guardrail_intervened: bool) -> Ending {
-    let metadata = metadata.unwrap_or_default();
+pub(super) fn combine(stop: Stop, metadata: Metadata, guardrail_intervened: bool) -> Ending {
     let unrecognized = unrecognized([("messageStop", stop.unrecognized), ("metadata", metadata.unrecognized)]);
     let finish = Finish {
         stop_reason: if guardrail_intervened { StopReason::GuardrailIntervened } else { stop.reason }.into(),

@@ -92,7 +92,7 @@ impl Sink<'_> {
             self.mapper.emit(Some(index), Event::BlockStop(BlockStop {}), None, self.ready);
         }
         let stop = Stop { reason: stop_reason(name), reason_name: name.to_owned(), ..Stop::default() };
-        self.mapper.stop.get_or_insert(stop);
+        self.mapper.stop.get_or_insert_with(|| Box::new(stop));
     }
 
     /// The usage that the provider has reported so far.

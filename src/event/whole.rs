@@ -24,8 +24,8 @@ impl EventMapper {
             }
         }
         let metadata = finish::metadata(&mut members);
-        self.stop = Some(finish::stop(&mut members));
-        self.metadata = Some(metadata);
+        self.stop = Some(Box::new(finish::stop(&mut members)));
+        self.metadata = Some(Box::new(metadata));
         Ok(())
     }
 
@@ -35,7 +35,7 @@ impl EventMapper {
     /// `UPSTREAM_TRUNCATED` if it is not JSON to its end.
     pub(crate) fn whole_native(&mut self, body: &[u8], input: Option<i32>, output: Option<i32>) -> Result<(), Error> {
         object(body, |_| false)?;
-        self.stop = Some(finish::Stop::default());
+        self.stop = Some(Box::default());
         if input.is_some() || output.is_some() {
             let source = UsageSource::InvocationMetrics.into();
             let usage = TokenUsage { input_tokens: input, output_tokens: output, source, ..TokenUsage::default() };

@@ -117,6 +117,7 @@ impl AttemptLog {
             record.attempt_begun(&attempt);
         }
         let mut state = self.0.state.lock();
+        state.attempts.reserve_exact(1);
         state.attempts.push(attempt);
         state.request_id.clear();
     }

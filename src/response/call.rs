@@ -42,7 +42,7 @@ pub(crate) struct Call {
     heartbeat: Option<HeartbeatTimer>,
     abandonment: AbandonmentMode,
     /// The answer put together, for the turn of a conversation or for the caller.
-    whole: Option<WholeAnswer>,
+    whole: Option<Box<WholeAnswer>>,
     /// Whether the caller reads. It wakes the task of the call.
     reading: Reading,
     /// Released when the call ends; `None` afterwards.
@@ -56,7 +56,7 @@ pub(crate) struct CallParts {
     pub(crate) time_limit: TimeLimit,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) abandonment: AbandonmentMode,
-    pub(crate) whole: Option<WholeAnswer>,
+    pub(crate) whole: Option<Box<WholeAnswer>>,
     pub(crate) resources: CallResources,
 }
 
@@ -202,7 +202,7 @@ impl Call {
         match &mut self.state {
             State::Over(_) => return,
             State::Reading(reader) => {
-                if !self.whole.as_ref().is_some_and(WholeAnswer::is_stored) && reader.complete() {
+                if !self.whole.as_ref().is_some_and(|whole| whole.is_stored()) && reader.complete() {
                     // The answer stays readable. Its resources are released.
                     finished(&mut self.resources, &reader.answer());
                 } else {
@@ -287,7 +287,6 @@ fn finished(resources: &mut Option<CallResources>, answer: &Answer<'_>) {
 }
 
 /// The result of one poll of the state.
-#[expect(clippy::large_enum_variant, reason = "a chunk is moved once, and a box would cost an allocation a chunk")]
 enum Step {
     /// The state has changed and is polled again.
     Again,

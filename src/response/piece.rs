@@ -12,7 +12,6 @@ const FIRST_CONTENT: u32 = 1;
 
 /// A piece of an answer.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a chunk is moved once, and a box would cost an allocation a chunk")]
 pub(crate) enum Piece {
     /// A chunk. Of an answer that is relayed there is only the `finish`, which says that the answer is complete.
     Chunk(Chunk),

@@ -46,9 +46,9 @@ struct MessageMemory {
 
 impl WholeAnswer {
     /// Puts the answer together if there is a turn to store, or a permit to take the memory of a message for the caller.
-    pub(crate) fn wanted(turn: Option<RunningTurn>, permit: Option<MemoryPermit>) -> Option<Self> {
+    pub(crate) fn wanted(turn: Option<RunningTurn>, permit: Option<MemoryPermit>) -> Option<Box<Self>> {
         let message = permit.map(|permit| MessageMemory { permit, bytes: 0, values: 0 });
-        (turn.is_some() || message.is_some()).then(|| Self { collector: Collector::default(), turn, message })
+        (turn.is_some() || message.is_some()).then(|| Box::new(Self { collector: Collector::default(), turn, message }))
     }
 
     /// Whether a turn stores it, so that its call cannot end with OK before.
@@ -85,7 +85,7 @@ impl WholeAnswer {
         self.collector.add(finish.clone());
         let answer = mem::take(&mut self.collector).into_answer();
         if let (Some(_), Some(Event::Finish(finish))) = (&self.message, &mut finish.event) {
-            finish.message = Some(Box::new(answer.message.clone()));
+            finish.message = Some(answer.message.clone());
         }
         if let Some(turn) = &mut self.turn {
             turn.store(answer);

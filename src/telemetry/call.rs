@@ -138,6 +138,8 @@ impl CallRecord {
         attempts.model_id.clone_from(&attempt.model_id);
         attempts.region.clone_from(&attempt.region);
         attempts.request_id.clear();
+        // Nearly every call has one, and a vector would begin with room for four.
+        attempts.attempts.reserve_exact(1);
         attempts.attempts.push(attempt.clone());
     }
 

@@ -33,7 +33,7 @@ fn with_message(model: &str) -> GenerateRequest {
 /// Asks for an answer with its message. Returns the message, after a comparison with what the chunks say.
 async fn message_of(harness: &Harness, request: GenerateRequest) -> Message {
     let chunks = harness.ask(request).await.whole();
-    let message = *finish_of(&chunks).message.clone().expect("the caller asked for it");
+    let message = finish_of(&chunks).message.clone().expect("the caller asked for it");
     let mut collector = Collector::default();
     for mut chunk in chunks {
         if let Some(Event::Finish(finish)) = &mut chunk.event {
@@ -206,6 +206,6 @@ async fn a_caller_who_leaves_gives_the_memory_back() {
 async fn the_client_takes_the_message_of_the_server_for_a_whole_answer() {
     let harness = Harness::start().await;
     let answer = soon(harness.client.answer(request("emulator.everything"))).await.unwrap();
-    assert_eq!(answer.finish.message.as_deref(), Some(&answer.message));
+    assert_eq!(answer.finish.message.as_ref(), Some(&answer.message));
     assert_eq!(answer.message.content.len(), 6);
 }

@@ -131,7 +131,7 @@ impl<B: Body, N: Write> Printer for TextPrinter<B, N> {
             self.notes.end_wait();
         }
         match chunk.event {
-            Some(Event::Start(start)) => self.start = start,
+            Some(Event::Start(start)) => self.start = *start,
             Some(Event::Text(text)) => self.text(&text)?,
             Some(Event::Reasoning(reasoning)) => self.reasoning(reasoning)?,
             Some(Event::ToolUseStart(tool)) => self.begin_tool(format!("tool {} ", tool.name))?,

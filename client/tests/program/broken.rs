@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::{Reason, server::SendResponse};
 use http::{HeaderMap, Response};
-use outcrop_client::proto::{Chunk, Start, chunk::Event};
+use outcrop_client::proto::{Chunk, chunk::Event};
 use prost::Message;
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 
@@ -57,7 +57,7 @@ async fn serve(listener: TcpListener, end: End, with_content: bool, go: oneshot:
     let response = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
     let mut stream = respond.send_response(response, false).unwrap();
     if with_content {
-        let start = message(0, Event::Start(Start::default()));
+        let start = message(0, Event::Start(Box::default()));
         stream.send_data([start, message(1, Event::Text("half".to_owned()))].concat().into(), false).unwrap();
     }
     tokio::select! {

@@ -98,7 +98,7 @@ async fn run(conversations: &Conversations, mut request: GenerateRequest, answer
     for chunk in answer {
         collector.add(chunk);
     }
-    let mut finish = chunk(Event::Finish(Finish::default()));
+    let mut finish = chunk(Event::Finish(Box::default()));
     turn.store(collector.into_answer());
     poll_fn(|cx| turn.poll_stored(cx, &mut finish)).await.unwrap();
     Some(checked.request.into_inner().messages)

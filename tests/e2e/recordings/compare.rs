@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bedrock_emulator::recording::Recording;
 use outcrop_client::proto::{
-    Chunk, Finish, Start, chunk::Event, citation_location::Location, reasoning_delta, tool_result_block_delta,
+    Chunk, Finish, chunk::Event, citation_location::Location, reasoning_delta, tool_result_block_delta,
 };
 use outcrop_contract::json::{from_struct, from_value};
 use serde_json::{Map, Value, json};
@@ -42,7 +42,7 @@ fn events_of(chunk: &Chunk) -> Vec<(String, Value)> {
     let delta = |delta: Value| vec![("contentBlockDelta", json!({"delta": delta}))];
     let start = |start: Value| vec![("contentBlockStart", json!({"start": start}))];
     let events = match chunk.event.as_ref().unwrap() {
-        Event::Start(Start { role_name, .. }) if role_name.is_empty() => vec![("messageStart", json!({}))],
+        Event::Start(start) if start.role_name.is_empty() => vec![("messageStart", json!({}))],
         Event::Start(start) => vec![("messageStart", json!({"role": start.role_name}))],
         Event::Text(text) => delta(json!({"text": text})),
         Event::Reasoning(reasoning) => delta(json!({"reasoningContent": match reasoning.delta.as_ref().unwrap() {

@@ -36,7 +36,7 @@ fn the_answer_is_text_and_everything_else_is_a_note() {
         Event::ToolUseStart(tool),
         Event::ToolUseInput("{}".into()),
         Event::BlockStop(BlockStop {}),
-        Event::Finish(finish),
+        Event::Finish(Box::new(finish)),
     ];
     for event in events {
         printer.chunk(chunk(event)).unwrap();
@@ -53,11 +53,11 @@ fn names_of_tools_and_models_do_nothing_to_a_terminal() {
     let mut printer = printer(&mut out, &mut notes, true);
     let hostile = "\u{1b}]0;owned\u{7}\u{9b}2J";
     let events = [
-        Event::Start(Start { model_id: hostile.into(), ..Start::default() }),
+        Event::Start(Box::new(Start { model_id: hostile.into(), ..Start::default() })),
         Event::ToolUseStart(ToolUseStart { name: hostile.into(), ..ToolUseStart::default() }),
         Event::ToolUseInput(hostile.into()),
         Event::BlockStop(BlockStop {}),
-        Event::Finish(Finish { stop_reason_name: hostile.into(), ..Finish::default() }),
+        Event::Finish(Box::new(Finish { stop_reason_name: hostile.into(), ..Finish::default() })),
     ];
     for event in events {
         printer.chunk(chunk(event)).unwrap();
@@ -85,7 +85,7 @@ fn reasoning_and_citations_are_notes() {
         Event::Text("so".into()),
         Event::Citation(citation),
         Event::BlockStop(BlockStop {}),
-        Event::Finish(Finish::default()),
+        Event::Finish(Box::default()),
     ];
     for event in events {
         printer.chunk(chunk(event)).unwrap();
@@ -114,7 +114,7 @@ fn an_image_is_saved_under_a_new_name_with_its_own_ending() {
             Images::new(Some(folder.clone())),
         );
         let events = [
-            Event::Start(Start { generation_id: "../../x".into(), ..Start::default() }),
+            Event::Start(Box::new(Start { generation_id: "../../x".into(), ..Start::default() })),
             Event::ImageStart(ImageStart { format: "png".into() }),
             image(b"ab"),
             image(b"c"),
