@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::{
     account_quotas::AccountQuotas,
-    background::{keep_quotas, remove_expired, settle, share, sweep},
+    background::{drop_idle_clients, keep_quotas, remove_expired, settle, share, sweep},
     listeners::{Listeners, reload_when_changed},
 };
 pub use self::{error::AppError, mounted::Mounted, reload::Reload};
@@ -78,6 +78,7 @@ pub struct App {
 /// What the layers of a server share with its lifecycle.
 #[derive(Debug)]
 struct Shared {
+    bedrock: Bedrock,
     shutdown: Shutdown,
     registry: CallRegistry,
     admission: AdmissionControl,
@@ -114,6 +115,7 @@ impl Shared {
             Conversations::open(&settings.conversations, settings.conversation_bounds, owner, &metrics).await?;
         conversations.restore(&budgets).await?;
         Ok(Self {
+            bedrock: bedrock.clone(),
             shutdown: Shutdown::default(),
             registry: CallRegistry::default(),
             sharing,
@@ -221,6 +223,7 @@ impl App {
     pub async fn run(self, stop_signal: impl Future<Output = ()>, force_signal: impl Future<Output = ()>) -> Ended {
         let reload = self.reload();
         let Shared {
+            bedrock,
             shutdown,
             registry,
             admission,
@@ -250,6 +253,7 @@ impl App {
         let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
             () = sweep(&registry, &admission, &failures, self.unread_timeout) => Ended::Drained,
+            () = drop_idle_clients(&bedrock) => Ended::Drained,
             () = remove_expired(&conversations) => Ended::Drained,
             () = keep_quotas(&ledger, &account_quotas, &directory, sharing.as_ref()) => Ended::Drained,
             () = conversations.renew_leases() => Ended::Drained,

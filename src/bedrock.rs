@@ -258,6 +258,14 @@ impl Bedrock {
         }
     }
 
+    /// Drops the clients that a burst has added, and that have had no stream since the last time. Their connections are closed.
+    pub(crate) fn drop_idle_clients(&self) {
+        let pools: Vec<_> = self.pools.lock().values().cloned().collect();
+        for pool in pools {
+            pool.drop_idle();
+        }
+    }
+
     /// The region of a target, and a client for one stream to it.
     fn client(&self, target: &Target) -> (String, PooledClient) {
         let region = target.region.as_ref().unwrap_or(&self.home);

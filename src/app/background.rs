@@ -7,6 +7,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::{AppError, account_quotas::AccountQuotas};
 use crate::{
     admission::{AdmissionControl, failure_limit::FailureLimit},
+    bedrock::Bedrock,
     config::Settings,
     conversation::{Conversations, settings::ConversationSettings},
     failover::circuit_breaker::CircuitBreakers,
@@ -21,6 +22,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// The number of sweeps between two in which rate limits of idle clients are removed.
 const FORGET_EVERY: u32 = 60;
+
+/// The interval of the search for idle clients of Bedrock. One is dropped when it was idle from one search to the next.
+const IDLE_CLIENTS: Duration = Duration::from_secs(20);
 
 /// The time in which the store can release the leases of conversations, and write what budgets have spent.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,6 +49,14 @@ pub(super) async fn sweep(
         }
         admission.forget_idle();
         failures.forget_idle();
+    }
+}
+
+/// Gives back what a burst of streams has needed upstream, while it is polled.
+pub(super) async fn drop_idle_clients(bedrock: &Bedrock) {
+    loop {
+        sleep(IDLE_CLIENTS).await;
+        bedrock.drop_idle_clients();
     }
 }
 

@@ -1,5 +1,6 @@
 //! A pool of SDK clients. An SDK client has one HTTP/2 connection, on which Bedrock allows about 100 streams. With a single client further
-//! streams would wait, so the pool has as many clients as the running streams need.
+//! streams would wait, so the pool has as many clients as the running streams need. Those that a burst has added are dropped when they have been
+//! idle for some time, and with each its connection and its memory.
 
 use std::{
     fmt,
@@ -24,10 +25,11 @@ pub(super) struct Pool {
 }
 
 /// A client and the number of its streams.
-#[derive(Clone)]
 struct Slot {
     client: Client,
     streams: Arc<AtomicUsize>,
+    /// Whether it had no stream when [`Pool::drop_idle`] last looked, and has had none since then.
+    is_idle: bool,
 }
 
 /// A client for one stream. Dropping it frees the stream.
@@ -46,15 +48,42 @@ impl Pool {
     /// The first client that can have one more stream, or a new one.
     pub(super) fn client(&self) -> PooledClient {
         let mut clients = self.clients.lock();
-        let free = clients.iter().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS).cloned();
-        let Slot { client, streams } = free.unwrap_or_else(|| {
-            let config = self.config.to_builder().http_client(self.http.client()).build();
-            let slot = Slot { client: Client::from_conf(config), streams: Arc::default() };
-            clients.push(slot.clone());
-            slot
-        });
-        streams.fetch_add(1, Ordering::Relaxed);
-        PooledClient { client, streams }
+        let free = clients.iter_mut().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS);
+        if let Some(slot) = free {
+            return slot.stream();
+        }
+        let config = self.config.to_builder().http_client(self.http.client()).build();
+        let mut added = Slot { client: Client::from_conf(config), streams: Arc::default(), is_idle: false };
+        let client = added.stream();
+        clients.push(added);
+        client
+    }
+
+    /// Drops the clients that have had no stream since the last time, except the first, so that a call after a pause finds a connection.
+    pub(super) fn drop_idle(&self) {
+        // Dropped after the lock is released, because a client closes its connections.
+        let mut dropped = Vec::new();
+        let mut clients = self.clients.lock();
+        let mut number = 0;
+        while let Some(slot) = clients.get_mut(number) {
+            let was_idle = slot.is_idle;
+            slot.is_idle = slot.streams.load(Ordering::Relaxed) == 0;
+            if number > 0 && was_idle && slot.is_idle {
+                dropped.push(clients.remove(number));
+            } else {
+                number += 1;
+            }
+        }
+        drop(clients);
+    }
+}
+
+impl Slot {
+    /// The client, with one more stream.
+    fn stream(&mut self) -> PooledClient {
+        self.is_idle = false;
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        PooledClient { client: self.client.clone(), streams: Arc::clone(&self.streams) }
     }
 }
 
@@ -98,5 +127,27 @@ mod tests {
         held.clear();
         let _client = pool.client();
         assert_eq!(clients(), 2, "clients are kept for the next streams");
+    }
+
+    #[test]
+    fn clients_that_are_idle_from_one_look_to_the_next_are_dropped_but_one() {
+        let config = Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let pool = Pool::new(config, Http::load(Duration::from_secs(1)).unwrap());
+        let clients = || pool.clients.lock().len();
+        let mut held: Vec<_> = (0..3 * STREAMS).map(|_| pool.client()).collect();
+        held.truncate(STREAMS + 1);
+        pool.drop_idle();
+        assert_eq!(clients(), 3, "the third has just become idle");
+        pool.drop_idle();
+        assert_eq!(clients(), 2, "the second has a stream");
+        held.clear();
+        pool.drop_idle();
+        held.extend((0..=STREAMS).map(|_| pool.client()));
+        held.clear();
+        pool.drop_idle();
+        assert_eq!(clients(), 2, "both had streams since the last look");
+        pool.drop_idle();
+        pool.drop_idle();
+        assert_eq!(clients(), 1, "the first is kept");
     }
 }
