@@ -41,9 +41,10 @@ pub(crate) struct Observer {
 /// Observes one call.
 #[derive(Debug, Default)]
 pub(crate) struct ObservedCall {
-    /// What the caller sent.
-    remote: Context,
-    spans: Option<CallSpans>,
+    /// The trace that Bedrock continues if it is not sampled: of the caller, or of this call.
+    unsampled: Context,
+    /// The spans of a sampled trace.
+    spans: Option<Box<CallSpans>>,
     measured: Option<Measured>,
     /// When the first attempt began.
     inferring_since: Option<Instant>,
@@ -75,29 +76,33 @@ impl Observer {
         generation_id: &str,
     ) -> ObservedCall {
         let remote = trace_context::extract(request.headers());
-        let spans = self.tracing.as_ref().map(|tracing| tracing.begin(request, method, &remote));
-        if let Some(spans) = &spans {
-            spans.has_id(generation_id);
-        }
+        let begun = match &self.tracing {
+            Some(tracing) => tracing.begin(request, method, generation_id, &remote),
+            None => Err(remote),
+        };
+        let (spans, unsampled) = match begun {
+            Ok(spans) => (Some(Box::new(spans)), Context::default()),
+            Err(unsampled) => (None, unsampled),
+        };
         let measured = self.measurements.as_ref().map(|measurements| Measured {
             measurements: measurements.clone(),
             method: attributes::method(method).to_owned(),
             began: Instant::now(),
             model: None,
         });
-        ObservedCall { remote, spans, measured, inferring_since: None }
+        ObservedCall { unsampled, spans, measured, inferring_since: None }
     }
 }
 
 impl ObservedCall {
     /// The trace of the call, if it is recorded, for the log.
     pub(crate) fn trace_id(&self) -> Option<String> {
-        self.spans.as_ref().and_then(CallSpans::trace_id)
+        self.spans.as_ref().map(|spans| spans.trace_id())
     }
 
     /// The headers that continue the trace at Bedrock.
     pub(crate) fn upstream_headers(&self) -> HeaderMap {
-        trace_context::inject(self.spans.as_ref().map_or(&self.remote, CallSpans::innermost))
+        trace_context::inject(self.spans.as_ref().map_or(&self.unsampled, |spans| spans.innermost()))
     }
 
     pub(crate) fn came_from(&mut self, client: &ClientId) {
@@ -159,7 +164,7 @@ impl ObservedCall {
     }
 
     fn with_spans(&mut self, tell: impl FnOnce(&mut CallSpans)) {
-        if let Some(spans) = self.spans.as_mut().filter(|spans| spans.is_recording()) {
+        if let Some(spans) = &mut self.spans {
             tell(spans);
         }
     }

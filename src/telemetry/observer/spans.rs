@@ -35,7 +35,7 @@ const TARGET: &str = "outcrop::spans";
 #[derive(Clone)]
 pub(super) struct Tracing(Dispatch);
 
-/// The spans of a call.
+/// The spans of a call whose trace is sampled.
 #[derive(Debug)]
 pub(super) struct CallSpans {
     tracing: Tracing,
@@ -74,10 +74,21 @@ impl Tracing {
         Self(Dispatch::new(Registry::default().with(own).with(spans)))
     }
 
-    pub(super) fn begin(&self, request: &Request<impl Sized>, path: Option<&str>, remote: &Context) -> CallSpans {
+    /// Begins the spans of a call in the trace of its caller, or in one of its own. If the trace is not sampled, it is all that is kept.
+    pub(super) fn begin(
+        &self,
+        request: &Request<impl Sized>,
+        path: Option<&str>,
+        generation_id: &str,
+        remote: &Context,
+    ) -> Result<CallSpans, Context> {
         let name = method(path);
         let attributes = || {
-            let mut attributes = vec![KeyValue::new(RPC_SYSTEM, "grpc"), KeyValue::new(RPC_METHOD, name.to_owned())];
+            let mut attributes = vec![
+                KeyValue::new(RPC_SYSTEM, "grpc"),
+                KeyValue::new(RPC_METHOD, name.to_owned()),
+                KeyValue::new(GENERATION_ID, text(generation_id)),
+            ];
             if path.is_none() {
                 attributes.push(KeyValue::new(RPC_METHOD_ORIGINAL, text(request.uri().path().trim_start_matches('/'))));
             }
@@ -89,7 +100,11 @@ impl Tracing {
         };
         // A name that a caller chooses would be another one for every call.
         let server = self.open(if path.is_some() { name } else { "grpc" }, "server", remote, attributes);
-        CallSpans {
+        let span = server.context.span();
+        if !span.is_recording() {
+            return Err(Context::new().with_remote_span_context(span.span_context().clone()));
+        }
+        Ok(CallSpans {
             tracing: self.clone(),
             server,
             operation: Operation::TokenCount,
@@ -98,7 +113,7 @@ impl Tracing {
             inference: None,
             attempt: None,
             attempts: 0,
-        }
+        })
     }
 
     fn open(
@@ -137,14 +152,8 @@ impl OpenSpan {
 }
 
 impl CallSpans {
-    /// Whether the trace was sampled.
-    pub(super) fn is_recording(&self) -> bool {
-        self.server.context.span().is_recording()
-    }
-
-    pub(super) fn trace_id(&self) -> Option<String> {
-        let span = self.server.context.span();
-        span.is_recording().then(|| span.span_context().trace_id().to_string())
+    pub(super) fn trace_id(&self) -> String {
+        self.server.context.span().span_context().trace_id().to_string()
     }
 
     /// The trace below which Bedrock continues.
@@ -220,9 +229,6 @@ impl CallSpans {
 
     /// Ends all spans, the innermost first.
     pub(super) fn end(self, summary: &CallSummary<'_>, status: &Status) {
-        if !self.is_recording() {
-            return;
-        }
         let Self { server, inference, attempt, .. } = self;
         if let (Some(attempt), Some(reason)) = (&attempt, status.reason) {
             attempt.fail(reason);
@@ -237,13 +243,6 @@ impl CallSpans {
         }
         if let Some(reason) = status.reason {
             server.set(REASON, reason);
-        }
-    }
-
-    /// Adds the id of the call.
-    pub(super) fn has_id(&self, generation_id: &str) {
-        if self.is_recording() {
-            self.server.set(GENERATION_ID, text(generation_id));
         }
     }
 }
