@@ -8,11 +8,13 @@
 # would need a program in the image that asks, and Kubernetes, ECS and load balancers ask from outside (/livez and /readyz at --metrics-listen, and
 # gRPC health).
 
+# Linux on ARM has pages of up to 64 KiB, and the allocator is built for a size. The largest works with the others too.
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,sharing=locked \
+    if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi; \
     cargo build --release --locked --no-default-features --package outcrop --package bedrock-emulator \
     && install -D --target-directory /programs target/release/outcrop target/release/bedrock-emulator
 

@@ -120,7 +120,11 @@ impl Frames {
     /// A body that is no event stream. It is one frame.
     pub(crate) fn whole(body: SdkBody) -> Self {
         let declared = body.size_hint().exact().and_then(|length| length.try_into().ok());
-        Self { whole: Some(Box::new(Whole::of_length(declared.unwrap_or_default()))), longest: WHOLE, ..Self::new(body) }
+        Self {
+            whole: Some(Box::new(Whole::of_length(declared.unwrap_or_default()))),
+            longest: WHOLE,
+            ..Self::new(body)
+        }
     }
 
     /// The same, which takes this memory if it is a body that is no event stream. The memory is released with the last of its bytes.

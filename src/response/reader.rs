@@ -76,7 +76,8 @@ impl ResponseReader {
             client: Some(client),
             format,
             mapper: EventMapper::new(start),
-            ready: VecDeque::new(),
+            // `start` and the first content. Few events become more than two chunks.
+            ready: VecDeque::with_capacity(2),
             ended: false,
             call: CallContext { attempts, ..call },
             billing: Billing::default(),
