@@ -1,8 +1,12 @@
 //! `chat`, at a pseudo-terminal and with prompts from a pipe.
 
+use std::time::Duration;
+
 use bedrock_emulator::{Config, Script, Step};
 use outcrop::conversation::settings::ConversationSettings;
+use outcrop_client::{Client, proto::GenerateRequest};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
     harness::{Server, run},
@@ -74,6 +78,32 @@ async fn what_is_typed_during_an_answer_is_the_next_prompt_and_not_in_the_answer
     terminal.interrupt().await;
     terminal.until("[end_turn").await;
     assert_eq!(messages(&server)[2].1, "typed early");
+    terminal.line("/quit").await;
+    assert_eq!(terminal.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_waits_for_the_turn_of_another_client_that_is_about_to_end() {
+    let server = Server::start(Config::default()).await;
+    let mut terminal = chat(&server, &[]);
+    terminal.line("One").await;
+    terminal.until("[end_turn").await;
+    let other = Client::connect(&format!("http://127.0.0.1:{}", server.port)).await.unwrap();
+    let (listed, _) = other.conversations(1, "").await.unwrap();
+    let running = GenerateRequest {
+        model: "emulator.endless".to_owned(),
+        prompt: "Two".to_owned(),
+        conversation_id: listed[0].conversation_id.clone(),
+        ..GenerateRequest::default()
+    };
+    let mut running = other.generate(running).await.unwrap();
+    running.next().await.unwrap();
+    terminal.line("Three").await;
+    // The first attempt finds the conversation busy.
+    sleep(Duration::from_millis(500)).await;
+    drop(running);
+    terminal.until("[end_turn").await;
+    assert_eq!(messages(&server).last().unwrap().1, "Three");
     terminal.line("/quit").await;
     assert_eq!(terminal.end().await, Some(0));
 }

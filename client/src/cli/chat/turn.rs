@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::time::sleep;
 
 use super::{Chat, Next};
 use crate::{
@@ -10,6 +11,9 @@ use crate::{
     cli::{Printing, Shown, failure::Failure, limited, output, print, report, retry::Retries},
     proto::{Chunk, ContentBlock, CreateConversationRequest, GenerateRequest},
 };
+
+/// How often a turn is sent again while another turn of the conversation is running, such as one that was just stopped.
+const BUSY_RETRIES: u32 = 5;
 
 impl Chat<'_> {
     /// Sends a prompt and prints the answer. A failure of a turn is printed here, and ends only a chat that reads a pipe.
@@ -56,7 +60,7 @@ impl Chat<'_> {
     ) -> Result<(), Failure> {
         self.create_conversation().await?;
         let mut retries = Retries::of(self.common);
-        let mut is_reloaded = false;
+        let (mut is_reloaded, mut busy) = (false, 0);
         loop {
             let request = self.session.request(prompt, turn_id);
             let request = GenerateRequest { inference_config: self.config.clone(), ..request };
@@ -64,10 +68,16 @@ impl Chat<'_> {
             let Err(failure) = Box::pin(print(&self.client, tonic::Request::new(request), printing, keep)).await else {
                 return Ok(());
             };
-            let reason = failure.call().map(|call| call.reason.as_str()).unwrap_or_default();
+            let (reason, delay) =
+                failure.call().map(|call| (call.reason.as_str(), call.retry_delay)).unwrap_or_default();
             if reason == "CONVERSATION_CHANGED" && !is_reloaded {
                 is_reloaded = true;
                 self.take_changes().await?;
+            } else if let ("CONVERSATION_BUSY", Some(delay)) = (reason, delay)
+                && busy < BUSY_RETRIES
+            {
+                busy += 1;
+                sleep(delay).await;
             } else if printing.has_content {
                 return Err(failure);
             } else {
