@@ -8,10 +8,10 @@
 # would need a program in the image that asks, and Kubernetes, ECS and load balancers ask from outside (/livez and /readyz at --metrics-listen, and
 # gRPC health).
 
-# Linux on ARM has pages of up to 64 KiB, and the allocator is built for a size. The largest works with the others too.
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
+# Linux on ARM has pages of up to 64 KiB, and the allocator is built for one size of page. The largest works with smaller pages too.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,sharing=locked \
     if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi; \

@@ -24,7 +24,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 const FORGET_EVERY: u32 = 60;
 
 /// The interval of the search for idle clients of Bedrock. One is dropped when it was idle from one search to the next.
-const IDLE_CLIENTS: Duration = Duration::from_secs(20);
+const IDLE_CLIENTS: Duration = Duration::from_secs(15);
 
 /// The time in which the store can release the leases of conversations, and write what budgets have spent.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);

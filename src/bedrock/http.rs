@@ -56,7 +56,7 @@ type Connecting = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>,
 /// Makes the connections of one SDK client.
 #[derive(Clone)]
 struct Connections {
-    /// A connection has a queue with room for 32 requests, so the body is beside them.
+    /// The queue of a connection has room for 32 requests, so their bodies are boxed.
     client: Client<Connecting, Pin<Box<SdkBody>>>,
     /// Held by a request until it has its connection, so that one connects and the others of a burst wait for that connection. Without it
     /// each would connect, because the protocol of a connection, and with it how many requests it can take, is known only after the handshake.

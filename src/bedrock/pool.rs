@@ -59,7 +59,7 @@ impl Pool {
         client
     }
 
-    /// Drops the clients that have had no stream since the last time, except the first, so that a call after a pause finds a connection.
+    /// Drops the clients that have had no stream since the last time, except the first, so that one whose connection is open is there for a call after a pause.
     pub(super) fn drop_idle(&self) {
         // Dropped after the lock is released, because a client closes its connections.
         let mut dropped = Vec::new();

@@ -41,8 +41,8 @@ pub(crate) struct Observer {
 /// Observes one call.
 #[derive(Debug, Default)]
 pub(crate) struct ObservedCall {
-    /// The trace that Bedrock continues if it is not sampled: of the caller, or of this call.
-    unsampled: Context,
+    /// The trace that Bedrock continues if this call has no spans: that of the caller, or one that is not sampled.
+    continued: Context,
     /// The spans of a sampled trace.
     spans: Option<Box<CallSpans>>,
     measured: Option<Measured>,
@@ -80,9 +80,9 @@ impl Observer {
             Some(tracing) => tracing.begin(request, method, generation_id, &remote),
             None => Err(remote),
         };
-        let (spans, unsampled) = match begun {
+        let (spans, continued) = match begun {
             Ok(spans) => (Some(Box::new(spans)), Context::default()),
-            Err(unsampled) => (None, unsampled),
+            Err(continued) => (None, continued),
         };
         let measured = self.measurements.as_ref().map(|measurements| Measured {
             measurements: measurements.clone(),
@@ -90,7 +90,7 @@ impl Observer {
             began: Instant::now(),
             model: None,
         });
-        ObservedCall { unsampled, spans, measured, inferring_since: None }
+        ObservedCall { continued, spans, measured, inferring_since: None }
     }
 }
 
@@ -102,7 +102,7 @@ impl ObservedCall {
 
     /// The headers that continue the trace at Bedrock.
     pub(crate) fn upstream_headers(&self) -> HeaderMap {
-        trace_context::inject(self.spans.as_ref().map_or(&self.unsampled, |spans| spans.innermost()))
+        trace_context::inject(self.spans.as_ref().map_or(&self.continued, |spans| spans.innermost()))
     }
 
     pub(crate) fn came_from(&mut self, client: &ClientId) {

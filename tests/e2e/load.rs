@@ -1,7 +1,12 @@
 //! Many streams at once: all end as they should, and nothing is left behind.
 
-use bedrock_emulator::Script;
-use tokio::task::JoinSet;
+use std::time::Duration;
+
+use bedrock_emulator::{At, FaultKind, Script};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::{
     harness::{collect, request, soon},
@@ -55,4 +60,38 @@ async fn of_many_streams_each_ends_as_it_should_and_nothing_is_left() {
     let after = remote.files();
     println!("{finished} finished, {failed} failed, {left} left; open files {before} -> {after}");
     assert!(after < before + AT_ONCE / 4, "{before} open files became {after}");
+}
+
+/// Bounds that hold whatever the build: of the debug build a stream takes more, and gives back as large a part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_after_a_burst_its_memory_and_its_connections_are_given_back() {
+    let remote = Remote::start(&[]).await;
+    let silent = remote.emulator.register("silent", Script::reply("one two").fault(FaultKind::Stall, At::Event(2)));
+    let open = async |number: usize| {
+        let (clients, mut streams) = (remote.clients(20).await, Vec::new());
+        for at in 0..number {
+            let mut chunks = clients[at % clients.len()].generate(request(&silent)).await.unwrap();
+            soon(chunks.next()).await.unwrap();
+            streams.push(chunks);
+        }
+        streams
+    };
+    // What the first streams take is not that of a burst.
+    drop(open(100).await);
+    soon(remote.quiet()).await;
+    let (memory, files) = (remote.memory(), remote.files());
+    let streams = open(2_000).await;
+    let (taken, upstream) = (remote.memory() - memory, remote.files() - files);
+    assert!(upstream >= 40, "{upstream} connections more, of callers and to Bedrock, have 2,000 streams");
+    drop(streams);
+    soon(remote.quiet()).await;
+    let given_back = async {
+        while remote.files() > files || remote.memory().saturating_sub(memory) > taken / 2 {
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let is_given_back = timeout(Duration::from_mins(1), given_back).await.is_ok();
+    let (kept, left) = (remote.memory().saturating_sub(memory), remote.files());
+    println!("{taken} KiB were taken and {kept} kept; open files {files} -> {} -> {left}", files + upstream);
+    assert!(is_given_back, "{kept} KiB of {taken} are kept; {files} open files became {left}");
 }

@@ -74,7 +74,7 @@ impl Tracing {
         Self(Dispatch::new(Registry::default().with(own).with(spans)))
     }
 
-    /// Begins the spans of a call in the trace of its caller, or in one of its own. If the trace is not sampled, it is all that is kept.
+    /// Begins the spans of a call in the trace of its caller, or in one of its own. If the trace is not recorded, its context alone is kept.
     pub(super) fn begin(
         &self,
         request: &Request<impl Sized>,
