@@ -38,8 +38,9 @@ const DELTA: &str = "contentBlockDelta";
 /// Maps the events of one answer: one `start`, a `sequence` without a gap, and one `finish`, only after `messageStop`.
 #[derive(Debug)]
 pub(crate) struct EventMapper {
-    /// The first chunk. It is sent with the first content.
-    start: Option<Chunk>,
+    /// The first chunk, which is sent with the first content, and the members of `messageStart` that are not known.
+    start: Option<Box<Start>>,
+    start_unrecognized: Option<Struct>,
     message_started: bool,
     next_sequence: u32,
     /// The end of the message. A stream has neither of the two for nearly all of its time.
@@ -71,9 +72,9 @@ enum Parsed {
 impl EventMapper {
     /// An answer that has not begun.
     pub(crate) fn new(start: Start) -> Self {
-        let start = Some(Chunk { event: Some(Event::Start(Box::new(start))), ..Chunk::default() });
         Self {
-            start,
+            start: Some(Box::new(start)),
+            start_unrecognized: None,
             message_started: false,
             next_sequence: 0,
             stop: None,
@@ -96,10 +97,7 @@ impl EventMapper {
 
     /// The `start`, as long as it was not sent.
     pub(crate) fn start_mut(&mut self) -> Option<&mut Start> {
-        match &mut self.start.as_mut()?.event {
-            Some(Event::Start(start)) => Some(start),
-            _ => None,
-        }
+        self.start.as_deref_mut()
     }
 
     /// The usage of the message, if Bedrock has reported it, also if the message did not end.
@@ -207,10 +205,10 @@ impl EventMapper {
 
     fn message_start(&mut self, role: Role, role_name: String, unrecognized: Option<Struct>) {
         self.message_started = true;
-        if let Some(Chunk { event: Some(Event::Start(start)), unrecognized: rest, .. }) = &mut self.start {
+        if let Some(start) = &mut self.start {
             start.set_role(role);
             start.role_name = role_name;
-            *rest = unrecognized;
+            self.start_unrecognized = unrecognized;
         }
     }
 
@@ -225,9 +223,10 @@ impl EventMapper {
         // A messageStart after the first content would be a second beginning.
         self.message_started = true;
         let chunk = Chunk { content_block_index, event: Some(event), unrecognized, ..Chunk::default() };
-        let start = self.start.take().map(|mut start| {
-            attach(mem::take(&mut self.unattached), &mut start.unrecognized);
-            start
+        let start = self.start.take().map(|start| {
+            let mut unrecognized = self.start_unrecognized.take();
+            attach(mem::take(&mut self.unattached), &mut unrecognized);
+            Chunk { event: Some(Event::Start(start)), unrecognized, ..Chunk::default() }
         });
         for chunk in start.into_iter().chain([chunk]) {
             ready.push_back(Chunk { sequence: Some(self.next_sequence), ..chunk });

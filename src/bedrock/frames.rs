@@ -97,7 +97,7 @@ pub(crate) struct Frames {
     unread: &'static [&'static str],
     gathered: Gathered,
     /// What follows the frames that were gathered.
-    next: Option<Result<Frame, Error>>,
+    next: Option<Box<Result<Frame, Error>>>,
     /// The bytes of the last frame that was read, until they are taken.
     last: Bytes,
 }
@@ -219,7 +219,7 @@ impl Frames {
     fn after_gathered(&mut self, next: Result<Frame, Error>) -> Result<Frame, Error> {
         match self.gathered.take() {
             Some(gathered) => {
-                self.next = Some(next);
+                self.next = Some(Box::new(next));
                 Ok(gathered)
             }
             None => next,
@@ -228,7 +228,7 @@ impl Frames {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         if let Some(next) = self.next.take() {
-            return Poll::Ready(Some(next));
+            return Poll::Ready(Some(*next));
         }
         while self.body.is_some() {
             if let Some(frame) = self.next_of_buffer() {

@@ -58,7 +58,7 @@ impl Sink<'_> {
 
     /// The role of the message.
     pub(crate) fn role(&mut self, name: &str) {
-        if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.mapper.start {
+        if let Some(start) = self.mapper.start_mut() {
             start.set_role(super::role(name));
             name.clone_into(&mut start.role_name);
         }
@@ -167,7 +167,7 @@ impl EventMapper {
     }
 
     fn message_started_by_assistant(&mut self) {
-        if let Some(Chunk { event: Some(Event::Start(start)), .. }) = &mut self.start {
+        if let Some(start) = self.start_mut() {
             start.set_role(Role::Assistant);
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct Call {
     state: State,
     attempts: AttemptLog,
     time_limit: TimeLimit,
-    heartbeat: Option<HeartbeatTimer>,
+    heartbeat: Option<Box<HeartbeatTimer>>,
     abandonment: AbandonmentMode,
     /// The answer put together, for the turn of a conversation or for the caller.
     whole: Option<Box<WholeAnswer>>,
@@ -91,7 +91,7 @@ impl Call {
             state: State::Pending(response),
             attempts,
             time_limit,
-            heartbeat: heartbeat.map(HeartbeatTimer::new),
+            heartbeat: heartbeat.map(|interval| Box::new(HeartbeatTimer::new(interval))),
             abandonment,
             whole,
             reading: Reading::default(),

@@ -46,7 +46,7 @@ pub(crate) struct ResponseReader {
     mapper: EventMapper,
     ready: VecDeque<Chunk>,
     /// The frames, if they are sent as they are. Then the chunks only prove the end.
-    relay: Option<Relay>,
+    relay: Option<Box<Relay>>,
     ended: bool,
     call: CallContext,
     /// Its quota and its price.
@@ -71,7 +71,7 @@ impl ResponseReader {
             ..Start::default()
         };
         Self {
-            relay: matches!(format, Format::Relayed(_)).then(|| Relay::new(head)),
+            relay: matches!(format, Format::Relayed(_)).then(|| Box::new(Relay::new(head))),
             frames,
             client: Some(client),
             format,
@@ -155,7 +155,7 @@ impl ResponseReader {
 
     /// Ready when a chunk is ready or the answer has ended.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.ready.is_empty() && self.relay.as_ref().is_none_or(Relay::is_empty) && !self.ended {
+        while self.ready.is_empty() && self.relay.as_ref().is_none_or(|relay| relay.is_empty()) && !self.ended {
             match Pin::new(&mut self.frames).poll_next(cx) {
                 Poll::Ready(Some(frame)) => {
                     self.idle.stop();
@@ -283,7 +283,7 @@ impl Stream for ResponseReader {
         if let Err(error) = ready!(self.poll_ready(cx)) {
             return Poll::Ready(Some(Err(error)));
         }
-        let part = self.relay.as_mut().and_then(Relay::next).map(Piece::Relayed);
+        let part = self.relay.as_mut().and_then(|relay| relay.next()).map(Piece::Relayed);
         Poll::Ready(part.or_else(|| self.ready.pop_front().map(Piece::Chunk)).map(Ok))
     }
 }

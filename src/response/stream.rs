@@ -32,7 +32,7 @@ pub(crate) struct PieceStream {
     /// Shared with the registry, which locks it only to end the call.
     call: Arc<Mutex<Call>>,
     /// The first piece, if it was not returned yet.
-    first: Option<Piece>,
+    first: Option<Box<Piece>>,
     abandoned: AbandonedCalls,
     _registered: Entry,
 }
@@ -51,7 +51,7 @@ impl PieceStream {
 
     /// Waits for the first piece, so that a call that fails before content fails without a stream.
     pub(crate) async fn first_piece(&mut self) -> Result<(), Error> {
-        self.first = poll_fn(|cx| Pin::new(&mut *self.call.lock()).poll_next(cx)).await.transpose()?;
+        self.first = poll_fn(|cx| Pin::new(&mut *self.call.lock()).poll_next(cx)).await.transpose()?.map(Box::new);
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Stream for PieceStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
+            Some(first) => Poll::Ready(Some(Ok(*first))),
             None => Pin::new(&mut *self.call.lock()).poll_next(cx),
         }
     }
