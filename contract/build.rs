@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(false)
         .build_server(false)
         .bytes(".")
-        // A chunk is moved for every piece of an answer, and each stream has room for two. With these in it, it would be three times as large.
+        // A chunk is moved for every piece of an answer, and each stream has room for two. With these in place it would be more than twice as large.
         .boxed(".outcrop.v1.Chunk.event.start")
         .boxed(".outcrop.v1.Chunk.event.finish")
         .compile_fds(descriptors)?;

@@ -21,7 +21,7 @@ use outcrop::{
 use tracing::warn;
 
 /// Gives memory back some seconds after it was freed. The allocator of glibc keeps what was freed between two pieces that are in use, which after a
-/// burst of streams is nearly all. Its threads return it to the system.
+/// burst of streams is nearly all. The threads of jemalloc return it to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -61,20 +61,17 @@ impl Pool {
 
     /// Drops the clients that have had no stream since the last time, except the first, so that one whose connection is open is there for a call after a pause.
     pub(super) fn drop_idle(&self) {
-        // Dropped after the lock is released, because a client closes its connections.
-        let mut dropped = Vec::new();
         let mut clients = self.clients.lock();
-        let mut number = 0;
-        while let Some(slot) = clients.get_mut(number) {
+        let but_the_first = clients.len().min(1)..;
+        let stays_idle = |slot: &mut Slot| {
             let was_idle = slot.is_idle;
             slot.is_idle = slot.streams.load(Ordering::Relaxed) == 0;
-            if number > 0 && was_idle && slot.is_idle {
-                dropped.push(clients.remove(number));
-            } else {
-                number += 1;
-            }
-        }
+            was_idle && slot.is_idle
+        };
+        let dropped: Vec<_> = clients.extract_if(but_the_first, stays_idle).collect();
+        // A client closes its connections, which others need not wait for.
         drop(clients);
+        drop(dropped);
     }
 }
 

@@ -8,7 +8,7 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec as TonicCodec};
 use tonic_prost::ProstCodec;
 
-/// The first size of a buffer for answers, in bytes. `start` has about 250, a chunk of text less than a hundred; a buffer grows for what is longer.
+/// The first size of a buffer for answers, in bytes. A chunk of text has about a hundred; a buffer grows for what is longer.
 const BUFFER: usize = 512;
 
 /// After so many bytes an answer is sent, although more chunks are there. As in tonic.
