@@ -85,8 +85,8 @@ pub(crate) struct Upstream {
     pub(crate) format: Format,
     /// The client of the stream. Dropping it frees the stream in the pool.
     pub(crate) client: PooledClient,
-    /// The context of the call, without attempts.
-    pub(crate) call: CallContext,
+    /// The AWS request id.
+    pub(crate) request_id: String,
     /// The headers that go to the caller, if the answer is relayed.
     pub(crate) head: HeaderMap,
 }
@@ -136,7 +136,7 @@ impl Upstream {
             frames: Frames::new(body),
             format: Format::Converse,
             client,
-            call: CallContext::default(),
+            request_id: String::new(),
             head: HeaderMap::new(),
         }
     }
@@ -208,12 +208,15 @@ impl Bedrock {
         let result = tap.connected_within(connect, sent).await;
         let head = tap.head();
         let (body, request_id) = tap.into_parts();
-        let call = CallContext { model_id: target.model_id.clone(), region, request_id, attempts: Vec::new() };
-        match (result, body) {
-            (Ok(format), Some(body)) => Ok(Upstream { frames: format.frames(body), format, client, call, head }),
-            (Ok(_), None) => Err(Error::new(Reason::Internal, "the SDK returned no response body").in_call(call)),
-            (Err(error), _) => Err(error.in_call(call)),
-        }
+        let error = match (result, body) {
+            (Ok(format), Some(body)) => {
+                return Ok(Upstream { frames: format.frames(body), format, client, request_id, head });
+            }
+            (Ok(_), None) => Error::new(Reason::Internal, "the SDK returned no response body"),
+            (Err(error), _) => error,
+        };
+        let model_id = target.model_id.clone();
+        Err(error.in_call(CallContext { model_id, region, request_id, attempts: Vec::new() }))
     }
 
     /// Makes one attempt to count the tokens of a body as it is. Returns the body of the answer.

@@ -190,10 +190,10 @@ impl Failover {
                     return Err(error);
                 }
             };
-        log.opened(&upstream.call.request_id);
+        log.opened(&upstream.request_id);
         let billing = Billing { reservation, price: quotas.prices.get(&target.model_id).copied() };
         let upstream = Upstream { frames: upstream.frames.within(|| memory.another()), ..upstream };
-        let reader = ResponseReader::new(upstream, id, log.attempts(), timeouts.idle);
+        let reader = ResponseReader::new(upstream, id, log.clone(), timeouts.idle);
         let mut reader = reader.with_json_form(request.get().json_form()).with_billing(billing);
         reader.first_content().await?;
         Ok(reader)

@@ -70,8 +70,6 @@ impl Outcome<'_> {
 /// What is known of an answer at its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Answer<'a> {
-    /// The attempt that answered.
-    pub(crate) call: Option<&'a CallContext>,
     /// The tokens that Bedrock has reported.
     pub(crate) used: Option<Used>,
     /// Bedrock's reason for its end.

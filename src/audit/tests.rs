@@ -53,11 +53,8 @@ fn begin(audit: &Audit) -> Result<Arc<CallRecord>, Error> {
 async fn a_call_has_one_line_however_it_ends() {
     let folder = Folder::new("ends");
     let (audit, _) = open(&folder.log(), WhenFull::Refuse);
-    let call = CallContext { model_id: "m".to_owned(), ..CallContext::default() };
     let used = Some(Used { input: 3, output: 4, ..Used::default() });
-    begin(&audit)
-        .unwrap()
-        .end(Outcome::Finished, &Answer { call: Some(&call), used, stop_reason: None, ..Answer::default() });
+    begin(&audit).unwrap().end(Outcome::Finished, &Answer { used, ..Answer::default() });
     begin(&audit).unwrap().refuse(&Error::new(Reason::LocalLimit, "a prompt may be quoted here"));
     begin(&audit).unwrap().finish();
     drop(begin(&audit).unwrap());

@@ -42,12 +42,7 @@ impl AttemptLog {
         Self(Arc::new(Entries { record: Some(Arc::clone(record)), ..Entries::default() }))
     }
 
-    /// All attempts, including the running one.
-    pub(crate) fn attempts(&self) -> Vec<Attempt> {
-        self.0.state.lock().attempts.clone()
-    }
-
-    /// The context of the last attempt.
+    /// The context of the last attempt, which may be running, with all attempts.
     pub(crate) fn call(&self) -> CallContext {
         let State { attempts, request_id, .. } = &*self.0.state.lock();
         let last = attempts.last().cloned().unwrap_or_default();

@@ -40,8 +40,8 @@ async fn asked(attempts: &AttemptPolicy, targets: &[&str], reasons: &[Reason]) -
         }
         asked.push(plan.target().to_string());
     }
-    assert_eq!(log.attempts().len(), asked.len());
-    assert!(log.attempts().iter().all(|attempt| !attempt.reason.is_empty()));
+    assert_eq!(log.call().attempts.len(), asked.len());
+    assert!(log.call().attempts.iter().all(|attempt| !attempt.reason.is_empty()));
     asked
 }
 
@@ -152,7 +152,7 @@ async fn while_one_target_is_healthy_no_call_fails() {
                 let failed = plan.failed(failure(Reason::BedrockThrottled)).await;
                 assert!(failed.is_ok(), "seed {seed}, call {call}: {failed:?}");
             }
-            assert!(log.attempts().len() <= 3, "seed {seed}");
+            assert!(log.call().attempts.len() <= 3, "seed {seed}");
         }
     }
 }
@@ -208,7 +208,7 @@ async fn when_every_attempt_fails_the_retry_budget_runs_out() {
                     break error;
                 }
             };
-            (log.attempts().len(), format!("{error:?}").contains("exhausted"))
+            (log.call().attempts.len(), format!("{error:?}").contains("exhausted"))
         });
     }
     let (mut made, mut exhausted) = (0, 0);
@@ -231,7 +231,7 @@ async fn no_attempt_is_begun_for_a_caller_who_has_left() {
     let mut plan = attempts.plan(&route, &log, false, None).await.unwrap();
     log.stop();
     plan.failed(failure(Reason::BedrockThrottled)).await.unwrap_err();
-    assert_eq!(log.attempts().len(), 1);
+    assert_eq!(log.call().attempts.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,5 +243,5 @@ async fn no_attempt_is_begun_for_a_caller_who_leaves_during_the_backoff() {
         log.stop();
     });
     failed.unwrap_err();
-    assert_eq!(log.attempts().len(), 1);
+    assert_eq!(log.call().attempts.len(), 1);
 }

@@ -99,7 +99,7 @@ async fn call() -> ChunkStream {
     let record = CallRecord::begin("/a.B/Generate", GenerationId::random(), metrics.clone(), ObservedCall::default());
     let call = Call::new(CallParts {
         response: PendingResponse::new(async {
-            let mut reader = ResponseReader::new(Upstream::of_body(answer()), "id", Vec::new(), LONG);
+            let mut reader = ResponseReader::new(Upstream::of_body(answer()), "id", AttemptLog::default(), LONG);
             reader.first_content().await?;
             Ok(reader)
         }),

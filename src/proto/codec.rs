@@ -9,7 +9,7 @@ use tonic::codec::{BufferSettings, Codec as TonicCodec};
 use tonic_prost::ProstCodec;
 
 /// The first size of a buffer for answers, in bytes. A chunk of text has about a hundred; a buffer grows for what is longer.
-const BUFFER: usize = 512;
+const BUFFER: usize = 256;
 
 /// After so many bytes an answer is sent, although more chunks are there. As in tonic.
 const ENOUGH: usize = 32 << 10;

@@ -29,9 +29,9 @@ use crate::{
         self, EventMapper, Members,
         native::{self, CHUNK},
     },
-    failover::routes::Target,
+    failover::{attempt_log::AttemptLog, routes::Target},
     outcome::Answer,
-    proto::{Attempt, Chunk, JsonForm, Start, chunk::Event},
+    proto::{Chunk, JsonForm, Start, chunk::Event},
     quota::billing::Billing,
     response::piece::{Piece, Relay},
 };
@@ -48,7 +48,8 @@ pub(crate) struct ResponseReader {
     /// The frames, if they are sent as they are. Then the chunks only prove the end.
     relay: Option<Box<Relay>>,
     ended: bool,
-    call: CallContext,
+    /// The last one is that of this answer.
+    attempts: AttemptLog,
     /// Its quota and its price.
     billing: Billing,
     grace: Grace,
@@ -59,15 +60,16 @@ pub(crate) struct ResponseReader {
 
 impl ResponseReader {
     /// Reads the stream that the last of these attempts has opened.
-    pub(crate) fn new(upstream: Upstream, generation_id: &str, attempts: Vec<Attempt>, idle: Duration) -> Self {
-        let Upstream { frames, format, client, call, head } = upstream;
+    pub(crate) fn new(upstream: Upstream, generation_id: &str, attempts: AttemptLog, idle: Duration) -> Self {
+        let Upstream { frames, format, client, head, .. } = upstream;
+        let CallContext { model_id, region, request_id, attempts: made } = attempts.call();
         let start = Start {
             generation_id: generation_id.to_owned(),
-            model_id: call.model_id.clone(),
-            region: call.region.clone(),
+            model_id,
+            region,
             operation: format.operation().into(),
-            attempts: attempts.clone(),
-            request_id: call.request_id.clone(),
+            attempts: made,
+            request_id,
             ..Start::default()
         };
         Self {
@@ -79,7 +81,7 @@ impl ResponseReader {
             // `start` and the first content. Few events become more than two chunks.
             ready: VecDeque::with_capacity(2),
             ended: false,
-            call: CallContext { attempts, ..call },
+            attempts,
             billing: Billing::default(),
             grace: Grace::default(),
             idle: IdleTimer::new(idle),
@@ -104,12 +106,13 @@ impl ResponseReader {
 
     /// The target that answers.
     pub(crate) fn target(&self) -> Target {
-        Target { model_id: self.call.model_id.clone(), region: Some(self.call.region.clone()) }
+        let CallContext { model_id, region, .. } = self.attempts.call();
+        Target { model_id, region: Some(region) }
     }
 
     /// What is known of the answer for the record of the call.
     pub(crate) fn answer(&self) -> Answer<'_> {
-        Answer { call: Some(&self.call), used: self.mapper.used(), stop_reason: self.mapper.stop_reason(), pace: None }
+        Answer { used: self.mapper.used(), stop_reason: self.mapper.stop_reason(), pace: None }
     }
 
     /// Waits for the first content, without removing it from the stream.
@@ -150,7 +153,7 @@ impl ResponseReader {
                 }
             }
         }
-        error.in_call(self.call.clone())
+        error.in_call(self.attempts.call())
     }
 
     /// Ready when a chunk is ready or the answer has ended.

@@ -101,11 +101,11 @@ impl UsageAccounting {
     }
 
     fn settle(&self, answer: &Answer<'_>) {
-        match (answer.used, answer.call) {
-            (Some(used), call) => self.reservation.settle(used, call.map_or("", |call| &call.model_id)),
+        match answer.used {
+            Some(used) => self.reservation.settle(used, &self.record.model_id()),
             // Its caller left while it waited for quota.
-            (None, _) if !self.record.has_attempted() => self.reservation.give_back(),
-            (None, _) => {}
+            None if !self.record.has_attempted() => self.reservation.give_back(),
+            None => {}
         }
     }
 }

@@ -143,6 +143,11 @@ impl CallRecord {
         attempts.attempts.push(attempt.clone());
     }
 
+    /// The model of the last attempt.
+    pub(crate) fn model_id(&self) -> String {
+        self.state.lock().attempts.model_id.clone()
+    }
+
     /// Whether an attempt at Bedrock has begun.
     pub(crate) fn has_attempted(&self) -> bool {
         self.state.lock().attempt_began.is_some()
@@ -225,7 +230,7 @@ impl CallRecord {
             model: &state.model,
             model_label: &state.model_label,
             outcome,
-            attempts: answer.call.unwrap_or(&state.attempts),
+            attempts: &state.attempts,
             duration: self.began.elapsed(),
             first_content: state.first_content,
             used: answer.used,

@@ -43,7 +43,7 @@ async fn call(policy: &AttemptPolicy, first: &First, limit: Duration, mut random
         Ok(())
     };
     let served = until_left(&mut random, !short, Duration::from_secs(1), served).await;
-    let made = log.attempts();
+    let made = log.call().attempts;
     assert!((1..=ATTEMPTS as usize).contains(&made.len()), "{made:?}");
     let (_, before) = made.split_last().unwrap();
     assert!(

@@ -79,7 +79,7 @@ impl Server {
                 (1, event("metadata", r#"{"usage":{"inputTokens":1,"outputTokens":2}}"#)),
                 (1, Bytes::new()),
             ]);
-            let mut reader = ResponseReader::new(Upstream::of_body(body), "id", Vec::new(), DEADLINE);
+            let mut reader = ResponseReader::new(Upstream::of_body(body), "id", AttemptLog::default(), DEADLINE);
             reader.first_content().await?;
             Ok(reader)
         });

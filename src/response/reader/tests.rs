@@ -19,7 +19,7 @@ fn stop() -> Bytes {
 
 /// An answer that arrives in these pieces, each after so many seconds, with an idle timeout of five minutes.
 fn reading(pieces: impl IntoIterator<Item = (u64, Bytes)>) -> ResponseReader {
-    ResponseReader::new(Upstream::of_body(paced(pieces)), "id", Vec::new(), Duration::from_mins(5))
+    ResponseReader::new(Upstream::of_body(paced(pieces)), "id", AttemptLog::default(), Duration::from_mins(5))
 }
 
 /// The next chunk; `None` at the end.

@@ -146,7 +146,7 @@ proptest! {
         let body = SdkBody::from_body_1_x(Pieces::of(pieces).ending(case.last));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let outcome = runtime.block_on(async {
-            actual(ResponseReader::new(Upstream::of_body(body), "id", Vec::new(), Duration::from_mins(5))).await
+            actual(ResponseReader::new(Upstream::of_body(body), "id", AttemptLog::default(), Duration::from_mins(5))).await
         });
         prop_assert_eq!(outcome, expected(&case, &frames, arrived, damaged));
     }
