@@ -7,7 +7,8 @@ use tracing::{info, warn};
 
 use super::Shutdown;
 
-/// The time in which connections can send the last answers, so that a caller that does not read does not delay the exit.
+/// The time in which calls that were ended can end, and connections can send the last answers, so that a caller that does not read does not
+/// delay the exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The durations of the steps.
@@ -104,8 +105,8 @@ pub(crate) async fn run(
         None => Ended::Drained,
         Some(why) => force(shutdown, served, why),
     };
-    // All permits are released. Connections get time to send the last statuses.
-    let _ = timeout(CLOSE_TIMEOUT, served.closed()).await;
+    // What was ended is accounted for when its task runs next. Connections get time to send the last statuses.
+    let _ = timeout(CLOSE_TIMEOUT, async { tokio::join!(shutdown.finished(), served.closed()) }).await;
     ended
 }
 
@@ -115,4 +116,47 @@ fn force(shutdown: &Shutdown, served: &impl Served, why: &str) -> Ended {
     shutdown.revoke();
     served.end_streams();
     Ended::Forced(running)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::{runtime::Handle, task::yield_now};
+
+    use super::*;
+
+    /// A server whose connections are closed already.
+    struct NoConnections;
+
+    impl Served for NoConnections {
+        async fn not_ready(&self) {}
+
+        fn stop_accepting(&self) {}
+
+        async fn closed(&self) {}
+
+        fn end_streams(&self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forced_shutdown_waits_for_what_it_ends_but_not_for_ever() {
+        let shutdown = Shutdown::default();
+        let call = shutdown.enter().unwrap();
+        let revoked = call.revoked();
+        call.spawn(&Handle::current(), async move {
+            revoked.await;
+            yield_now().await;
+        });
+        drop(call);
+        let settings = ShutdownSettings::default();
+        assert_eq!(run(&shutdown, &NoConnections, settings, ready(())).await, Ended::Forced(1));
+        assert_eq!(shutdown.running(), 0, "what was ended is accounted for");
+        shutdown.enter().unwrap_err();
+
+        let shutdown = Shutdown::default();
+        shutdown.enter().unwrap().spawn(&Handle::current(), pending());
+        assert_eq!(run(&shutdown, &NoConnections, settings, ready(())).await, Ended::Forced(1));
+        assert_eq!(shutdown.running(), 1);
+    }
 }
