@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_forced_shutdown_waits_for_what_it_ends_but_not_for_ever() {
+    async fn a_forced_shutdown_waits_for_what_it_ends_up_to_a_limit() {
         let shutdown = Shutdown::default();
         let call = shutdown.enter().unwrap();
         let revoked = call.revoked();
