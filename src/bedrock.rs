@@ -85,8 +85,6 @@ pub(crate) struct Upstream {
     pub(crate) format: Format,
     /// The client of the stream. Dropping it frees the stream in the pool.
     pub(crate) client: PooledClient,
-    /// The AWS request id.
-    pub(crate) request_id: String,
     /// The headers that go to the caller, if the answer is relayed.
     pub(crate) head: HeaderMap,
 }
@@ -132,13 +130,7 @@ impl Upstream {
         let http = HTTP.get_or_init(|| Http::load(Duration::from_secs(1)).expect("certificates"));
         let config = Config::builder().behavior_version(aws_sdk_bedrockruntime::config::BehaviorVersion::latest());
         let client = Pool::new(config.build(), http.clone()).client();
-        Self {
-            frames: Frames::new(body),
-            format: Format::Converse,
-            client,
-            request_id: String::new(),
-            head: HeaderMap::new(),
-        }
+        Self { frames: Frames::new(body), format: Format::Converse, client, head: HeaderMap::new() }
     }
 }
 
@@ -210,7 +202,8 @@ impl Bedrock {
         let (body, request_id) = tap.into_parts();
         let error = match (result, body) {
             (Ok(format), Some(body)) => {
-                return Ok(Upstream { frames: format.frames(body), format, client, request_id, head });
+                log.opened(&request_id);
+                return Ok(Upstream { frames: format.frames(body), format, client, head });
             }
             (Ok(_), None) => Error::new(Reason::Internal, "the SDK returned no response body"),
             (Err(error), _) => error,

@@ -190,7 +190,6 @@ impl Failover {
                     return Err(error);
                 }
             };
-        log.opened(&upstream.request_id);
         let billing = Billing { reservation, price: quotas.prices.get(&target.model_id).copied() };
         let upstream = Upstream { frames: upstream.frames.within(|| memory.another()), ..upstream };
         let reader = ResponseReader::new(upstream, id, log.clone(), timeouts.idle);

@@ -61,7 +61,7 @@ pub(crate) struct ResponseReader {
 impl ResponseReader {
     /// Reads the stream that the last of these attempts has opened.
     pub(crate) fn new(upstream: Upstream, generation_id: &str, attempts: AttemptLog, idle: Duration) -> Self {
-        let Upstream { frames, format, client, head, .. } = upstream;
+        let Upstream { frames, format, client, head } = upstream;
         let CallContext { model_id, region, request_id, attempts: made } = attempts.call();
         let start = Start {
             generation_id: generation_id.to_owned(),
