@@ -33,9 +33,10 @@ use crate::{
     bedrock::Bedrock,
     config::{Settings, Watcher},
     conversation::{Conversations, OwnerLimits},
+    cores::{self, Threads},
     edge::{
         connection::ConnectionSettings,
-        server::Server,
+        server::{Listening, Server},
         session::link::{self, OneTimeLink},
     },
     failover::circuit_breaker::CircuitBreakers,
@@ -63,6 +64,7 @@ const METRICS_CONNECTIONS: usize = 32;
 #[derive(Debug)]
 pub struct App {
     listeners: Listeners,
+    threads: Threads,
     router: Router,
     metrics_router: Router,
     shared: Shared,
@@ -165,6 +167,7 @@ impl App {
         }
         Ok(Self {
             listeners,
+            threads: Threads::start(cores::number()).map_err(AppError::Threads)?,
             router,
             metrics_router,
             shared,
@@ -243,12 +246,13 @@ impl App {
         directory.prefetch();
         audit.lifecycle("start");
         let Listeners { calls, metrics: for_metrics, tls, .. } = self.listeners;
-        let counted = Some(metrics.clone());
-        let server = Server::start(calls, self.router, self.connections, stopping, counted, tls.clone());
+        let calls = Listening { listener: calls, tls: tls.clone(), cores: Some(self.threads.cores()) };
+        let server = Server::start(calls, self.router, self.connections, stopping, Some(metrics.clone()));
         let metrics_server = for_metrics.map(|listener| {
             let (max, max_per_address) = (METRICS_CONNECTIONS, METRICS_CONNECTIONS);
             let limits = ConnectionSettings { max, max_per_address, ..self.connections };
-            Server::start(listener, self.metrics_router, limits, CancellationToken::new(), None, tls.clone())
+            let listening = Listening { listener, tls: tls.clone(), cores: None };
+            Server::start(listening, self.metrics_router, limits, CancellationToken::new(), None)
         });
         let serving = Serving { health: &health, registry: &registry, server: &server };
         let ended = tokio::select! {
@@ -275,6 +279,8 @@ impl App {
         }
         audit.lifecycle("stop");
         audit.close().await;
+        // Last, because what calls left behind, such as the release of a lease, runs there.
+        self.threads.stop().await;
         info!(?ended, "stopped");
         ended
     }

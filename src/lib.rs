@@ -14,6 +14,7 @@
 //! | [`service`] | the methods: validate -> admit -> attempt -> return the stream |
 //! | [`identity`] | who makes a call, and what it may do |
 //! | [`request`] | the request, checked, in another type; its timeouts |
+//! | `cores` | the threads on which connections and streams run |
 //! | [`shutdown`] | graceful shutdown: who is still served while the server ends |
 //! | [`admission`] | admission control: concurrency limits, rate limits, clients |
 //! | [`quota`] | the quotas of Bedrock: what a call reserves before it is sent, and what it has cost |
@@ -40,6 +41,7 @@ pub mod bedrock;
 pub mod commands;
 pub mod config;
 pub mod conversation;
+mod cores;
 mod digest;
 mod edge;
 pub mod error;

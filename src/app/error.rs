@@ -36,6 +36,9 @@ pub enum AppError {
         /// The cause.
         source: io::Error,
     },
+    /// The threads of the cores cannot be started.
+    #[error("the threads that serve connections cannot be started: {0}. Raise the limits of threads and of open files")]
+    Threads(io::Error),
     /// Traces and metrics cannot be sent.
     #[error("traces and metrics cannot be sent: {0}")]
     Otlp(String),

@@ -1,8 +1,9 @@
 //! A pool of SDK clients. An SDK client has one HTTP/2 connection, on which Bedrock allows about 100 streams. With a single client further
 //! streams would wait, so the pool has as many clients as the running streams need. Those that a burst has added are dropped when they have been
-//! idle for some time, and with each its connection and its memory.
+//! idle for some time, and with each its connection and its memory. Each core has clients of its own, whose connections are on it.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
         Arc,
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use aws_sdk_bedrockruntime::{Client, Config};
 
 use super::http::{Http, STREAMS};
+use crate::cores::{self, CoreId};
 
 /// The clients. Clones share them.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub(super) struct Pool {
 
 /// A client and the number of its streams.
 struct Slot {
+    /// Where its connections are.
+    core: Option<CoreId>,
     client: Client,
     streams: Arc<AtomicUsize>,
     /// Whether it had no stream when [`Pool::drop_idle`] last looked, and has had none since then.
@@ -45,30 +49,33 @@ impl Pool {
         Self { config, http, clients: Arc::default() }
     }
 
-    /// The first client that can have one more stream, or a new one.
+    /// The first client of this core that can have one more stream, or a new one.
     pub(super) fn client(&self) -> PooledClient {
+        let core = cores::current();
         let mut clients = self.clients.lock();
-        let free = clients.iter_mut().find(|slot| slot.streams.load(Ordering::Relaxed) < STREAMS);
+        let free = clients.iter_mut().find(|slot| slot.core == core && slot.streams.load(Ordering::Relaxed) < STREAMS);
         if let Some(slot) = free {
             return slot.stream();
         }
         let config = self.config.to_builder().http_client(self.http.client()).build();
-        let mut added = Slot { client: Client::from_conf(config), streams: Arc::default(), is_idle: false };
+        let mut added = Slot { core, client: Client::from_conf(config), streams: Arc::default(), is_idle: false };
         let client = added.stream();
         clients.push(added);
         client
     }
 
-    /// Drops the clients that have had no stream since the last time, except the first, so that one whose connection is open is there for a call after a pause.
+    /// Drops the clients that have had no stream since the last time, except the first of each core, so that one whose connection is open is there for a
+    /// call after a pause.
     pub(super) fn drop_idle(&self) {
         let mut clients = self.clients.lock();
-        let but_the_first = clients.len().min(1)..;
+        let mut firsts = HashSet::new();
         let stays_idle = |slot: &mut Slot| {
+            let is_first = firsts.insert(slot.core);
             let was_idle = slot.is_idle;
             slot.is_idle = slot.streams.load(Ordering::Relaxed) == 0;
-            was_idle && slot.is_idle
+            was_idle && slot.is_idle && !is_first
         };
-        let dropped: Vec<_> = clients.extract_if(but_the_first, stays_idle).collect();
+        let dropped: Vec<_> = clients.extract_if(.., stays_idle).collect();
         // A client closes its connections, which others need not wait for.
         drop(clients);
         drop(dropped);
@@ -105,11 +112,13 @@ impl Drop for PooledClient {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::HashMap, future::pending, time::Duration};
 
     use aws_sdk_bedrockruntime::config::BehaviorVersion;
+    use tokio::sync::mpsc::channel;
 
     use super::*;
+    use crate::cores::Threads;
 
     #[test]
     fn there_are_as_many_clients_as_the_streams_need() {
@@ -146,5 +155,37 @@ mod tests {
         pool.drop_idle();
         pool.drop_idle();
         assert_eq!(clients(), 1, "the first is kept");
+    }
+
+    #[tokio::test]
+    async fn each_core_has_clients_of_its_own_and_keeps_its_first() {
+        let config = Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let pool = Pool::new(config, Http::load(Duration::from_secs(1)).unwrap());
+        let threads = Threads::start(2).unwrap();
+        // A stream here, and one more on each core than a client can have.
+        let here = pool.client();
+        let (tell, mut told) = channel(2 * (STREAMS + 1));
+        for _ in 0..2 * (STREAMS + 1) {
+            let (pool, tell) = (pool.clone(), tell.clone());
+            threads.cores().spawn_stream(async move {
+                tell.try_send((cores::current(), pool.client())).unwrap();
+                pending::<()>().await;
+            });
+        }
+        let mut held = Vec::new();
+        while held.len() < 2 * (STREAMS + 1) {
+            held.push(told.recv().await.unwrap());
+        }
+        let mut clients: HashMap<_, HashSet<_>> = HashMap::new();
+        for (core, client) in &held {
+            clients.entry(*core).or_default().insert(Arc::as_ptr(&client.streams));
+        }
+        let numbers: Vec<_> = clients.into_values().map(|clients| clients.len()).collect();
+        assert_eq!(numbers, [2, 2]);
+        drop((here, held));
+        pool.drop_idle();
+        pool.drop_idle();
+        assert_eq!(pool.clients.lock().len(), 3, "one here, and one of each core");
+        threads.stop().await;
     }
 }

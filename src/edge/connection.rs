@@ -44,14 +44,17 @@ use tower::Service;
 use tracing::debug;
 
 use self::{
-    activity::{Activity, TrackedBody},
+    activity::{ActiveRequest, Activity, TrackedBody},
     corked::Corked,
     opening::{Opened, Peer, open},
     parked::Parked,
     socket::Version,
     upload::Upload,
 };
-use crate::edge::{descriptors, tls::Tls};
+use crate::{
+    cores::{Cores, Place},
+    edge::{descriptors, slots::Slot, tls::Tls},
+};
 
 /// The time for the first bytes of a connection during a shutdown, because the client can have sent a call already.
 const CROSSING: Duration = Duration::from_secs(1);
@@ -131,6 +134,8 @@ pub(super) struct Connections {
     pub(super) settings: ConnectionSettings,
     /// `None` if connections are not encrypted.
     pub(super) tls: Option<Tls>,
+    /// Where they are served. `None`: on the runtime that accepts them.
+    pub(super) cores: Option<Cores>,
     /// The tasks of connections, and of the streams of HTTP/2.
     pub(super) tasks: TaskTracker,
     /// Cancelled when connections end gracefully.
@@ -140,43 +145,56 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Serves one connection to its end.
-    pub(super) async fn serve(self, stream: TcpStream) {
-        let closing = self.closing.clone();
-        tokio::select! {
-            biased;
-            () = self.serve_to_end(stream) => {}
-            () = Parked::new(closing.cancelled()) => {}
+    /// Opens a connection here, and serves it to its end in its place. A handshake computes for up to a millisecond, which the streams of a core
+    /// need not wait for.
+    pub(super) async fn serve(self, stream: TcpStream, place: Option<Place>, slot: Slot) {
+        let Some(Some(opened)) = self.closing.run_until_cancelled(self.open(stream)).await else { return };
+        let tasks = self.tasks.clone();
+        let serving = tasks.track_future(async move {
+            let closing = self.closing.clone();
+            tokio::select! {
+                biased;
+                () = self.serve_opened(opened) => {}
+                () = Parked::new(closing.cancelled()) => {}
+            }
+            drop(slot);
+        });
+        match place {
+            Some(place) => place.spawn(serving),
+            None => serving.await,
         }
     }
 
-    async fn serve_to_end(self, stream: TcpStream) {
+    /// `None` if the client has sent nothing that can be served.
+    async fn open(&self, stream: TcpStream) -> Option<Opened> {
         let address = stream.peer_addr().ok();
         let opening = timeout(self.settings.handshake_timeout, open(stream, self.tls.as_ref()));
         let opened = tokio::select! {
             opened = opening => opened.unwrap_or(Ok(None)),
             () = async { self.stopping.cancelled().await; sleep(CROSSING).await } => Ok(None),
         };
-        let Opened { version, socket, peer } = match opened {
-            Ok(Some(opened)) => opened,
-            Ok(None) => {
-                debug!(peer = ?address, "closed: the client sent neither a preface nor a request");
-                return;
-            }
-            Err(error) => {
-                debug!(%error, peer = ?address, "closed: the connection cannot be opened");
-                return;
-            }
-        };
+        match opened {
+            Ok(Some(opened)) => return Some(opened),
+            Ok(None) => debug!(peer = ?address, "closed: the client sent neither a preface nor a request"),
+            Err(error) => debug!(%error, peer = ?address, "closed: the connection cannot be opened"),
+        }
+        None
+    }
+
+    async fn serve_opened(self, Opened { version, socket, peer }: Opened) {
         let activity = Activity::new();
-        let service = service_fn(|request| self.call(request, &peer, &activity));
+        let service = service_fn(|request| {
+            // Over HTTP/2 each is a task, which counts itself.
+            let counted = matches!(version, Version::Http1).then(|| self.cores.as_ref()?.count_stream()).flatten();
+            self.call(request, &peer, activity.begin(counted))
+        });
         let io = TokioIo::new(Corked::new(socket));
         let ended = match version {
             Version::Http1 => self.drive(self.http1().serve_connection(io, service), &activity).await,
             Version::Http2 => self.drive(self.http2().serve_connection(io, service), &activity).await,
         };
         if let Err(error) = ended {
-            debug!(%error, peer = ?address, "a connection failed");
+            debug!(%error, peer = ?peer.address(), "a connection failed");
         }
     }
 
@@ -184,11 +202,10 @@ impl Connections {
         &self,
         request: Request<Incoming>,
         peer: &Peer,
-        activity: &Activity,
+        active: ActiveRequest,
     ) -> impl Future<Output = Result<Response<TrackedBody>, Infallible>> + Send + use<> {
         let (upload, mut request) = Upload::of(request);
         peer.attach(request.extensions_mut());
-        let active = activity.begin();
         let answer = self.router.clone().call(request);
         async move {
             let mut response = answer.await?;
@@ -251,7 +268,7 @@ impl Connections {
 
     fn http2(&self) -> http2::Builder<StreamTasks> {
         let ConnectionSettings { max_streams, keepalive, .. } = self.settings;
-        let mut builder = http2::Builder::new(StreamTasks(self.tasks.clone()));
+        let mut builder = http2::Builder::new(StreamTasks { tasks: self.tasks.clone(), cores: self.cores.clone() });
         builder
             .timer(TokioTimer::new())
             // A client that has disappeared must not keep a stream and a request to Bedrock.
@@ -269,13 +286,19 @@ impl Connections {
 
 /// Runs the streams of HTTP/2 as tasks for which the shutdown waits.
 #[derive(Clone, Debug)]
-struct StreamTasks(TaskTracker);
+struct StreamTasks {
+    tasks: TaskTracker,
+    cores: Option<Cores>,
+}
 
 impl<F> Executor<F> for StreamTasks
 where
-    F: Future<Output: Send> + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        self.0.spawn(stream);
+        match &self.cores {
+            Some(cores) => cores.spawn_stream(self.tasks.track_future(stream)),
+            None => drop(self.tasks.spawn(stream)),
+        }
     }
 }

@@ -29,6 +29,7 @@ use crate::{
         client::ClientId,
         request_memory::{MemoryPermit, RequestMemory},
     },
+    cores::leave_if_large,
     edge::connect::ConnectCall,
     error::{Error, Reason},
     proto::FILE_DESCRIPTOR_SET,
@@ -95,8 +96,10 @@ impl Messages {
         let (mut parts, body) = request.into_parts();
         let receiving = Receiving { messages: self, permit: &permit, received: BytesMut::new(), has_prefix: true };
         let mut received = receiving.all(body).await?;
+        leave_if_large(received.len() as u64).await;
         if compressed && received.first() == Some(&1) {
             received = compression::decompressed(&received, self.max_bytes, &permit).await?;
+            leave_if_large(received.len() as u64).await;
             parts.headers.remove("grpc-encoding");
         }
         if let Some(message) = received.get(PREFIX..) {
@@ -143,6 +146,7 @@ impl Messages {
         let mut receiving = Receiving { messages: self, permit: &permit, received: BytesMut::new(), has_prefix: false };
         receiving.expect(declared)?;
         let received = receiving.all(body).await?.freeze();
+        leave_if_large(received.len() as u64).await;
         // What it takes when it is read as JSON, where `[1,1]` takes many times its bytes.
         let entries = received.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count() as u64;
         permit.grow(received.len() as u64 + entries * ENTRY)?;

@@ -19,14 +19,14 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     connection::{ConnectionSettings, Connections},
     slots::{Full, Slots},
     tls::Tls,
 };
-use crate::{admission::client::ClientId, metrics::Metrics};
+use crate::{admission::client::ClientId, cores::Cores, metrics::Metrics};
 
 /// The minimum and the maximum backoff after a failed accept.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -50,22 +50,33 @@ pub(crate) struct Server {
     _close: DropGuard,
 }
 
+/// Where connections come from, and how they are served.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) listener: TcpListener,
+    /// `None`: connections are not encrypted.
+    pub(crate) tls: Option<Tls>,
+    /// `None`: connections are served on the runtime that accepts them.
+    pub(crate) cores: Option<Cores>,
+}
+
 impl Server {
-    /// Accepts connections until `stopping` is cancelled. `metrics`, if set, counts them; `tls`, if set, encrypts them.
+    /// Accepts connections until `stopping` is cancelled. `metrics`, if set, counts them.
     pub(crate) fn start(
-        listener: TcpListener,
+        listening: Listening,
         router: Router,
         settings: ConnectionSettings,
         stopping: CancellationToken,
         metrics: Option<Metrics>,
-        tls: Option<Tls>,
     ) -> Self {
+        let Listening { listener, tls, cores } = listening;
         let slots = Slots::new(settings.max, settings.max_per_address, metrics);
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let connections = Connections {
             router,
             settings,
             tls,
+            cores,
             tasks: tasks.clone(),
             stopping: stopping.clone(),
             closing: closing.clone(),
@@ -119,11 +130,8 @@ impl Accept {
                     continue;
                 }
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    failures.wait = None;
-                    self.serve(stream, peer);
-                }
+            match accepted.and_then(|(stream, peer)| self.serve(stream, peer)) {
+                Ok(()) => failures.wait = None,
                 // The client has disconnected. The next accept can succeed.
                 Err(error) if is_of_one_client(&error) => {}
                 Err(error) => drop(stopping.run_until_cancelled(sleep(failures.next(&error))).await),
@@ -140,25 +148,31 @@ impl Accept {
                 Poll::Pending => Poll::Ready(None),
             });
             let Some((stream, peer)) = unconstrained(now).await else { return };
-            self.serve(stream, peer);
+            if let Err(error) = self.serve(stream, peer) {
+                debug!(%error, %peer, "closed: the connection cannot be served");
+            }
         }
     }
 
-    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
-        match self.slots.take(ClientId::of_address(peer.ip())) {
-            Ok(slot) => {
-                // A connection works without these options, but is slower, or detects a broken peer later.
-                let _ = stream.set_nodelay(true);
-                let keepalive = TcpKeepalive::new().with_time(self.connections.settings.keepalive);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                let connection = self.connections.clone().serve(stream);
-                self.connections.tasks.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let slot = match self.slots.take(ClientId::of_address(peer.ip())) {
+            Ok(slot) => slot,
+            Err(full) => {
+                self.refused.log(full, &self.connections.settings);
+                return Ok(());
             }
-            Err(full) => self.refused.log(full, &self.connections.settings),
-        }
+        };
+        // A connection works without these options, but is slower, or detects a broken peer later.
+        let _ = stream.set_nodelay(true);
+        let keepalive = TcpKeepalive::new().with_time(self.connections.settings.keepalive);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        let connections = self.connections.clone();
+        let (stream, place) = match &connections.cores {
+            Some(cores) => cores.place(stream).map(|(stream, place)| (stream, Some(place)))?,
+            None => (stream, None),
+        };
+        self.connections.tasks.spawn(connections.serve(stream, place, slot));
+        Ok(())
     }
 }
 

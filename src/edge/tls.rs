@@ -64,8 +64,8 @@ impl Tls {
     /// All problems.
     pub(crate) fn load(settings: TlsSettings, metrics: Metrics) -> Result<Self, Vec<String>> {
         let loaded = load(&settings)?;
-        // A handshake computes for up to a millisecond. At most half of the threads do it at a time, so that many handshakes do not delay
-        // the streams of others.
+        // A handshake computes for up to a millisecond. At most as many as half of the cores do it at a time, so that many handshakes do not
+        // delay the streams of others, which run on threads of their own.
         let threads = available_parallelism().map_or(1, usize::from);
         let computing = Arc::new(Semaphore::new((threads / 2).max(1)));
         metrics.certificate_expires(loaded.expires);

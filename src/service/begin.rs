@@ -6,6 +6,7 @@ use super::Service;
 use crate::{
     admission::{AdmissionRequest, Permit, estimate::Estimate, request_memory::MemoryPermit},
     conversation::RunningTurn,
+    cores::leave_if_large,
     error::Error,
     identity::Identity,
     in_force::InForce,
@@ -59,7 +60,9 @@ impl Service {
         if let Some(turn) = &mut turn {
             let history = turn.take_history();
             // It is known only now how much it is; a conversation bounds its bytes.
-            for_history.grow(history.iter().map(|message| 2 * message.encoded_len() as u64).sum())?;
+            let bytes = history.iter().map(|message| message.encoded_len() as u64).sum();
+            for_history.grow(2 * bytes)?;
+            leave_if_large(bytes).await;
             checked.request.prepend_history(history);
         }
         match relayed {

@@ -9,7 +9,7 @@ use std::{io, time::Duration};
 use tokio::runtime::Builder;
 
 /// The time that work of the blocking pool gets to end.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the program to its end on a runtime of its own. Work of the blocking pool that has not ended two seconds later is left behind.
 ///

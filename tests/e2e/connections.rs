@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread::available_parallelism,
 };
 
 use bedrock_emulator::Script;
@@ -24,6 +25,14 @@ use crate::{
 /// Five times what one connection takes.
 const STREAMS: usize = 500;
 
+/// The streams of a connection to Bedrock.
+const STREAMS_OF_CONNECTION: usize = 90;
+
+/// Each core of the server has connections of its own.
+fn cores() -> usize {
+    available_parallelism().unwrap().get()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_streams_all_get_content_while_all_are_open() {
     let remote = Remote::start(&[]).await;
@@ -36,7 +45,8 @@ async fn five_hundred_streams_all_get_content_while_all_are_open() {
         stats.open_connections,
         stats.connections
     );
-    assert!(stats.connections <= 8, "{} connections for a burst of {STREAMS} streams", stats.connections);
+    let most = (STREAMS.div_ceil(STREAMS_OF_CONNECTION) + cores()) as u64;
+    assert!(stats.connections <= most, "{} connections for a burst of {STREAMS} streams", stats.connections);
     assert_eq!(stats.running(), STREAMS as u64);
     drop(streams);
     soon(emulator.wait_until(|stats| stats.running() == 0)).await;
@@ -85,7 +95,7 @@ impl Passage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_after_idleness_makes_one_connection() {
+async fn a_burst_after_idleness_makes_one_connection_on_a_core() {
     let passage = Passage::start().await;
     let remote = Remote::start_with(&[], &[("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &passage.endpoint)]).await;
     passage.server.send_replace(Some(remote.emulator.address()));
@@ -103,11 +113,9 @@ async fn a_burst_after_idleness_makes_one_connection() {
     })
     .await;
     let streams = open_streams(&remote.emulator, &client, 80).await;
-    assert_eq!(
-        (streams.len(), passage.accepted.load(Ordering::SeqCst)),
-        (80, 2),
-        "streams, and connections of both times"
-    );
+    let of_burst = passage.accepted.load(Ordering::SeqCst) - 1;
+    assert_eq!(streams.len(), 80);
+    assert!((1..=cores()).contains(&of_burst), "{of_burst} connections on {} cores", cores());
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::cores::Counted;
+
 /// The requests of one connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Mutex<State>>);
@@ -24,7 +26,10 @@ struct State {
 
 /// A request in flight. Dropping it ends the request.
 #[derive(Debug)]
-pub(super) struct ActiveRequest(Activity);
+pub(super) struct ActiveRequest {
+    activity: Activity,
+    _counted: Option<Counted>,
+}
 
 /// The body of a response. Its request is in flight until the body is dropped.
 #[derive(Debug)]
@@ -39,10 +44,10 @@ impl Activity {
         Self(Arc::new(Mutex::new(State { in_flight: 0, idle_since: Instant::now() })))
     }
 
-    /// Begins a request.
-    pub(super) fn begin(&self) -> ActiveRequest {
+    /// Begins a request, which counts on its core as long as it is in flight.
+    pub(super) fn begin(&self, counted: Option<Counted>) -> ActiveRequest {
         self.0.lock().in_flight += 1;
-        ActiveRequest(self.clone())
+        ActiveRequest { activity: self.clone(), _counted: counted }
     }
 
     /// The time since which no request is in flight. `None` while there is one.
@@ -61,7 +66,7 @@ impl ActiveRequest {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        let mut state = self.activity.0.lock();
         state.in_flight -= 1;
         if state.in_flight == 0 {
             state.idle_since = Instant::now();
@@ -97,7 +102,7 @@ mod tests {
     async fn a_connection_is_idle_when_the_last_body_is_dropped() {
         let activity = Activity::new();
         assert!(activity.idle_since().is_some());
-        let (first, second) = (activity.begin(), activity.begin());
+        let (first, second) = (activity.begin(None), activity.begin(None));
         drop(first);
         let body = second.until_end_of(Body::empty());
         assert!(activity.idle_since().is_none());

@@ -1,7 +1,7 @@
 //! A connection that lets other tasks run before it writes.
 //!
-//! The chunk of one stream wakes the connection, and tokio polls what was woken last first. So each chunk would be a write of its own,
-//! although other streams of the connection have one too. The bytes stay where they are in the meantime, with hyper.
+//! The chunk of one stream wakes the connection. If it wrote at once, each chunk would be a write of its own, although other streams of the connection
+//! have one too. The bytes stay where they are in the meantime, with hyper.
 
 use std::{
     io,

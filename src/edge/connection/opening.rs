@@ -1,6 +1,9 @@
 //! The opening of a connection: the handshake of TLS if there is one, and the version of HTTP.
 
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+};
 
 use http::Extensions;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -28,6 +31,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Where the client connects from.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address.remote_addr()
+    }
+
     /// Adds it to the extensions of a request.
     pub(super) fn attach(&self, extensions: &mut Extensions) {
         extensions.insert(self.address.clone());

@@ -9,10 +9,16 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use http_body::Frame;
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::{
+    cores::{self, Threads},
+    metrics::Metrics,
+};
 
 const MIB: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,6 +70,13 @@ fn framed(compressed: u8, message: &[u8]) -> Vec<u8> {
     bytes.put_u32(u32::try_from(message.len()).unwrap());
     bytes.extend(message);
     bytes
+}
+
+/// A compressed message with its prefix.
+fn gzip(message: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(message).unwrap();
+    framed(1, &encoder.finish().unwrap())
 }
 
 fn request(bytes: &[u8], frame: usize, pause: Duration, ends: bool) -> Request {
@@ -119,10 +132,7 @@ async fn a_large_message_over_a_slow_line_is_received() {
 async fn everything_is_given_back_wherever_a_call_is_dropped() {
     let (messages, metrics) = messages(512 * MIB);
     let whole = prompt(100_000);
-    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
-    compressed.write_all(&prompt(2 * MIB)[PREFIX..]).unwrap();
-    let compressed = framed(1, &compressed.finish().unwrap());
-    for bytes in [whole, compressed] {
+    for bytes in [whole, gzip(&prompt(2 * MIB)[PREFIX..])] {
         for polls in 0..200 {
             let mut asked = request(&bytes, 1_000, Duration::from_millis(1), true);
             if bytes[0] == 1 {
@@ -163,11 +173,6 @@ async fn a_message_is_taken_apart_as_grpc_does() {
         let (request, _) = messages.receive(&client(), asked).await?;
         Ok::<_, Error>(request.into_body().collect().await.unwrap().to_bytes())
     };
-    let gzip = |bytes: &[u8]| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(bytes).unwrap();
-        framed(1, &encoder.finish().unwrap())
-    };
     let plain = prompt(700_000);
     assert_eq!(receive(&gzip(&plain[PREFIX..]), "gzip").await.unwrap(), plain);
     assert_eq!(receive(&plain, "gzip").await.unwrap(), plain, "compression is up to each message");
@@ -180,4 +185,33 @@ async fn a_message_is_taken_apart_as_grpc_does() {
     for incomplete in [&plain[..3], &plain[..100]] {
         assert_eq!(receive(incomplete, "").await.unwrap(), incomplete);
     }
+}
+
+/// Decoding it would keep the streams of the core waiting.
+#[tokio::test]
+async fn a_large_message_is_handled_outside_its_core() {
+    let (messages, _) = messages(512 * MIB);
+    let threads = Threads::start(1).unwrap();
+    for (what, encode) in [
+        ("gRPC", prompt as fn(usize) -> Vec<u8>),
+        ("compressed", |length| gzip(&prompt(length)[PREFIX..])),
+        ("a body", |length| vec![b'0'; length]),
+    ] {
+        for (length, leaves) in [(MIB, true), (1_000, false)] {
+            let mut asked = request(&encode(length), MIB, Duration::ZERO, true);
+            if what == "compressed" {
+                asked.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+            }
+            let (messages, (tell, told)) = (messages.clone(), oneshot::channel());
+            threads.cores().spawn_stream(async move {
+                let received = match what {
+                    "a body" => messages.receive_body(&client(), asked).await,
+                    _ => messages.receive(&client(), asked).await,
+                };
+                tell.send((received.is_ok(), cores::current().is_none())).unwrap();
+            });
+            assert_eq!(told.await.unwrap(), (true, leaves), "{what} of {length} bytes");
+        }
+    }
+    threads.stop().await;
 }
