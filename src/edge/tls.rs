@@ -12,7 +12,7 @@ mod handshake;
 mod reload;
 mod settings;
 
-use std::{sync::Arc, thread::available_parallelism, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -26,7 +26,7 @@ pub(crate) use self::{
     handshake::{Encrypted, HANDSHAKE_RECORD},
     reload::EXPIRES_SOON,
 };
-use crate::metrics::Metrics;
+use crate::{cores, metrics::Metrics};
 
 /// Marks the requests of a connection that is encrypted.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +66,7 @@ impl Tls {
         let loaded = load(&settings)?;
         // A handshake computes for up to a millisecond. At most as many as half of the cores do it at a time, so that many handshakes do not
         // delay the streams of others, which run on threads of their own.
-        let threads = available_parallelism().map_or(1, usize::from);
-        let computing = Arc::new(Semaphore::new((threads / 2).max(1)));
+        let computing = Arc::new(Semaphore::new((cores::number() / 2).max(1)));
         metrics.certificate_expires(loaded.expires);
         report(&loaded, "TLS is on");
         Ok(Self(Arc::new(Inner { settings, current: ArcSwap::from_pointee(loaded), computing, metrics })))

@@ -56,6 +56,17 @@ async fn five_hundred_streams_all_get_content_while_all_are_open() {
     assert_eq!(emulator.stats().connections, stats.connections, "no handshake for a request");
 }
 
+/// Each core has connections to Bedrock of its own, so their number tells on how many cores the callers are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_callers_are_spread_over_the_cores() {
+    let remote = Remote::start(&[]).await;
+    let mut open = Vec::new();
+    for client in remote.clients(cores()).await {
+        open.push(open_streams(&remote.emulator, &client, 1).await);
+    }
+    assert_eq!(remote.emulator.stats().connections, cores() as u64);
+}
+
 /// Passes connections on to a server that is named later. It can end them all, as a server ends idle connections.
 struct Passage {
     endpoint: String,
