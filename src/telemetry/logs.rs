@@ -4,6 +4,8 @@
 //!
 //! No log line has a prompt, a completion or a credential, unless the filter names the crates of the AWS SDK, which trace whole requests.
 
+#[cfg(test)]
+pub(crate) mod captured;
 mod lines;
 
 use std::{fmt, io::stderr};

@@ -1,13 +1,7 @@
 //! Who waits, for how long, and what wakes it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
-use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
-
 use super::*;
+use crate::telemetry::logs::captured::captured;
 
 #[tokio::test(start_paused = true)]
 async fn a_call_begins_in_time_when_a_larger_one_before_it_leaves() {
@@ -89,8 +83,8 @@ async fn a_server_that_has_the_whole_of_a_quota_does_not_ask_for_more() {
 
 #[tokio::test(start_paused = true)]
 async fn the_log_says_once_that_a_quota_is_used_up_while_calls_come_and_end() {
-    let lines = Lines::default();
-    let _log = tracing_subscriber::registry().with(lines.clone()).set_default();
+    let log = captured();
+    let lines = || log.lines().iter().filter(|line| line.contains("outcrop::quota::ledger")).count();
     let ledger =
         Ledger::new("us-east-1", &QuotaSettings { queue_time: Duration::ZERO, ..settings([quota("a.b", 600)]) });
     let (target, caller) = ([Target::here("a.b")], client("one"));
@@ -102,23 +96,11 @@ async fn the_log_says_once_that_a_quota_is_used_up_while_calls_come_and_end() {
             drop(held);
             sleep(Duration::from_millis(1_500)).await;
         }
-        assert_eq!(lines.0.load(Ordering::Relaxed), 1, "it is used up");
+        assert_eq!(lines(), 1, "it is used up");
         sleep(Duration::from_secs(15)).await;
-        assert_eq!(lines.0.load(Ordering::Relaxed), 2, "it has room again");
+        assert_eq!(lines(), 2, "it has room again");
     };
     with(&ledger, calls).await;
-}
-
-/// Counts the lines of the ledger in the log.
-#[derive(Clone, Default)]
-struct Lines(Arc<AtomicUsize>);
-
-impl<S: tracing::Subscriber> Layer<S> for Lines {
-    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        if event.metadata().target().starts_with("outcrop::quota::ledger") {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! One server and its shares: when it renews, what it does while the table is away, and what it gives back.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use super::{
     },
     shared::{Client, claim},
 };
+use crate::telemetry::logs::captured::captured;
 
 /// A table that fails or does not answer when it is told to.
 struct Flaky {
@@ -49,28 +50,6 @@ impl Table for Flaky {
 
 fn flaky() -> Arc<Flaky> {
     Arc::new(Flaky { memory: Memory::default(), mode: Mutex::new(Mode::Answers), renewals: Mutex::default() })
-}
-
-/// The log of this thread.
-fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(writer.clone())).finish();
-    (lines, tracing::subscriber::set_default(subscriber))
-}
-
-/// Writes into a log.
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Long enough for a table to let shares grow, and for servers to divide them.
@@ -162,7 +141,7 @@ async fn a_share_is_renewed_once_a_second_and_sooner_when_a_call_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_server_goes_on_with_its_last_share_while_the_table_is_away() {
     for mode in [Mode::Fails, Mode::Hangs] {
-        let (lines, _logging) = log();
+        let log = captured();
         let table = flaky();
         let (slots, client) = (Slots::on(table.clone()), Client::of([claim("tokens", 100)]));
         run_for(SETTLED, &[(&slots, &client)]).await;
@@ -183,8 +162,8 @@ async fn a_server_goes_on_with_its_last_share_while_the_table_is_away() {
         };
         tokio::select! { () = slots.run(&client) => {}, () = outage => {} }
         assert_eq!((client.held("tokens"), client.connections()), (Some(100), vec![false, true]));
-        let lines = String::from_utf8(lines.lock().clone()).unwrap();
-        let [away, back] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+        let lines = log.lines();
+        let [away, back] = &lines[..] else { panic!("{lines:?}") };
         assert!(away.contains("WARN") && away.contains("goes on with its last share"), "{away}");
         assert!(back.contains("INFO") && back.contains("Redis answers again"), "{back}");
     }
