@@ -5,8 +5,10 @@
 //! from a core, so what computes for long leaves it ([`leave_if_large`]).
 //!
 //! - `threads` starts and ends the threads
+//! - `line` when a stream begins
 //! - `task` a task on a core, which can leave it
 
+mod line;
 mod task;
 mod threads;
 
@@ -21,9 +23,9 @@ use std::{
 
 use tokio::{net::TcpStream, runtime::Handle};
 
-use self::task::Task;
 #[cfg(test)]
 use self::task::leave;
+use self::{line::Line, task::Task};
 pub(crate) use self::{
     task::leave_if_large,
     threads::{DESCRIPTORS, Threads, number},
@@ -60,6 +62,7 @@ struct Core {
     runtime: Handle,
     streams: AtomicUsize,
     connections: AtomicUsize,
+    line: Line,
 }
 
 /// The place of a connection on its core. Dropping it frees the place.
@@ -97,7 +100,10 @@ impl Cores {
     /// Spawns a stream of a connection on this core, or on another that has far fewer streams.
     pub(crate) fn spawn_stream(&self, stream: impl Future<Output = ()> + Send + 'static) {
         match self.core_of_stream() {
-            Some(core) => core.count(|core| &core.streams).spawn(stream, &self.home),
+            Some(core) => {
+                let counted = core.count(|core| &core.streams);
+                core.begin(Task::new(stream, counted, self.home.clone()));
+            }
             None => drop(self.home.spawn(stream)),
         }
     }
@@ -134,14 +140,8 @@ impl Core {
 impl Place {
     /// Spawns the connection.
     pub(crate) fn spawn(self, connection: impl Future<Output = ()> + Send + 'static) {
-        self.counted.spawn(connection, &self.home);
-    }
-}
-
-impl Counted {
-    fn spawn(self, work: impl Future<Output = ()> + Send + 'static, home: &Handle) {
-        let runtime = self.core.runtime.clone();
-        runtime.spawn(Task::new(work, self, home.clone()));
+        let runtime = self.counted.core.runtime.clone();
+        runtime.spawn(Task::new(connection, self.counted, self.home));
     }
 }
 

@@ -12,9 +12,10 @@ use tokio::{
     runtime::Builder,
     sync::{Notify, mpsc::channel, oneshot},
     task::yield_now,
+    time::timeout,
 };
 
-use super::*;
+use super::{line::AT_ONCE, *};
 use crate::shutdown::runtime::EXIT_TIMEOUT;
 
 /// Longer than anything here takes.
@@ -211,4 +212,33 @@ proptest! {
         });
         prop_assert!(ended.values().all(|times| *times == 1));
     }
+}
+
+#[tokio::test]
+async fn many_streams_that_come_at_once_do_not_begin_before_others_go_on() {
+    let threads = Threads::start(1).unwrap();
+    let (cores, begun) = (threads.cores(), Arc::<AtomicUsize>::default());
+    let (tell, told) = oneshot::channel();
+    let running = {
+        let (cores, begun) = (cores.clone(), begun.clone());
+        async move {
+            for _ in 0..500 {
+                let begun = begun.clone();
+                cores.spawn_stream(async move {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            let mut turns = vec![0];
+            while turns.last() < Some(&500) {
+                yield_now().await;
+                turns.push(begun.load(Ordering::Relaxed));
+            }
+            tell.send(turns).unwrap();
+        }
+    };
+    cores.spawn_stream(running);
+    let turns = timeout(HANGS, told).await.unwrap().unwrap();
+    let most = turns.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(most <= Some(2 * AT_ONCE), "{turns:?}");
+    threads.stop().await;
 }

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{CURRENT, Core, CoreId, Cores};
+use super::{CURRENT, Core, Cores, line::Line};
 use crate::shutdown::runtime::EXIT_TIMEOUT;
 
 /// The file descriptors of a runtime.
@@ -59,9 +59,9 @@ impl Threads {
         let (mut cores, mut running) = (Vec::new(), Vec::new());
         for _ in 0..number {
             let runtime = runtime(number)?;
-            let core = Core::new(runtime.handle().clone());
-            running.push(Running::start(core.id, runtime)?);
-            cores.push(Arc::new(core));
+            let core = Arc::new(Core::new(runtime.handle().clone()));
+            running.push(Running::start(Arc::clone(&core), runtime)?);
+            cores.push(core);
         }
         Ok(Self { cores: Cores { cores: cores.into(), home: Handle::current() }, running })
     }
@@ -86,19 +86,20 @@ impl Core {
     fn new(runtime: Handle) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, runtime, streams: AtomicUsize::new(0), connections: AtomicUsize::new(0) }
+        Self { id, runtime, streams: AtomicUsize::new(0), connections: AtomicUsize::new(0), line: Line::default() }
     }
 }
 
 impl Running {
-    fn start(id: CoreId, runtime: Runtime) -> io::Result<Self> {
+    fn start(core: Arc<Core>, runtime: Runtime) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ends, ended) = oneshot::channel::<()>();
-        thread::Builder::new().name(format!("core-{id}")).spawn(move || {
-            CURRENT.set(Some(id));
+        thread::Builder::new().name(format!("core-{}", core.id)).spawn(move || {
+            CURRENT.set(Some(core.id));
             // An error says that the sender was dropped, which ends it too.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_timeout(EXIT_TIMEOUT);
+            core.line.clear();
             drop(ends);
         })?;
         Ok(Self { stop, ended })
