@@ -93,9 +93,8 @@ pub(crate) struct Frames {
     longest: usize,
     /// Set if the body is one answer and no event stream.
     whole: Option<Box<Whole>>,
-    /// The types of events that are left unread.
-    unread: &'static [&'static str],
-    gathered: Gathered,
+    /// Set if events of some types are left unread.
+    gathered: Option<Box<Gathered>>,
     /// What follows the frames that were gathered.
     next: Option<Box<Result<Frame, Error>>>,
     /// The bytes of the last frame that was read, until they are taken.
@@ -110,8 +109,7 @@ impl Frames {
             received: 0,
             longest: LONGEST,
             whole: None,
-            unread: &[],
-            gathered: Gathered::default(),
+            gathered: None,
             next: None,
             last: Bytes::new(),
         }
@@ -137,7 +135,7 @@ impl Frames {
 
     /// Leaves events of these types unread from now on ([`Frame::Unread`]). Only their checksums and their types are looked at.
     pub(crate) fn leave_unread(&mut self, types: &'static [&'static str]) {
-        self.unread = types;
+        self.gathered = Some(Box::new(Gathered::of(types)));
     }
 
     /// The bytes of the last frame that was read, as they arrived.
@@ -155,7 +153,7 @@ impl Frames {
         self.body = None;
         self.buffer = BytesMut::new();
         self.whole = None;
-        self.gathered = Gathered::default();
+        self.gathered = None;
         self.next = None;
     }
 
@@ -166,9 +164,10 @@ impl Frames {
 
     /// Removes the next complete frame from the buffer.
     fn decode(&mut self) -> Result<Option<Frame>, Error> {
+        let unread = self.unread();
         let Self { buffer, longest, .. } = self;
         let longest = *longest;
-        let run = Run::at_start_of(buffer, self.unread, longest);
+        let run = Run::at_start_of(buffer, unread, longest);
         if run.frames > 0 {
             return Ok(Some(Frame::Unread { bytes: buffer.split_to(run.bytes).freeze(), count: run.frames }));
         }
@@ -194,10 +193,12 @@ impl Frames {
         if let Some(whole) = &mut self.whole {
             return whole.add(&data, self.longest);
         }
-        if self.buffer.is_empty() {
-            let run = Run::at_start_of(&data, self.unread, self.longest);
+        if self.buffer.is_empty()
+            && let Some(gathered) = &mut self.gathered
+        {
+            let run = Run::at_start_of(&data, gathered.types(), self.longest);
             if run.frames > 0 {
-                self.gathered.add(data.split_to(run.bytes), run.frames);
+                gathered.add(data.split_to(run.bytes), run.frames);
             }
         }
         self.buffer.extend_from_slice(&data);
@@ -206,18 +207,27 @@ impl Frames {
 
     /// The next of the buffer: what was gathered if it is anything else, or nothing more can be gathered.
     fn next_of_buffer(&mut self) -> Option<Result<Frame, Error>> {
-        while !self.gathered.is_enough() {
-            match self.decode().transpose()? {
-                Ok(Frame::Unread { bytes, count }) => self.gathered.add(bytes, count),
-                other => return Some(self.after_gathered(other)),
+        while !self.gathered.as_ref().is_some_and(|gathered| gathered.is_enough()) {
+            match (self.decode().transpose()?, &mut self.gathered) {
+                (Ok(Frame::Unread { bytes, count }), Some(gathered)) => gathered.add(bytes, count),
+                (other, _) => return Some(self.after_gathered(other)),
             }
         }
-        self.gathered.take().map(Ok)
+        self.take_gathered().map(Ok)
+    }
+
+    /// The types of events that are left unread.
+    fn unread(&self) -> &'static [&'static str] {
+        self.gathered.as_ref().map_or(&[], |gathered| gathered.types())
+    }
+
+    fn take_gathered(&mut self) -> Option<Frame> {
+        self.gathered.as_mut()?.take()
     }
 
     /// What was gathered, or this if nothing was.
     fn after_gathered(&mut self, next: Result<Frame, Error>) -> Result<Frame, Error> {
-        match self.gathered.take() {
+        match self.take_gathered() {
             Some(gathered) => {
                 self.next = Some(Box::new(next));
                 Ok(gathered)
@@ -249,13 +259,15 @@ impl Frames {
                     return Poll::Ready(Some(self.after_gathered(Err(error))));
                 }
                 Poll::Ready(None) => self.body = None,
-                Poll::Pending if self.gathered.waits(cx) => return Poll::Pending,
+                Poll::Pending if self.gathered.as_mut().is_some_and(|gathered| gathered.waits(cx)) => {
+                    return Poll::Pending;
+                }
                 Poll::Pending => {
-                    return self.gathered.take().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))));
+                    return self.take_gathered().map_or(Poll::Pending, |frame| Poll::Ready(Some(Ok(frame))));
                 }
             }
         }
-        if let Some(gathered) = self.gathered.take() {
+        if let Some(gathered) = self.take_gathered() {
             return Poll::Ready(Some(Ok(gathered)));
         }
         if let Some(whole) = self.whole.take() {

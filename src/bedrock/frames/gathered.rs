@@ -16,6 +16,8 @@ const ENOUGH: usize = 16 << 10;
 /// What was gathered.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
+    /// The types of events that are left unread.
+    types: &'static [&'static str],
     /// The first piece, or all if there are more.
     bytes: Bytes,
     joined: BytesMut,
@@ -25,6 +27,16 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
+    /// For events of these types.
+    pub(super) fn of(types: &'static [&'static str]) -> Self {
+        Self { types, ..Self::default() }
+    }
+
+    /// The types of events that are left unread.
+    pub(super) fn types(&self) -> &'static [&'static str] {
+        self.types
+    }
+
     /// Adds frames.
     pub(super) fn add(&mut self, bytes: Bytes, frames: u32) {
         if self.pieces == 0 {
