@@ -135,7 +135,7 @@ impl Frames {
 
     /// Leaves events of these types unread from now on ([`Frame::Unread`]). Only their checksums and their types are looked at.
     pub(crate) fn leave_unread(&mut self, types: &'static [&'static str]) {
-        self.gathered = Some(Box::new(Gathered::of(types)));
+        self.gathered.get_or_insert_default().leave(types);
     }
 
     /// The bytes of the last frame that was read, as they arrived.

@@ -27,9 +27,9 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// For events of these types.
-    pub(super) fn of(types: &'static [&'static str]) -> Self {
-        Self { types, ..Self::default() }
+    /// Events of these types are left unread from now on.
+    pub(super) fn leave(&mut self, types: &'static [&'static str]) {
+        self.types = types;
     }
 
     /// The types of events that are left unread.
