@@ -13,6 +13,10 @@ use super::{Core, task::Task};
 /// How many streams begin before the core serves others.
 pub(super) const AT_ONCE: usize = 16;
 
+/// How many wait at most. A client that opens streams and resets them could make a line grow without end. Beyond these a stream begins at once, and
+/// its connection, which is polled after it, reads no more until then.
+pub(super) const MOST_WAITING: usize = 1_000;
+
 /// The streams that wait to begin.
 #[derive(Default)]
 pub(super) struct Line(Mutex<State>);
@@ -28,12 +32,12 @@ impl Core {
     /// Spawns a stream, now or when it is its turn.
     pub(super) fn begin(self: &Arc<Self>, stream: Task) {
         let mut line = self.line.0.lock();
-        if line.begun == AT_ONCE {
+        if line.begun == AT_ONCE && line.waiting.len() < MOST_WAITING {
             line.waiting.push_back(stream);
             return;
         }
-        line.begun += 1;
-        let is_last = line.begun == AT_ONCE;
+        let is_last = line.begun + 1 == AT_ONCE;
+        line.begun = AT_ONCE.min(line.begun + 1);
         drop(line);
         self.runtime.spawn(stream);
         if is_last {
@@ -43,6 +47,12 @@ impl Core {
 }
 
 impl Line {
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().waiting.len()
+    }
+
     /// Drops the streams that wait. For a core that has ended.
     pub(super) fn clear(&self) {
         let dropped = mem::take(&mut self.0.lock().waiting);

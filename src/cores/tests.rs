@@ -15,7 +15,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{line::AT_ONCE, *};
+use super::{
+    line::{AT_ONCE, MOST_WAITING},
+    *,
+};
 use crate::shutdown::runtime::EXIT_TIMEOUT;
 
 /// Longer than anything here takes.
@@ -240,5 +243,34 @@ async fn many_streams_that_come_at_once_do_not_begin_before_others_go_on() {
     let turns = timeout(HANGS, told).await.unwrap().unwrap();
     let most = turns.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(most <= Some(2 * AT_ONCE), "{turns:?}");
+    threads.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_streams_makes_no_endless_line_and_each_begins() {
+    const FLOOD: usize = 5 * MOST_WAITING;
+    let threads = Threads::start(1).unwrap();
+    let (cores, begun) = (threads.cores(), Arc::<AtomicUsize>::default());
+    let (tell, told) = oneshot::channel();
+    let flooding = {
+        let (cores, begun) = (cores.clone(), begun.clone());
+        async move {
+            let mut waited = Vec::new();
+            for _ in 0..FLOOD {
+                let begun = begun.clone();
+                cores.spawn_stream(async move {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                });
+                waited.push(cores.cores[0].line.waiting());
+            }
+            while begun.load(Ordering::Relaxed) < FLOOD {
+                yield_now().await;
+            }
+            tell.send(waited.into_iter().max()).unwrap();
+        }
+    };
+    cores.spawn_stream(flooding);
+    assert_eq!(timeout(HANGS, told).await.unwrap().unwrap(), Some(MOST_WAITING));
+    assert_eq!(cores.cores[0].line.waiting(), 0);
     threads.stop().await;
 }
