@@ -4,9 +4,11 @@
 //! that never come.
 //!
 //! - `plain` events as Bedrock writes them, which need no decoder
+//! - `decoded` what the decoder has decoded, as a frame
 //! - `gathered` frames that go on unread and together
 //! - `whole` a body that is no event stream
 
+mod decoded;
 mod gathered;
 #[cfg(test)]
 pub(crate) mod paced;
@@ -21,7 +23,7 @@ use std::{
 };
 
 use aws_smithy_eventstream::frame::read_message_from;
-use aws_smithy_types::{body::SdkBody, event_stream::Message, str_bytes::StrBytes};
+use aws_smithy_types::{body::SdkBody, str_bytes::StrBytes};
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio_stream::Stream;
@@ -185,7 +187,7 @@ impl Frames {
             return Ok(Some(Frame::Event { event_type, payload: frame.slice_ref(payload) }));
         }
         let message = read_message_from(&mut frame).map_err(|error| corrupt(error.to_string()).with_source(error))?;
-        read(&message).map(Some)
+        decoded::frame(&message).map(Some)
     }
 
     /// Adds bytes to the buffer. Frames at their beginning that are left unread are not copied.
@@ -290,31 +292,6 @@ impl Stream for Frames {
             self.close();
         }
         Poll::Ready(frame)
-    }
-}
-
-fn read(message: &Message) -> Result<Frame, Error> {
-    let header = |name: &str| {
-        let found = message.headers().iter().find(|header| header.name().as_str() == name)?;
-        found.value().as_string().ok()
-    };
-    let required = |name: &str| header(name).ok_or_else(|| corrupt(format!("a frame lacks the header {name}")));
-    // A frame without :message-type is identified by its other header.
-    let implied = || {
-        let types = [(":event-type", "event"), (":exception-type", "exception")];
-        types.into_iter().find(|(name, _)| header(name).is_some()).map(|(_, implied)| implied)
-    };
-    let message_type = header(":message-type").map(StrBytes::as_str).or_else(implied);
-    let payload = message.payload().clone();
-    let text = |value: &StrBytes| value.as_str().to_owned();
-    match message_type.ok_or_else(|| corrupt("a frame lacks the header :message-type"))? {
-        "event" => Ok(Frame::Event { event_type: required(":event-type")?.clone(), payload }),
-        "exception" => Ok(Frame::Exception { exception_type: text(required(":exception-type")?), payload }),
-        "error" => Ok(Frame::Error {
-            code: header(":error-code").map(text).unwrap_or_default(),
-            message: header(":error-message").map(text).unwrap_or_default(),
-        }),
-        other => Err(corrupt(format!("a frame has the unknown :message-type {other:?}"))),
     }
 }
 

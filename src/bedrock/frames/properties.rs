@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use aws_smithy_eventstream::frame::write_message_to;
-use aws_smithy_types::event_stream::{Header, HeaderValue};
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use proptest::prelude::*;
 
 use super::{
