@@ -26,13 +26,15 @@ struct State {
     /// How many have begun since the core has last served others, or somewhat earlier. At [`AT_ONCE`] [`go_on`] runs.
     begun: usize,
     waiting: VecDeque<Task>,
+    /// Whether the core has ended. Its runtime drops what is spawned then.
+    has_ended: bool,
 }
 
 impl Core {
     /// Spawns a stream, now or when it is its turn.
     pub(super) fn begin(self: &Arc<Self>, stream: Task) {
         let mut line = self.line.0.lock();
-        if line.begun == AT_ONCE && line.waiting.len() < MOST_WAITING {
+        if line.begun == AT_ONCE && line.waiting.len() < MOST_WAITING && !line.has_ended {
             line.waiting.push_back(stream);
             return;
         }
@@ -53,9 +55,13 @@ impl Line {
         self.0.lock().waiting.len()
     }
 
-    /// Drops the streams that wait. For a core that has ended.
-    pub(super) fn clear(&self) {
-        let dropped = mem::take(&mut self.0.lock().waiting);
+    /// Drops the streams that wait, because the core has ended. None waits after them.
+    pub(super) fn end(&self) {
+        let mut line = self.0.lock();
+        line.has_ended = true;
+        let dropped = mem::take(&mut line.waiting);
+        drop(line);
+        // What a stream held may take the lock.
         drop(dropped);
     }
 }

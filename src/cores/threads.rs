@@ -99,7 +99,7 @@ impl Running {
             // An error says that the sender was dropped, which ends it too.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_timeout(EXIT_TIMEOUT);
-            core.line.clear();
+            core.line.end();
             drop(ends);
         })?;
         Ok(Self { stop, ended })
