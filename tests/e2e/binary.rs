@@ -47,6 +47,15 @@ fn wrong_settings_are_reported_together_with_what_aws_lacks() {
     assert_eq!(code, Some(2));
 }
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn its_allocator_has_threads_that_give_free_pages_back_after_a_second() {
+    let (_, settings, _) = run(outcrop(&["--version"]).env("_RJEM_MALLOC_CONF", "stats_print:true"));
+    for setting in ["opt.background_thread: true", "opt.dirty_decay_ms: 1000"] {
+        assert!(settings.contains(setting), "{settings}");
+    }
+}
+
 #[test]
 fn the_help_shows_no_password_of_the_environment() {
     let (out, _, code) =
