@@ -18,6 +18,9 @@ RULES = ROOT / "deploy/prometheus/outcrop.rules.yml"
 QUESTION = re.compile(r"^### (\d+)\. .*?(?=^##)", re.M | re.S)
 QUERY = re.compile(r"```promql\n(.+?)\n```", re.S)
 THROTTLE = {"steps": [{"exception": {"type": "throttlingException", "message": "slow down"}}]}
+WORD = {"event": {"type": "contentBlockDelta", "payload": {"contentBlockIndex": 0, "delta": {"text": "word "}}}}
+START = {"event": {"type": "messageStart", "payload": {"role": "assistant"}}}
+ENDLESS = {"steps": [START, {"repeat": {"times": 1_000_000, "steps": [WORD]}}], "pace": {"first_ms": 0, "gap_ms": 50}}
 
 
 def questions():
@@ -44,6 +47,7 @@ def serving(tmp_path_factory):
     """A server with a route whose first target always fails, and its metrics."""
     scripts = tmp_path_factory.mktemp("scripts")
     (scripts / "broken.json").write_text(json.dumps(THROTTLE))
+    (scripts / "endless.json").write_text(json.dumps(ENDLESS))
     flags = ["--local", "--scripts", str(scripts), "--metrics-listen", "127.0.0.1:0", "--abandonment", "drain"]
     routes = ["--route", "smart=emulator.broken,emulator.tools", "--max-streams", "50"]
     program = Program(["outcrop", "serve", "--listen", "127.0.0.1:0", *flags, *routes])
@@ -77,11 +81,16 @@ def prometheus(serving, tmp_path_factory):
     process.wait()
 
 
-def ask(channel, model, left_after=None):
-    """A call of this model, whose caller leaves after so many chunks. The message is written by hand: `model` and `prompt`."""
+def generate(channel, model, timeout=None):
+    """A call of this model. The message is written by hand: `model` and `prompt`."""
     message = b"\x0a" + bytes([len(model)]) + model.encode() + b"\x12\x02hi"
     method = "/outcrop.v1.GenerationService/Generate"
-    call = channel.unary_stream(method, request_serializer=None, response_deserializer=None)(message, timeout=20)
+    return channel.unary_stream(method, request_serializer=None, response_deserializer=None)(message, timeout=timeout)
+
+
+def ask(channel, model, left_after=None):
+    """How a call of this model ends, whose caller leaves after so many chunks."""
+    call = generate(channel, model, timeout=20)
     try:
         for number, _ in enumerate(call):
             if left_after is not None and number >= left_after:
@@ -111,16 +120,27 @@ def number_of(results):
 
 
 @pytest.fixture(scope="module")
-def measured(serving, prometheus):
+def running(serving):
+    """A stream that runs whenever Prometheus looks: those of the traffic may all have ended just then."""
+    with grpc.insecure_channel(serving.address) as channel:
+        call = generate(channel, "emulator.endless")
+        next(call)
+        yield
+        call.cancel()
+
+
+@pytest.fixture(scope="module")
+def measured(serving, prometheus, running):
     """A Prometheus that has seen all of the traffic."""
     deadline = time.monotonic() + 90
     # What comes last: the drain of an abandoned call, and the fifth failure in a row of a target.
     spent = "sum(rate(outcrop_abandoned_tokens_total[30s])) > 0"
     fires = 'ALERTS{alertname="OutcropCircuitBreakerOpen", alertstate="firing"}'
+    runs = "sum(outcrop_streams_running) > 0"
     while time.monotonic() < deadline:
         traffic(serving.address)
         try:
-            if results(prometheus, spent) and results(prometheus, fires):
+            if all(results(prometheus, query) for query in (spent, fires, runs)):
                 return prometheus
         except OSError:
             pass
