@@ -59,6 +59,10 @@ deploy:
 release:
     bash packaging/release
 
+# The server with profile-guided optimization, into target/profiled
+profiled:
+    packaging/profiled
+
 # Everything that CI runs
 ci:
     bash .ci/run

@@ -160,7 +160,7 @@ def test_the_workflows_are_valid_and_give_no_rights_away(checker, folder):
 
 
 def test_scripts_pass_shellcheck(folder):
-    scripts = [".ci/run", ".ci/install", ".ci/fuzz", ".ci/deploy", "packaging/release", "packaging/callers"]
+    scripts = [".ci/run", ".ci/install", ".ci/fuzz", ".ci/deploy", "packaging/release", "packaging/profiled", "packaging/callers"]
     run(["shellcheck", *scripts])
     wrong = folder / "wrong"
     wrong.write_text("#!/bin/bash\nrm -rf $1/*\n")
