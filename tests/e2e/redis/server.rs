@@ -74,13 +74,6 @@ impl Redis {
         say(self.port, command).unwrap()
     }
 
-    /// A number of `INFO`.
-    pub(crate) fn info(&self, name: &str) -> u64 {
-        let said = inquire(self.port, "INFO").unwrap();
-        let line = said.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-        line.unwrap_or_else(|| panic!("no {name} in {said}")).trim().parse().unwrap()
-    }
-
     /// Sends the process a signal, such as `-STOP`.
     pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap().success());
